@@ -1,0 +1,80 @@
+# Building blocks of the rooms: compile flags, precompiled headers, `skiff_room`, `skiff_program`.
+
+find_program(SKIFF_CCACHE ccache)
+if(SKIFF_CCACHE)
+    # Precompiled headers are only cached when ccache may ignore their time stamps.
+    set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+        CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${SKIFF_CCACHE})
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
+    set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+endif()
+
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(GTest REQUIRED)
+
+add_library(skiff_flags INTERFACE)
+target_include_directories(skiff_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(skiff_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror=return-type
+    -fno-strict-aliasing -fPIE)
+target_link_options(skiff_flags INTERFACE -pie)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    target_compile_options(skiff_flags INTERFACE -Wthread-safety -Xclang -fno-pch-timestamp
+        -Wno-c2y-extensions -Wno-missing-designated-field-initializers
+        -Wno-deprecated-declarations)
+else()
+    # g++ 12 warns of its own coroutine frames and of std::optional members (false positives).
+    target_compile_options(skiff_flags INTERFACE -Wno-maybe-uninitialized -Wno-missing-field-initializers
+        -Wno-deprecated-declarations -Wno-dangling-pointer -Wno-attributes)
+endif()
+target_compile_definitions(skiff_flags INTERFACE SKIFF_VERSION="${PROJECT_VERSION}" _FILE_OFFSET_BITS=64
+    BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE
+    $<$<BOOL:${SKIFF_TEST_BUILD}>:SKIFF_TEST_BUILD=1>)
+if(SKIFF_SANITIZE)
+    target_compile_options(skiff_flags INTERFACE -fsanitize=${SKIFF_SANITIZE} -fno-omit-frame-pointer)
+    target_link_options(skiff_flags INTERFACE -fsanitize=${SKIFF_SANITIZE})
+endif()
+if(SKIFF_LINKER)
+    target_link_options(skiff_flags INTERFACE -fuse-ld=${SKIFF_LINKER})
+endif()
+
+# Two precompiled headers: what every room uses, and what every room with coroutines uses.
+add_library(skiff_pch_base STATIC ${CMAKE_SOURCE_DIR}/cmake/pch_base.cpp)
+target_link_libraries(skiff_pch_base PUBLIC skiff_flags fmt::fmt)
+target_precompile_headers(skiff_pch_base PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_base.h)
+add_library(skiff_pch_async STATIC ${CMAKE_SOURCE_DIR}/cmake/pch_base.cpp)
+target_link_libraries(skiff_pch_async PUBLIC skiff_flags fmt::fmt)
+target_precompile_headers(skiff_pch_async PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_async.h)
+
+# skiff_room(NAME [ASYNC] [DEPS target...] [TEST_DEPS target...])
+# One room: library skiff_NAME of the folder's *.cpp, test program NAME_test of its *_test.cpp.
+# A folder with other programs' mains or fixtures lists them in EXCLUDE (file names).
+function(skiff_room name)
+    cmake_parse_arguments(ROOM "ASYNC" "" "DEPS;TEST_DEPS;EXCLUDE" ${ARGN})
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+    set(tests ${sources})
+    list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.cpp$")
+    list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+    foreach(file ${ROOM_EXCLUDE})
+        list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+        list(REMOVE_ITEM tests ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+    endforeach()
+    set(pch skiff_pch_base)
+    if(ROOM_ASYNC)
+        set(pch skiff_pch_async)
+    endif()
+    if(sources)
+        add_library(skiff_${name} STATIC ${sources})
+        target_link_libraries(skiff_${name} PUBLIC skiff_flags fmt::fmt Threads::Threads ${ROOM_DEPS})
+        target_precompile_headers(skiff_${name} REUSE_FROM ${pch})
+    else()
+        add_library(skiff_${name} INTERFACE)
+        target_link_libraries(skiff_${name} INTERFACE skiff_flags fmt::fmt Threads::Threads ${ROOM_DEPS})
+    endif()
+    if(tests)
+        add_executable(${name}_test ${tests})
+        target_link_libraries(${name}_test PRIVATE skiff_${name} ${ROOM_TEST_DEPS} GTest::gtest_main GTest::gmock)
+        target_precompile_headers(${name}_test REUSE_FROM ${pch})
+        add_test(NAME ${name} COMMAND ${name}_test --gtest_brief=1)
+    endif()
+endfunction()

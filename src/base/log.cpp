@@ -1,0 +1,91 @@
+#include "base/log.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+
+#include "base/time.h"
+
+namespace skiff::log {
+
+static std::atomic<Level> g_level{Level::info};
+
+void set_level(Level level) {
+    g_level = level;
+}
+
+bool enabled(Level level) {
+    return level >= g_level.load(std::memory_order_relaxed);
+}
+
+Level parse_level(std::string_view text) {
+    if (text == "debug") {
+        return Level::debug;
+    }
+    if (text == "warn") {
+        return Level::warn;
+    }
+    if (text == "error") {
+        return Level::error;
+    }
+    return text == "critical" ? Level::critical : Level::info;
+}
+
+static std::string_view name_of(Level level) {
+    switch (level) {
+        case Level::debug:
+            return "debug";
+        case Level::info:
+            return "info ";
+        case Level::warn:
+            return "warn ";
+        case Level::error:
+            return "error";
+        case Level::critical:
+            return "crit ";
+    }
+    return "?";
+}
+
+// A value with blanks, quotes or control characters is quoted, so that a line stays one line.
+static void append_value(std::string& out, std::string_view value) {
+    bool plain = !value.empty();
+    for (char c : value) {
+        plain = plain && c > ' ' && c != '"' && c != '=' && c != 0x7f;
+    }
+    if (plain) {
+        out += value;
+        return;
+    }
+    out += '"';
+    for (char c : value) {
+        if (c == '"' || c == '\\') {
+            out += '\\';
+            out += c;
+        } else if (c == '\n') {
+            out += "\\n";
+        } else if (static_cast<unsigned char>(c) < 0x20) {
+            out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        } else {
+            out += c;
+        }
+    }
+    out += '"';
+}
+
+void write(Level level, std::string_view event, std::initializer_list<Field> fields) {
+    std::string line = fmt::format("{} {} {}", format_rfc3339_nano(SystemClock().wall_now()),
+                                   name_of(level), event);
+    for (const Field& field : fields) {
+        line += ' ';
+        line += field.key;
+        line += '=';
+        append_value(line, field.value);
+    }
+    line += '\n';
+    // A log that cannot be written has nowhere to be reported.
+    [[maybe_unused]] auto written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+}  // namespace skiff::log
