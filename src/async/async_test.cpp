@@ -1,0 +1,182 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "async/blocking.h"
+#include "async/event.h"
+#include "async/scope.h"
+#include "async/task.h"
+
+namespace skiff::async {
+namespace {
+
+using std::chrono::milliseconds;
+
+SteadyTime soon(int ms) {
+    return std::chrono::steady_clock::now() + milliseconds(ms);
+}
+
+Task<void> set_later(Event& event) {
+    co_await yield_now();
+    event.set();
+}
+
+Task<void> wait_forever(Event& event, bool* unwound) {
+    struct OnExit {
+        bool* flag;
+        ~OnExit() { *flag = true; }
+    } on_exit{unwound};
+    auto waited = co_await event.wait();
+    EXPECT_FALSE(waited);
+    EXPECT_EQ(waited.error().code, Code::cancelled);
+}
+
+TEST(Event, WakesWaitersAndTimesOut) {
+    Reactor reactor;
+    auto body = [](Reactor& r) -> Task<void> {
+        Event event;
+        auto late = co_await event.wait(soon(1));
+        EXPECT_EQ(late.error().code, Code::timeout);
+        Scope scope(r.executor());
+        scope.spawn("setter", set_later(event));
+        EXPECT_TRUE(co_await event.wait());
+        co_await scope.stop();
+    };
+    run_to_end(reactor, body(reactor));
+}
+
+TEST(Mailbox, KeepsOnlyTheLatestItem) {
+    Reactor reactor;
+    auto body = []() -> Task<int> {
+        Mailbox<int> box;
+        box.put(1);
+        box.put(2);
+        auto item = co_await box.take();
+        EXPECT_TRUE(box.empty());
+        co_return *item;
+    };
+    EXPECT_EQ(run_to_end(reactor, body()), 2);
+}
+
+TEST(Queue, RefusesBeyondItsBoundAndDrainsAfterClose) {
+    Reactor reactor;
+    auto body = []() -> Task<void> {
+        Queue<int> queue(2);
+        EXPECT_TRUE(queue.try_push(1));
+        EXPECT_TRUE(queue.try_push(2));
+        EXPECT_FALSE(queue.try_push(3));
+        queue.close();
+        EXPECT_EQ(*co_await queue.pop(), 1);
+        EXPECT_EQ(*co_await queue.pop(), 2);
+        auto end = co_await queue.pop();
+        EXPECT_EQ(end.error().code, Code::not_found);
+    };
+    run_to_end(reactor, body());
+}
+
+TEST(Scope, StopUnwindsEveryTask) {
+    Reactor reactor;
+    bool unwound = false;
+    auto body = [](Reactor& r, bool* flag) -> Task<void> {
+        Event never;
+        Scope scope(r.executor());
+        scope.spawn("waiter", wait_forever(never, flag));
+        co_await yield_now();
+        EXPECT_EQ(scope.size(), 1u);
+        co_await scope.stop();
+        EXPECT_EQ(scope.size(), 0u);
+    };
+    run_to_end(reactor, body(reactor, &unwound));
+    EXPECT_TRUE(unwound);
+}
+
+TEST(Scope, StopsATaskThatSwallowsCancelled) {
+    Reactor reactor;
+    auto stubborn = []() -> Task<void> {
+        while (true) {
+            auto slept = co_await sleep_for(std::chrono::hours(1));
+            EXPECT_EQ(slept.error().code, Code::cancelled);
+        }
+    };
+    auto body = [&](Reactor& r) -> Task<void> {
+        Scope scope(r.executor());
+        scope.spawn("stubborn", stubborn());
+        co_await yield_now();
+        co_await scope.stop();
+    };
+    run_to_end(reactor, body(reactor));
+}
+
+TEST(WithDeadline, ReturnsTheValueOrATimeout) {
+    Reactor reactor;
+    auto quick = []() -> Task<Result<int>> { co_return 7; };
+    auto slow = []() -> Task<Result<int>> {
+        SKIFF_CO_CHECK(co_await sleep_for(std::chrono::hours(1)));
+        co_return 7;
+    };
+    auto body = [&]() -> Task<void> {
+        auto first = co_await with_deadline(quick(), soon(1000), "quick");
+        EXPECT_EQ(*first, 7);
+        auto second = co_await with_deadline(slow(), soon(1), "slow");
+        EXPECT_EQ(second.error().code, Code::timeout);
+    };
+    run_to_end(reactor, body());
+}
+
+TEST(WaitReadable, SeesDataTimesOutAndKeepsTheDescriptor) {
+    Reactor reactor;
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    auto body = [&]() -> Task<void> {
+        auto none = co_await wait_readable(ends[0], soon(1));
+        EXPECT_EQ(none.error().code, Code::timeout);
+        EXPECT_EQ(::write(ends[1], "x", 1), 1);
+        EXPECT_TRUE(co_await wait_readable(ends[0], soon(1000)));
+        EXPECT_TRUE(co_await wait_readable(ends[0]));
+        char c = 0;
+        EXPECT_EQ(::read(ends[0], &c, 1), 1);
+    };
+    run_to_end(reactor, body());
+    ::close(ends[0]);
+    ::close(ends[1]);
+}
+
+TEST(Semaphore, BoundsConcurrency) {
+    Reactor reactor;
+    auto body = []() -> Task<void> {
+        Semaphore semaphore(1);
+        auto permit = co_await semaphore.acquire();
+        auto refused = co_await semaphore.acquire(soon(1));
+        EXPECT_EQ(refused.error().code, Code::timeout);
+        {
+            auto released = std::move(*permit);
+        }
+        EXPECT_TRUE(co_await semaphore.acquire(soon(1000)));
+    };
+    run_to_end(reactor, body());
+}
+
+TEST(BlockingPool, RunsWorkElsewhereAndReturnsItsValue) {
+    Reactor reactor;
+    BlockingPool pool(reactor, 2, 16);
+    auto body = [&]() -> Task<void> {
+        auto here = std::this_thread::get_id();
+        auto there = co_await pool.run(
+            []() -> Result<std::thread::id> { return std::this_thread::get_id(); });
+        EXPECT_NE(*there, here);
+        EXPECT_EQ(std::this_thread::get_id(), here);
+    };
+    run_to_end(reactor, body());
+}
+
+TEST(BlockingPool, RefusesWhenTooMuchWaits) {
+    Reactor reactor;
+    BlockingPool pool(reactor, 1, 0);
+    auto body = [&]() -> Task<void> {
+        auto refused = co_await pool.run([]() -> Result<int> { return 1; });
+        EXPECT_EQ(refused.error().code, Code::exhausted);
+    };
+    run_to_end(reactor, body());
+}
+
+}  // namespace
+}  // namespace skiff::async
