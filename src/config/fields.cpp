@@ -1,0 +1,270 @@
+// The one place where settings are declared.
+#include "config/fields.h"
+
+#include "config/value.h"
+
+namespace skiff::config {
+
+template <typename T>
+static Field field(Document document, std::string name, std::string flag, T Settings::* member,
+                   std::string meaning, std::int64_t lowest = INT64_MIN,
+                   std::int64_t highest = INT64_MAX) {
+    Field field;
+    field.document = document;
+    field.name = std::move(name);
+    field.flag = std::move(flag);
+    field.type = type_name<T>();
+    field.meaning = std::move(meaning);
+    field.set = [member, lowest, highest](Settings& settings,
+                                          const YAML::Node& node) -> Result<void> {
+        T value{};
+        SKIFF_CHECK(parse_value(node, value));
+        static_cast<void>(lowest);
+        static_cast<void>(highest);
+        if constexpr (std::is_same_v<T, std::int64_t>) {
+            if (value < lowest || value > highest) {
+                return fail(Code::invalid, "is not in {}–{}", lowest, highest);
+            }
+        }
+        settings.*member = std::move(value);
+        return {};
+    };
+    field.show = [member](const Settings& settings) { return show_value(settings.*member); };
+    return field;
+}
+
+static std::vector<Field> make_kubelet_fields() {
+    using S = Settings;
+    constexpr Document kKubelet = Document::kubelet;
+    return {
+        field(kKubelet, "address", "address", &S::address, "Address that port 10250 listens on."),
+        field(kKubelet, "port", "port", &S::port, "Port of the node's API.", 1, 65535),
+        field(kKubelet, "healthzBindAddress", "healthz-bind-address", &S::healthz_bind_address,
+              "Address of the plain health endpoint."),
+        field(kKubelet, "healthzPort", "healthz-port", &S::healthz_port,
+              "Port of the plain health endpoint; 0 turns it off.", 0, 65535),
+        field(kKubelet, "tlsCertFile", "tls-cert-file", &S::tls_cert_file,
+              "Serving certificate; empty makes a self-signed one in the certificate folder."),
+        field(kKubelet, "tlsPrivateKeyFile", "tls-private-key-file", &S::tls_private_key_file,
+              "Key of tlsCertFile."),
+        field(kKubelet, "authentication.x509.clientCAFile", "client-ca-file", &S::client_ca_file,
+              "Authorities whose client certificates identify callers of port 10250."),
+        field(kKubelet, "authentication.webhook.enabled", "authentication-token-webhook",
+              &S::webhook_auth, "Bearer tokens are checked by TokenReview."),
+        field(kKubelet, "authentication.webhook.cacheTTL", "", &S::webhook_auth_cache_ttl,
+              "How long a token's answer is kept."),
+        field(kKubelet, "authentication.anonymous.enabled", "anonymous-auth", &S::anonymous_auth,
+              "Callers without credentials are `system:anonymous` instead of refused."),
+        field(kKubelet, "authorization.mode", "authorization-mode", &S::authorization_mode,
+              "`Webhook` asks SubjectAccessReview; `AlwaysAllow` lets every authenticated caller "
+              "in."),
+        field(kKubelet, "authorization.webhook.cacheAuthorizedTTL", "", &S::authorized_cache_ttl,
+              "How long an allowing answer is kept."),
+        field(kKubelet, "authorization.webhook.cacheUnauthorizedTTL", "",
+              &S::unauthorized_cache_ttl, "How long a refusing answer is kept."),
+        field(kKubelet, "registerNode", "register-node", &S::register_node,
+              "The node creates its own Node object."),
+        field(kKubelet, "registerWithTaints", "register-with-taints", &S::register_with_taints,
+              "Taints of the Node when it is created. An empty list makes a plain node."),
+        field(kKubelet, "providerID", "provider-id", &S::provider_id,
+              "The machine's name at a cloud provider."),
+        field(kKubelet, "maxPods", "max-pods", &S::max_pods, "How many pods the node takes.", 1,
+              100000),
+        field(kKubelet, "systemReserved", "system-reserved", &S::system_reserved,
+              "Resources kept from pods for the system: cpu, memory, ephemeral-storage."),
+        field(kKubelet, "kubeReserved", "kube-reserved", &S::kube_reserved,
+              "Resources kept from pods for the agent."),
+        field(kKubelet, "evictionHard", "eviction-hard", &S::eviction_hard,
+              "Thresholds that are subtracted from what pods may request."),
+        field(kKubelet, "nodeStatusUpdateFrequency", "node-status-update-frequency",
+              &S::node_status_update_frequency, "How often the node's status is computed."),
+        field(kKubelet, "nodeStatusReportFrequency", "", &S::node_status_report_frequency,
+              "How often an unchanged status is sent."),
+        field(kKubelet, "nodeLeaseDurationSeconds", "", &S::node_lease_duration_seconds,
+              "Length of the node's lease; renewed after a quarter of it.", 4, 3600),
+        field(kKubelet, "clusterDNS", "cluster-dns", &S::cluster_dns,
+              "Name servers of pods with dnsPolicy ClusterFirst."),
+        field(kKubelet, "clusterDomain", "cluster-domain", &S::cluster_domain,
+              "The cluster's DNS domain."),
+        field(kKubelet, "resolvConf", "resolv-conf", &S::resolv_conf,
+              "Resolver file that pods with dnsPolicy Default inherit."),
+        field(kKubelet, "staticPodPath", "pod-manifest-path", &S::static_pod_path,
+              "Folder (or file) with pods that run without an API server."),
+        field(kKubelet, "syncFrequency", "sync-frequency", &S::sync_frequency,
+              "How often a pod is looked at without an event."),
+        field(kKubelet, "fileCheckFrequency", "file-check-frequency", &S::file_check_frequency,
+              "How often staticPodPath is read."),
+        field(kKubelet, "containerLogMaxSize", "container-log-max-size", &S::container_log_max_size,
+              "A container's log file is rotated at this size."),
+        field(kKubelet, "containerLogMaxFiles", "container-log-max-files",
+              &S::container_log_max_files, "Log files kept for each container.", 2, 64),
+        field(kKubelet, "crashLoopBackOff.maxContainerRestartPeriod", "",
+              &S::max_container_restart_period,
+              "The longest pause between two starts of a crashing container."),
+        field(kKubelet, "serializeImagePulls", "serialize-image-pulls", &S::serialize_image_pulls,
+              "Pull one image at a time. A kubelet's default is true."),
+        field(kKubelet, "maxParallelImagePulls", "", &S::max_parallel_image_pulls,
+              "Images pulled at the same time.", 1, 100),
+        field(kKubelet, "kubeAPIQPS", "kube-api-qps", &S::kube_api_qps,
+              "Requests per second to the API server.", 1, 10000),
+        field(kKubelet, "kubeAPIBurst", "kube-api-burst", &S::kube_api_burst,
+              "Requests that may exceed kubeAPIQPS for a moment.", 1, 10000),
+    };
+}
+
+static std::vector<Field> make_skiff_fields() {
+    using S = Settings;
+    constexpr Document kSkiff = Document::skiff;
+    return {
+        field(
+            kSkiff, "nodeName", "node-name", &S::node_name,
+            "Name of the Node; default: the host's name, with `-wasm` appended beside a kubelet."),
+        field(kSkiff, "nodeIP", "node-ip", &S::node_ip,
+              "The node's address; default: the one that the default route uses."),
+        field(kSkiff, "nodeLabels", "node-labels", &S::node_labels,
+              "Labels of the Node beside Skiff's own, which they override."),
+        field(kSkiff, "rootDir", "root-dir", &S::root_dir, "What must outlive a boot."),
+        field(kSkiff, "runDir", "run-dir", &S::run_dir,
+              "What describes running pods; must be emptied by a boot."),
+        field(kSkiff, "podLogDir", "pod-log-dir", &S::pod_log_dir, "Logs of containers."),
+        field(kSkiff, "containerLogDir", "container-log-dir", &S::container_log_dir,
+              "Links to the logs; default: `containers` beside podLogDir."),
+        field(kSkiff, "certDir", "cert-dir", &S::cert_dir,
+              "The node's own keys and certificates; default: `pki` in rootDir."),
+        field(kSkiff, "kubeconfig", "kubeconfig", &S::kubeconfig,
+              "How to reach the API server; written by TLS bootstrap."),
+        field(kSkiff, "bootstrapKubeconfig", "bootstrap-kubeconfig", &S::bootstrap_kubeconfig,
+              "Used to get a client certificate when kubeconfig is missing or expired."),
+        field(kSkiff, "cgroupRoot", "cgroup-root", &S::cgroup_root,
+              "Cgroup of all pods; default: below the agent's own."),
+        field(kSkiff, "enginePath", "engine-path", &S::engine_path,
+              "The skiff-engine program; default: beside `skiff`, else in ../libexec/skiff."),
+        field(kSkiff, "registries", "", &S::registries,
+              "Registries that need more than their name: plain HTTP, own authorities, mirrors."),
+        field(kSkiff, "dockerConfig", "docker-config", &S::docker_config,
+              "A docker config.json with the node's own registry credentials."),
+        field(kSkiff, "compileTimeout", "compile-timeout", &S::compile_timeout,
+              "The longest that compiling one module may take."),
+        field(
+            kSkiff, "compileMemory", "compile-memory", &S::compile_memory,
+            "Memory of one compiler; 0: a quarter of the machine's, at least 2 GiB where there is "
+            "as much."),
+        field(kSkiff, "defaultEgress", "default-egress", &S::default_egress,
+              "Where pods without `skiff/egress` may connect to; empty: anywhere."),
+        field(kSkiff, "logLevel", "log-level", &S::log_level,
+              "`debug`, `info`, `warn` or `error`."),
+    };
+}
+
+std::span<const Field> fields() {
+    static const std::vector<Field> all = [] {
+        std::vector<Field> list = make_kubelet_fields();
+        std::vector<Field> own = make_skiff_fields();
+        list.insert(list.end(), std::make_move_iterator(own.begin()),
+                    std::make_move_iterator(own.end()));
+        return list;
+    }();
+    return all;
+}
+
+const Field* find_flag(std::string_view flag) {
+    for (const Field& field : fields()) {
+        if (!flag.empty() && field.flag == flag) {
+            return &field;
+        }
+    }
+    return nullptr;
+}
+
+bool is_known_kubelet_field(std::string_view name) {
+    constexpr std::string_view kUnused[] = {"enableServer",
+                                            "podLogsDir",
+                                            "httpCheckFrequency",
+                                            "staticPodURL",
+                                            "staticPodURLHeader",
+                                            "readOnlyPort",
+                                            "tlsCipherSuites",
+                                            "tlsMinVersion",
+                                            "rotateCertificates",
+                                            "serverTLSBootstrap",
+                                            "registryPullQPS",
+                                            "registryBurst",
+                                            "imagePullCredentialsVerificationPolicy",
+                                            "eventRecordQPS",
+                                            "eventBurst",
+                                            "enableDebuggingHandlers",
+                                            "enableContentionProfiling",
+                                            "oomScoreAdj",
+                                            "streamingConnectionIdleTimeout",
+                                            "imageMinimumGCAge",
+                                            "imageMaximumGCAge",
+                                            "imageGCHighThresholdPercent",
+                                            "imageGCLowThresholdPercent",
+                                            "volumeStatsAggPeriod",
+                                            "kubeletCgroups",
+                                            "systemCgroups",
+                                            "cgroupRoot",
+                                            "cgroupsPerQOS",
+                                            "cgroupDriver",
+                                            "cpuManagerPolicy",
+                                            "cpuManagerPolicyOptions",
+                                            "cpuManagerReconcilePeriod",
+                                            "memoryManagerPolicy",
+                                            "topologyManagerPolicy",
+                                            "topologyManagerScope",
+                                            "qosReserved",
+                                            "runtimeRequestTimeout",
+                                            "hairpinMode",
+                                            "podCIDR",
+                                            "podPidsLimit",
+                                            "cpuCFSQuota",
+                                            "cpuCFSQuotaPeriod",
+                                            "nodeStatusMaxImages",
+                                            "maxOpenFiles",
+                                            "contentType",
+                                            "evictionSoft",
+                                            "evictionSoftGracePeriod",
+                                            "evictionPressureTransitionPeriod",
+                                            "evictionMaxPodGracePeriod",
+                                            "evictionMinimumReclaim",
+                                            "mergeDefaultEvictionSettings",
+                                            "podsPerCore",
+                                            "enableControllerAttachDetach",
+                                            "protectKernelDefaults",
+                                            "makeIPTablesUtilChains",
+                                            "featureGates",
+                                            "failSwapOn",
+                                            "memorySwap",
+                                            "containerLogMaxWorkers",
+                                            "containerLogMonitorInterval",
+                                            "configMapAndSecretChangeDetectionStrategy",
+                                            "systemReservedCgroup",
+                                            "kubeReservedCgroup",
+                                            "enforceNodeAllocatable",
+                                            "allowedUnsafeSysctls",
+                                            "volumePluginDir",
+                                            "kernelMemcgNotification",
+                                            "logging",
+                                            "enableSystemLogHandler",
+                                            "enableSystemLogQuery",
+                                            "shutdownGracePeriod",
+                                            "shutdownGracePeriodCriticalPods",
+                                            "shutdownGracePeriodByPodPriority",
+                                            "reservedMemory",
+                                            "enableProfilingHandler",
+                                            "enableDebugFlagsHandler",
+                                            "seccompDefault",
+                                            "memoryThrottlingFactor",
+                                            "localStorageCapacityIsolation",
+                                            "containerRuntimeEndpoint",
+                                            "imageServiceEndpoint",
+                                            "failCgroupV1",
+                                            "userNamespaces",
+                                            "tracing",
+                                            "reservedSystemCPUs",
+                                            "showHiddenMetricsForVersion",
+                                            "singleProcessOOMKill"};
+    return std::find(std::begin(kUnused), std::end(kUnused), name) != std::end(kUnused);
+}
+
+}  // namespace skiff::config

@@ -1,0 +1,83 @@
+// Settings that depend on the machine or on one another.
+#include <unistd.h>
+
+#include <climits>
+
+#include "base/text.h"
+#include "config/fields.h"
+
+namespace skiff::config {
+
+static bool beside_a_kubelet() {
+    std::error_code error;
+    return std::filesystem::exists("/var/lib/kubelet/config.yaml", error);
+}
+
+static Result<std::string> default_node_name() {
+    char host[HOST_NAME_MAX + 1] = {};
+    if (::gethostname(host, HOST_NAME_MAX) != 0) {
+        return fail_errno(errno, "gethostname");
+    }
+    return to_lower(host) + (beside_a_kubelet() ? "-wasm" : "");
+}
+
+// RFC 1123 subdomain: what metadata.name of a Node may be.
+static bool is_node_name(std::string_view name) {
+    if (name.empty() || name.size() > 253) {
+        return false;
+    }
+    for (std::string_view label : split(name, '.')) {
+        bool edges = !label.empty() && label.front() != '-' && label.back() != '-';
+        bool letters = label.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") ==
+                       std::string_view::npos;
+        if (!edges || !letters) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static std::filesystem::path default_engine() {
+    std::error_code error;
+    auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+    auto beside = program.parent_path() / "skiff-engine";
+    if (std::filesystem::exists(beside, error)) {
+        return beside;
+    }
+    return program.parent_path().parent_path() / "libexec" / "skiff" / "skiff-engine";
+}
+
+Result<void> resolve(Settings& settings) {
+    if (settings.node_name.empty()) {
+        SKIFF_TRY(settings.node_name, default_node_name());
+    }
+    if (!is_node_name(settings.node_name)) {
+        return fail(Code::invalid,
+                    "nodeName: \"{}\" is not lower-case letters, digits, '-' and '.', at most 253",
+                    bounded_utf8(settings.node_name, 253));
+    }
+    if (settings.cert_dir.empty()) {
+        settings.cert_dir = settings.root_dir / "pki";
+    }
+    if (settings.container_log_dir.empty()) {
+        settings.container_log_dir = settings.pod_log_dir.parent_path() / "containers";
+    }
+    if (settings.engine_path.empty()) {
+        settings.engine_path = default_engine();
+    }
+    if (settings.tls_cert_file.empty() != settings.tls_private_key_file.empty()) {
+        return fail(Code::invalid, "tlsCertFile and tlsPrivateKeyFile must be set together");
+    }
+    if (settings.authorization_mode != "Webhook" && settings.authorization_mode != "AlwaysAllow") {
+        return fail(Code::invalid,
+                    "authorization.mode: \"{}\" is not known; allowed: Webhook, AlwaysAllow",
+                    bounded_utf8(settings.authorization_mode, 80));
+    }
+    if (settings.container_log_max_size < 4_KiB) {
+        return fail(Code::invalid, "containerLogMaxSize: {} is less than 4Ki",
+                    settings.container_log_max_size);
+    }
+    return {};
+}
+
+}  // namespace skiff::config

@@ -1,0 +1,107 @@
+// The effective settings of a Skiff node: defaults, then /etc/skiff/config.yaml, then flags.
+//
+// Every setting is declared once, in fields.cpp: name, flag, meaning, default, validator.
+// docs/config.md and `skiff node --help` are made from that table.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "base/types.h"
+
+namespace skiff::config {
+
+struct TaintSetting {
+    std::string key;
+    std::string value;
+    std::string effect;  // NoSchedule, PreferNoSchedule, NoExecute
+};
+
+// One registry (SkiffConfiguration `registries`).
+struct RegistrySetting {
+    std::string host;  // "registry.example:5000", as image references name it
+    enum class Scheme { https, http } scheme = Scheme::https;
+    enum class Verify { certificate, nothing } verify = Verify::certificate;
+    std::filesystem::path ca_file;     // empty: the system's authorities
+    std::vector<std::string> mirrors;  // asked first, in order: "mirror.example:5000[/prefix]"
+};
+
+struct Settings {
+    // Identity and places. Empty strings are filled in by resolve().
+    std::string node_name;
+    std::string node_ip;
+    std::filesystem::path root_dir = "/var/lib/skiff";
+    std::filesystem::path run_dir = "/run/skiff";
+    std::filesystem::path pod_log_dir = "/var/log/pods";
+    std::filesystem::path container_log_dir;  // default: `containers` beside pod_log_dir
+    std::filesystem::path cert_dir;           // default: root_dir/pki
+    std::filesystem::path kubeconfig = "/etc/skiff/kubeconfig";
+    std::filesystem::path bootstrap_kubeconfig = "/etc/skiff/bootstrap-kubeconfig";
+    std::string cgroup_root;            // empty: below the agent's own cgroup
+    std::filesystem::path engine_path;  // skiff-engine; default: beside this program, else in PATH
+
+    // Serving.
+    std::string address = "0.0.0.0";
+    std::int64_t port = 10250;
+    std::string healthz_bind_address = "127.0.0.1";
+    std::int64_t healthz_port = 10248;
+    std::filesystem::path client_ca_file;
+    std::filesystem::path tls_cert_file;
+    std::filesystem::path tls_private_key_file;
+    bool anonymous_auth = false;
+    bool webhook_auth = true;
+    Duration webhook_auth_cache_ttl = std::chrono::minutes(2);
+    std::string authorization_mode = "Webhook";
+    Duration authorized_cache_ttl = std::chrono::minutes(5);
+    Duration unauthorized_cache_ttl = std::chrono::seconds(30);
+
+    // How the node looks to the cluster.
+    std::map<std::string, std::string> node_labels;
+    std::vector<TaintSetting> register_with_taints = {
+        {"kubernetes.io/arch", "wasm32-wasi", "NoSchedule"},
+        {"kubernetes.io/arch", "wasm32-wasi", "NoExecute"}};
+    bool register_node = true;
+    std::string provider_id;
+    std::int64_t max_pods = 110;
+    std::map<std::string, std::string> system_reserved;
+    std::map<std::string, std::string> kube_reserved;
+    std::map<std::string, std::string> eviction_hard = {{"memory.available", "100Mi"},
+                                                        {"nodefs.available", "10%"}};
+    Duration node_status_update_frequency = std::chrono::seconds(10);
+    Duration node_status_report_frequency = std::chrono::minutes(5);
+    std::int64_t node_lease_duration_seconds = 40;
+    std::vector<std::string> cluster_dns;
+    std::string cluster_domain = "cluster.local";
+    std::filesystem::path resolv_conf = "/etc/resolv.conf";
+
+    // Pods.
+    std::filesystem::path static_pod_path;
+    Duration sync_frequency = std::chrono::minutes(1);
+    Duration file_check_frequency = std::chrono::seconds(20);
+    Bytes container_log_max_size = 10_MiB;
+    std::int64_t container_log_max_files = 5;
+    Duration max_container_restart_period = std::chrono::minutes(5);
+
+    // Images and compiling.
+    bool serialize_image_pulls = false;
+    std::int64_t max_parallel_image_pulls = 4;
+    std::vector<RegistrySetting> registries;
+    std::filesystem::path docker_config;  // the node's own registry credentials
+    Duration compile_timeout = std::chrono::minutes(5);
+    Bytes compile_memory;  // zero: a quarter of the machine, at least 2 GiB where there is as much
+    std::vector<std::string> default_egress;
+
+    // The API server.
+    std::int64_t kube_api_qps = 50;
+    std::int64_t kube_api_burst = 100;
+
+    std::string log_level = "info";
+};
+
+}  // namespace skiff::config
