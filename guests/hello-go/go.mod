@@ -1,0 +1,3 @@
+module skiff/guests/hello-go
+
+go 1.21

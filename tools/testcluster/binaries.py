@@ -1,0 +1,100 @@
+"""Builds the control plane from test/cluster's Go module, once per go.mod and go.sum.
+
+The result lives outside the tree, so a fresh clone builds nothing:
+    ${XDG_CACHE_HOME:-~/.cache}/skiff/cluster-HASH/bin/{etcd,kube-apiserver,…,kubectl}
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+
+from .proc import ClusterError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DEFAULT_VERSION = "1.37"
+COMMANDS = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"]
+
+
+def module_folder(version):
+    """The Go module for a minor version: the present one, or a sibling for version skew."""
+    name = "cluster" if version == DEFAULT_VERSION else f"cluster-{version}"
+    folder = os.path.join(ROOT, "test", name)
+    if not os.path.isfile(os.path.join(folder, "go.mod")):
+        raise ClusterError(f"no test/{name}/go.mod: Kubernetes {version} is not one of ours")
+    return folder
+
+
+def cache_folder():
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "skiff")
+
+
+def binaries_folder(version=DEFAULT_VERSION):
+    digest = hashlib.sha256()
+    for name in ("go.mod", "go.sum"):
+        with open(os.path.join(module_folder(version), name), "rb") as file:
+            digest.update(file.read())
+    return os.path.join(cache_folder(), f"cluster-{digest.hexdigest()[:16]}", "bin")
+
+
+def are_built(version=DEFAULT_VERSION):
+    folder = binaries_folder(version)
+    return all(os.access(os.path.join(folder, name), os.X_OK) for name in [*COMMANDS, "etcd"])
+
+
+def _module_version(version):
+    with open(os.path.join(module_folder(version), "go.mod")) as file:
+        found = re.search(r"^\s*(?:require\s+)?k8s\.io/kubernetes (v\S+)", file.read(), re.M)
+    return found.group(1)
+
+
+def _flags_for_version(full):
+    major, minor = full.lstrip("v").split(".")[:2]
+    values = {"gitVersion": full, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    flags = ["-s", "-w"]
+    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
+        flags += [f"-X {package}.{name}={value}" for name, value in values.items()]
+    return " ".join(flags)
+
+
+def build(version=DEFAULT_VERSION, say=print):
+    """Makes sure that the binaries exist and returns their folder."""
+    target = binaries_folder(version)
+    if are_built(version):
+        return target
+    os.makedirs(cache_folder(), exist_ok=True)
+    with open(os.path.join(cache_folder(), "cluster-build.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not are_built(version):
+            _build_into(target, version, say)
+    return target
+
+
+def _build_into(target, version, say):
+    found = subprocess.run(["bash", os.path.join(ROOT, "tools", "toolchain.sh"), "go"],
+                           stdout=subprocess.PIPE)
+    if found.returncode != 0:
+        raise ClusterError("no usable Go (see above)")
+    go = found.stdout.decode().strip()
+    full = _module_version(version)
+    say(f"building Kubernetes {full} and etcd (once; about ten minutes on two cores)")
+    environment = dict(os.environ, CGO_ENABLED="0", GOTOOLCHAIN="local", GOFLAGS="-mod=readonly")
+    temporary = target + ".new"
+    shutil.rmtree(temporary, ignore_errors=True)
+    os.makedirs(temporary)
+    packages = {name: f"k8s.io/kubernetes/cmd/{name}" for name in COMMANDS}
+    packages["etcd"] = "go.etcd.io/etcd/server/v3"
+    for count, (name, package) in enumerate(packages.items(), 1):
+        say(f"  [{count}/{len(packages)}] {name}")
+        done = subprocess.run(
+            [go, "build", "-trimpath", "-ldflags", _flags_for_version(full),
+             "-o", os.path.join(temporary, name), package],
+            cwd=module_folder(version), env=environment)
+        if done.returncode != 0:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise ClusterError(f"go build {package}: exit {done.returncode}")
+    shutil.rmtree(target, ignore_errors=True)
+    os.rename(temporary, target)

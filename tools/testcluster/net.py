@@ -1,0 +1,120 @@
+"""Network namespaces of a test cluster and the wires between them.
+
+    machine                 namespace skcN                     namespace skcNn1
+    skcN 10.209.N.254 ──────► br0 10.209.N.1 (API, registry) ◄────── eth0 10.209.N.11
+
+All of a cluster is one Ethernet segment, 10.209.N.0/24. Nothing routes out of it: the cluster's
+namespace has no default route, and the machine is not asked to forward. N is a free slot; taking
+it is creating the machine's end of the wire, which the kernel grants to one caller only.
+"""
+
+import os
+
+from . import proc
+from .proc import ClusterError, check_call
+
+SLOTS = range(64)
+
+
+def subnet(slot):
+    return f"10.209.{slot}"
+
+
+def address(slot):
+    return f"{subnet(slot)}.1"
+
+
+def service_range(slot):
+    return f"10.208.{slot}.0/24"
+
+
+def pod_range(slot):
+    return f"10.{16 + slot}.0.0/16"
+
+
+def node_address(slot, index):
+    return f"{subnet(slot)}.{10 + index}"
+
+
+def netns(slot):
+    return f"skc{slot}"
+
+
+def node_netns(slot, index):
+    return f"skc{slot}n{index}"
+
+
+def _ip(*arguments):
+    return check_call("ip", *arguments)
+
+
+def _is_free(slot):
+    return (not os.path.exists(f"/sys/class/net/skc{slot}")
+            and not os.path.exists(f"/run/netns/skc{slot}"))
+
+
+def take_slot():
+    """Creates the machine's end of the wire of the first free slot and returns the slot."""
+    for slot in SLOTS:
+        if not _is_free(slot):
+            continue
+        try:
+            _ip("link", "add", f"skc{slot}", "type", "veth", "peer", "name", f"skc{slot}p")
+        except ClusterError as error:
+            if "exists" not in str(error):
+                raise
+            continue
+        return slot
+    raise ClusterError("no free slot: 64 test clusters are up (tools/cluster down --name NAME)")
+
+
+def create(slot):
+    """Makes the cluster's namespace with its bridge, joined to the machine by the slot's wire."""
+    name = netns(slot)
+    _ip("netns", "add", name)
+    _ip("link", "set", f"skc{slot}p", "netns", name)
+    _ip("address", "add", f"{subnet(slot)}.254/24", "dev", f"skc{slot}")
+    _ip("link", "set", f"skc{slot}", "up")
+    _ip("-n", name, "link", "set", "lo", "up")
+    _ip("-n", name, "link", "add", "br0", "type", "bridge", "forward_delay", "0")
+    _ip("-n", name, "link", "set", f"skc{slot}p", "master", "br0", "up")
+    _ip("-n", name, "address", "add", f"{address(slot)}/24", "dev", "br0")
+    _ip("-n", name, "link", "set", "br0", "up")
+
+
+def create_node(slot, index):
+    """Makes a node's namespace, wired to the cluster's bridge."""
+    name = node_netns(slot, index)
+    _ip("netns", "add", name)
+    _ip("-n", netns(slot), "link", "add", f"n{index}", "type", "veth",
+        "peer", "name", "eth0", "netns", name)
+    _ip("-n", netns(slot), "link", "set", f"n{index}", "master", "br0", "up")
+    _ip("-n", name, "link", "set", "lo", "up")
+    _ip("-n", name, "address", "add", f"{node_address(slot, index)}/24", "dev", "eth0")
+    _ip("-n", name, "link", "set", "eth0", "up")
+    # A default route as on any node; the cluster's namespace has none, so it leads nowhere.
+    _ip("-n", name, "route", "add", "default", "via", address(slot))
+
+
+def remove(name):
+    """Removes one namespace with its interfaces, ending what still lives in it."""
+    strays = proc.kill_netns_members(name)
+    if os.path.exists(f"/run/netns/{name}"):
+        _ip("netns", "delete", name)
+    return strays
+
+
+def release_slot(slot):
+    """Removes the wire; the kernel drops its other end too."""
+    if os.path.exists(f"/sys/class/net/skc{slot}"):
+        _ip("link", "delete", f"skc{slot}")
+
+
+def is_netns_folder_mounted():
+    return "/run/netns" in proc.mounts_below("/run/netns")
+
+
+def drop_netns_folder():
+    """Undoes what the first `ip netns add` on a machine leaves: a mount of an empty folder."""
+    if os.path.isdir("/run/netns") and not os.listdir("/run/netns"):
+        proc.unmount_below("/run/netns")

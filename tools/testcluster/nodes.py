@@ -1,0 +1,202 @@
+"""Skiff nodes of a test cluster, each joined the way docs/ tells an operator.
+
+A node has a network namespace, a host name, cgroups, a root folder, a run folder and a log folder of
+its own, so several run on one machine and all use port 10250.
+"""
+
+import glob
+import os
+import shutil
+import signal
+
+from . import api, binaries, net, proc
+from .proc import ClusterError
+
+CONFIG = """\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+---
+apiVersion: skiff.dev/v1alpha1
+kind: SkiffConfiguration
+registries:
+  - host: ${REGISTRY}
+    plainHttp: true
+"""
+
+
+def skiff_binary():
+    """$SKIFF_BIN, else the newest build of this tree."""
+    chosen = os.environ.get("SKIFF_BIN")
+    if chosen:
+        if not os.access(chosen, os.X_OK):
+            raise ClusterError(f"SKIFF_BIN={chosen} is not a program")
+        return os.path.abspath(chosen)
+    built = glob.glob(os.path.join(binaries.ROOT, "build", "*", "bin", "skiff"))
+    if not built:
+        raise ClusterError("no build/*/bin/skiff: build Skiff first or set SKIFF_BIN")
+    return max(built, key=os.path.getmtime)
+
+
+class Node:
+    """One node; the cluster's lock is held and its state loaded while a method runs."""
+
+    def __init__(self, cluster, name):
+        self.cluster, self.name = cluster, name
+        self.folder = os.path.join(cluster.folder, "nodes", name)
+
+    @property
+    def record(self):
+        found = self.cluster.state.get("nodes", {}).get(self.name)
+        if found is None:
+            raise ClusterError(f"no node '{self.name}' in cluster '{self.cluster.name}'")
+        return found
+
+    @property
+    def netns(self):
+        return net.node_netns(self.cluster.slot, self.record["index"])
+
+    @property
+    def address(self):
+        return net.node_address(self.cluster.slot, self.record["index"])
+
+    @property
+    def run_folder(self):
+        # Short, because sockets live here and a socket's path has at most 107 characters.
+        return f"/run/{self.netns}"
+
+    def _instance_flags(self):
+        return ["--root-dir", f"{self.folder}/root", "--run-dir", self.run_folder,
+                "--pod-log-dir", f"{self.folder}/pods", "--config", f"{self.folder}/config.yaml"]
+
+    def _command(self, *words):
+        """A `skiff` command run in the node's own network namespace, as at its console."""
+        return proc.run_in(self.netns, [self.record["skiff"], *words], hostname=self.name)
+
+    def run_skiff(self, words):
+        """A command of the operator at this node, such as `ps`; it finds the node's run folder."""
+        return self._command(*words, "--run-dir", self.run_folder)
+
+    # --- life --------------------------------------------------------------------------------
+
+    def create(self, flags, config_path):
+        """Makes the node's place in the cluster, joins it and starts the agent."""
+        nodes = self.cluster.state["nodes"]
+        if self.name in nodes:
+            raise ClusterError(f"node '{self.name}' is there already")
+        used = {its["index"] for its in nodes.values()}
+        index = next(number for number in range(1, 200) if number not in used)
+        slot = self.cluster.slot
+        nodes[self.name] = {"index": index, "skiff": skiff_binary(), "flags": flags,
+                            "cgroups": [], "agent": None}
+        self.cluster.store()
+        os.makedirs(self.folder)
+        net.create_node(slot, index)
+        self.record["cgroups"] = proc.create_cgroups(self.netns)
+        self.cluster.store()
+        self._write_config(config_path)
+        server = self.cluster.environment()
+        self._command("node", "join", server["SERVER"], "--token", server["BOOTSTRAP_TOKEN"],
+                      "--ca-cert-hash", server["CA_CERT_HASH"],
+                      "--bootstrap-kubeconfig", f"{self.folder}/bootstrap.kubeconfig")
+        self.start()
+
+    def _write_config(self, config_path):
+        text = CONFIG
+        if config_path:
+            with open(config_path) as file:
+                text = file.read()
+        with open(os.path.join(self.folder, "config.yaml"), "w") as file:
+            file.write(text.replace("${REGISTRY}", self.cluster.registry))
+
+    def start(self):
+        if proc.is_alive(self.record["agent"]):
+            raise ClusterError(f"node '{self.name}' runs already")
+        command = [
+            self.record["skiff"], "node", *self._instance_flags(),
+            "--bootstrap-kubeconfig", f"{self.folder}/bootstrap.kubeconfig",
+            "--kubeconfig", f"{self.folder}/kubeconfig",
+            "--hostname-override", self.name, "--node-ip", self.address, *self.record["flags"]]
+        self.record["agent"] = proc.spawn(
+            command, os.path.join(self.folder, "agent.log"), netns=self.netns,
+            hostname=self.name, cgroups=self.record["cgroups"])
+        self.cluster.store()
+
+    def wait_ready(self, seconds):
+        """Waits for the Ready condition; an agent that ends first is an error with its log."""
+        client = self.cluster.api()
+
+        def still_running():
+            if not proc.is_alive(self.record["agent"]):
+                raise ClusterError(f"the agent of '{self.name}' ended:\n{self._log_tail()}")
+
+        try:
+            api.wait_until(lambda: api.is_node_ready(client, self.name), seconds,
+                           f"node '{self.name}' Ready", still_running)
+        except ClusterError as error:
+            if "not within" in str(error):
+                raise ClusterError(f"{error}\n{self._log_tail()}") from None
+            raise
+
+    def _log_tail(self):
+        try:
+            with open(os.path.join(self.folder, "agent.log"), errors="replace") as file:
+                return "".join(file.readlines()[-20:]).strip()
+        except FileNotFoundError:
+            return ""
+
+    def stop(self, grace_seconds=10):
+        """Stops the agent only: its pods run on, as over an upgrade."""
+        proc.stop(self.record["agent"], grace_seconds)
+
+    def kill(self):
+        """SIGKILLs the agent only, and waits until the kernel has let go of it."""
+        proc.send(self.record["agent"], signal.SIGKILL)
+        proc.stop(self.record["agent"])
+
+    def reboot(self):
+        """What a power cut does: every process of the node dies and its run folder is gone."""
+        self._end_everything()
+        proc.unmount_below(self.folder)
+        shutil.rmtree(self.run_folder, ignore_errors=True)
+        self.record["cgroups"] = proc.create_cgroups(self.netns)
+        self.start()
+
+    def _end_everything(self):
+        """Kills the agent and all that it started; returns what outlived its reset."""
+        proc.stop(self.record["agent"])
+        strays = proc.kill_netns_members(self.netns)
+        strays += proc.kill_cgroup_members(self.record["cgroups"])
+        proc.remove_cgroups(self.record["cgroups"])
+        proc.unmount_below(self.run_folder)
+        return strays
+
+    def remove(self, grace_seconds, forget=True):
+        """Stops the agent, resets the node and removes it; returns what reset left behind."""
+        problems = []
+        if os.path.exists(f"/run/netns/{self.netns}"):
+            self.stop(grace_seconds)
+            problems += self._reset()
+            problems += [f"{self.name}: process left by reset: {its['name']} ({its['pid']})"
+                         for its in self._end_everything()]
+            net.remove(self.netns)
+        if forget:
+            self.cluster.api().delete(f"/api/v1/nodes/{self.name}")
+        left = proc.unmount_below(self.folder) + proc.unmount_below(self.run_folder)
+        problems += [f"{self.name}: mount left by reset: {point}" for point in left]
+        shutil.rmtree(self.run_folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        del self.cluster.state["nodes"][self.name]
+        self.cluster.store()
+        return problems
+
+    def _reset(self):
+        if self.record["agent"] is None:
+            return []
+        problems = []
+        try:
+            self._command("node", "reset", "--all", *self._instance_flags())
+        except (ClusterError, OSError) as error:
+            problems.append(f"{self.name}: {error}")
+        left = [folder for top in self.record["cgroups"]
+                for folder, _, _ in os.walk(top) if folder != top]
+        return problems + [f"{self.name}: cgroup left by reset: {folder}" for folder in left]
