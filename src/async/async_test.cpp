@@ -160,8 +160,8 @@ TEST(BlockingPool, RunsWorkElsewhereAndReturnsItsValue) {
     BlockingPool pool(reactor, 2, 16);
     auto body = [&]() -> Task<void> {
         auto here = std::this_thread::get_id();
-        auto there = co_await pool.run(
-            []() -> Result<std::thread::id> { return std::this_thread::get_id(); });
+        auto work = []() -> Result<std::thread::id> { return std::this_thread::get_id(); };
+        auto there = co_await pool.run(work);
         EXPECT_NE(*there, here);
         EXPECT_EQ(std::this_thread::get_id(), here);
     };
@@ -172,7 +172,8 @@ TEST(BlockingPool, RefusesWhenTooMuchWaits) {
     Reactor reactor;
     BlockingPool pool(reactor, 1, 0);
     auto body = [&]() -> Task<void> {
-        auto refused = co_await pool.run([]() -> Result<int> { return 1; });
+        auto work = []() -> Result<int> { return 1; };
+        auto refused = co_await pool.run(work);
         EXPECT_EQ(refused.error().code, Code::exhausted);
     };
     run_to_end(reactor, body());

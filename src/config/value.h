@@ -27,7 +27,7 @@ Result<void> parse_value(const YAML::Node& node, std::vector<RegistrySetting>& o
 
 std::string show_value(const std::string& value);
 std::string show_value(const std::filesystem::path& value);
-std::string show_value(bool value);
+std::string show_value(bool value);  // tidy: allow names: the value is what it prints
 std::string show_value(std::int64_t value);
 std::string show_value(Duration value);
 std::string show_value(Bytes value);
