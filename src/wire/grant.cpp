@@ -1,0 +1,173 @@
+#include "wire/grant.h"
+
+#include <algorithm>
+
+#include "wire/message.h"
+
+namespace skiff::wire {
+
+namespace {
+
+constexpr std::uint32_t kMagic = 0x31524753;  // "SGR1"
+constexpr std::size_t kHeaderBytes = 8;
+constexpr std::size_t kLayersMax = 126;
+constexpr std::size_t kGroupsMax = 256;
+constexpr std::size_t kArgsMax = 65536;
+
+Result<void> check_path(std::string_view what, std::string_view path) {
+    if (path.empty() || path.front() != '/' || path.size() > 4095) {
+        return fail(Code::invalid, "{} '{}' is not an absolute path", what, path.substr(0, 200));
+    }
+    if (path.find('\0') != std::string_view::npos) {
+        return fail(Code::invalid, "{} has a NUL byte", what);
+    }
+    const std::string slashed = std::string(path) + "/";
+    if (slashed.find("/../") != std::string::npos) {
+        return fail(Code::invalid, "{} '{}' has a '..'", what, path.substr(0, 200));
+    }
+    return {};
+}
+
+Result<void> check_fd(std::string_view what, std::int32_t fd, std::size_t fd_count) {
+    if (fd < -1 || fd >= static_cast<std::int64_t>(fd_count)) {
+        return fail(Code::invalid, "{} names descriptor {} of {}", what, fd, fd_count);
+    }
+    return {};
+}
+
+Result<void> check_texts(std::string_view what, const std::vector<std::string>& texts) {
+    if (texts.size() > kArgsMax) {
+        return fail(Code::exhausted, "{} has {} entries", what, texts.size());
+    }
+    for (const auto& text : texts) {
+        if (text.find('\0') != std::string::npos) {
+            return fail(Code::invalid, "{} has a NUL byte", what);
+        }
+    }
+    return {};
+}
+
+Result<void> check_mount(const Mount& mount, std::size_t fd_count) {
+    SKIFF_CHECK(check_path("a mount's target", mount.target));
+    SKIFF_CHECK(check_fd("a mount", mount.source_fd, fd_count));
+    if (mount.target == "/") {
+        return fail(Code::invalid, "a mount's target is the root");
+    }
+    const bool binds = mount.kind == MountKind::bind || mount.kind == MountKind::bind_tree;
+    if (binds && mount.source_fd < 0) {
+        SKIFF_CHECK(check_path("a mount's source", mount.source));
+    }
+    if (mount.mode > 07777) {
+        return fail(Code::invalid, "the mode of '{}' is out of range", mount.target);
+    }
+    return {};
+}
+
+Result<void> check_root(const Root& root) {
+    if (root.layers.size() > kLayersMax) {
+        return fail(Code::exhausted, "{} image layers, at most {}", root.layers.size(), kLayersMax);
+    }
+    for (const auto& layer : root.layers) {
+        SKIFF_CHECK(check_path("an image layer", layer));
+    }
+    if (root.kind == RootKind::layers && root.layers.empty()) {
+        return fail(Code::invalid, "a layered root without layers");
+    }
+    if (root.upper.empty() != root.work.empty()) {
+        return fail(Code::invalid, "upper and work folder come together");
+    }
+    if (!root.upper.empty()) {
+        SKIFF_CHECK(check_path("the upper folder", root.upper));
+        SKIFF_CHECK(check_path("the work folder", root.work));
+    }
+    return {};
+}
+
+Result<void> check_identity(const Identity& who) {
+    if (who.groups.size() > kGroupsMax) {
+        return fail(Code::exhausted, "{} groups, at most {}", who.groups.size(), kGroupsMax);
+    }
+    if (who.id_count == 0) {
+        return {};
+    }
+    if (who.host_base == 0 || who.host_base > UINT32_MAX - who.id_count) {
+        return fail(Code::invalid, "ids {}+{} are no range of a pod", who.host_base, who.id_count);
+    }
+    const auto inside = [&](std::uint32_t id) { return id < who.id_count; };
+    if (!inside(who.uid) || !inside(who.gid) || !std::ranges::all_of(who.groups, inside)) {
+        return fail(Code::invalid, "user or group {}:{} is outside of the pod's {} ids", who.uid,
+                    who.gid, who.id_count);
+    }
+    return {};
+}
+
+Result<void> check(const Grant& grant, std::size_t fd_count) {
+    if (!valid_container_id(grant.container_id)) {
+        return fail(Code::invalid, "the container id is not valid");
+    }
+    SKIFF_CHECK(check_texts("args", grant.args));
+    SKIFF_CHECK(check_texts("env", grant.env));
+    SKIFF_CHECK(check_texts("a name", {grant.cwd, grant.entry, grant.hostname, grant.label}));
+    SKIFF_CHECK(check_fd("stdin", grant.stdin_fd, fd_count));
+    SKIFF_CHECK(check_root(grant.root));
+    if (grant.mounts.size() > kGrantMountsMax) {
+        return fail(Code::exhausted, "{} mounts, at most {}", grant.mounts.size(), kGrantMountsMax);
+    }
+    if (grant.root.kind == RootKind::none && !grant.mounts.empty()) {
+        return fail(Code::invalid, "mounts without a root");
+    }
+    for (const auto& mount : grant.mounts) {
+        SKIFF_CHECK(check_mount(mount, fd_count));
+    }
+    SKIFF_CHECK(check_identity(grant.identity));
+    SKIFF_CHECK(check_fd("the network", grant.network.fd, fd_count));
+    if (grant.network.mode == NetMode::path && grant.network.fd < 0) {
+        SKIFF_CHECK(check_path("the network namespace", grant.network.path));
+    }
+    for (const auto& cgroup : grant.cgroups) {
+        SKIFF_CHECK(check_path("a cgroup", cgroup));
+    }
+    if (grant.log.slot_fds.size() > kLogSlotsMax) {
+        return fail(Code::exhausted, "{} log slots, at most {}", grant.log.slot_fds.size(),
+                    kLogSlotsMax);
+    }
+    for (const std::int32_t fd : grant.log.slot_fds) {
+        SKIFF_CHECK(check_fd("a log slot", fd, fd_count));
+        if (fd < 0) {
+            return fail(Code::invalid, "a log slot without descriptor");
+        }
+    }
+    SKIFF_CHECK(check_fd("stdout", grant.log.stdout_fd, fd_count));
+    return check_fd("stderr", grant.log.stderr_fd, fd_count);
+}
+
+}  // namespace
+
+Result<std::string> encode_grant(const Grant& grant) {
+    const std::string body = encode(grant);
+    if (body.size() + kHeaderBytes > kGrantBytesMax) {
+        return fail(Code::exhausted, "arguments, environment and files take {} bytes, at most {}",
+                    body.size(), kGrantBytesMax - kHeaderBytes);
+    }
+    Writer writer;
+    writer(kMagic, static_cast<std::uint32_t>(body.size()));
+    return writer.take() + body;
+}
+
+Result<Grant> decode_grant(std::string_view bytes, std::size_t fd_count) {
+    if (bytes.size() < kHeaderBytes || bytes.size() > kGrantBytesMax) {
+        return fail(Code::corrupt, "a grant of {} bytes", bytes.size());
+    }
+    std::uint32_t magic = 0;
+    std::uint32_t size = 0;
+    Reader reader(bytes.substr(0, kHeaderBytes));
+    reader(magic, size);
+    if (magic != kMagic || size != bytes.size() - kHeaderBytes) {
+        return fail(Code::corrupt, "not a grant");
+    }
+    SKIFF_TRY(auto grant, decode<Grant>(bytes.substr(kHeaderBytes)));
+    SKIFF_CHECK(check(grant, fd_count));
+    return grant;
+}
+
+}  // namespace skiff::wire
