@@ -1,0 +1,299 @@
+#include "os/cgroup.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <thread>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "os/cgroup_hierarchy.h"
+#include "os/file.h"
+
+namespace skiff::os {
+
+namespace cgroup {
+
+namespace {
+
+constexpr std::string_view kControllers[] = {"memory", "cpu", "cpuacct", "pids", "freezer"};
+constexpr auto kRemoveWait = std::chrono::seconds(5);
+constexpr auto kRemovePoll = std::chrono::milliseconds(2);
+
+// "/a/b" relative to the root that a mount shows.
+std::optional<std::string> below_mount_root(std::string_view path, std::string_view mount_root) {
+    if (mount_root == "/") {
+        return std::string(path);
+    }
+    if (path == mount_root) {
+        return "/";
+    }
+    if (path.starts_with(mount_root) && path[mount_root.size()] == '/') {
+        return std::string(path.substr(mount_root.size()));
+    }
+    return std::nullopt;
+}
+
+// Controllers → this process's group in their hierarchy, from /proc/self/cgroup.
+std::map<std::string, std::string, std::less<>> own_groups(std::string_view text) {
+    std::map<std::string, std::string, std::less<>> groups;
+    for (auto line : split(text, '\n')) {
+        auto first = line.find(':');
+        auto second = line.find(':', first == std::string_view::npos ? first : first + 1);
+        if (second == std::string_view::npos) {
+            continue;
+        }
+        auto controllers = line.substr(first + 1, second - first - 1);
+        auto path = std::string(line.substr(second + 1));
+        if (controllers.empty()) {
+            groups.emplace(kUnified, path);
+        }
+        for (auto controller : split(controllers, ',')) {
+            groups.emplace(controller, path);
+        }
+    }
+    return groups;
+}
+
+void remove_folders(const std::filesystem::path& top, std::optional<Error>& problem) {
+    if (auto names = list_folder(top)) {
+        for (const auto& name : *names) {
+            std::error_code ignored;
+            if (std::filesystem::is_directory(top / name, ignored)) {
+                remove_folders(top / name, problem);
+            }
+        }
+    }
+    if (::rmdir(top.c_str()) != 0 && errno != ENOENT) {
+        problem = errno_error(errno, fmt::format("remove {}", top.string()));
+    }
+}
+
+void collect_processes(const std::filesystem::path& top, std::set<int>& found) {
+    if (auto text = read_kernel_file(top / "cgroup.procs")) {
+        for (auto line : split(*text, '\n')) {
+            if (auto pid = parse_int(line)) {
+                found.insert(static_cast<int>(*pid));
+            }
+        }
+    }
+    if (auto names = list_folder(top)) {
+        for (const auto& name : *names) {
+            std::error_code ignored;
+            if (std::filesystem::is_directory(top / name, ignored)) {
+                collect_processes(top / name, found);
+            }
+        }
+    }
+}
+
+}  // namespace
+
+HierarchyMap find_hierarchies(std::string_view mountinfo, std::string_view own,
+                              const std::string& root) {
+    auto groups = own_groups(own);
+    HierarchyMap found;
+    for (auto line : split(mountinfo, '\n')) {
+        auto dash = line.find(" - ");
+        auto words = split(line.substr(0, dash), ' ');
+        if (dash == std::string_view::npos || words.size() < 5) {
+            continue;
+        }
+        auto tail = split(line.substr(dash + 3), ' ');
+        bool unified = tail[0] == "cgroup2";
+        if (tail.size() < 3 || (!unified && tail[0] != "cgroup")) {
+            continue;
+        }
+        auto options = split(tail[2], ',');
+        auto add = [&](std::string_view key) {
+            auto group = groups.find(key);
+            std::string wanted = root.empty() && group != groups.end() ? group->second : root;
+            auto relative = below_mount_root(wanted.empty() ? "/" : wanted, words[3]);
+            std::string place = relative.value_or("/");
+            auto folder = std::filesystem::path(std::string(words[4]) + place).lexically_normal();
+            if (!folder.has_filename()) {
+                folder = folder.parent_path();
+            }
+            found.emplace(key, std::move(folder));
+        };
+        if (unified) {
+            add(kUnified);
+            continue;
+        }
+        for (auto controller : kControllers) {
+            if (std::find(options.begin(), options.end(), controller) != options.end()) {
+                add(controller);
+            }
+        }
+    }
+    return found;
+}
+
+Folders::Folders(HierarchyMap bases) : bases_(std::move(bases)) {
+    for (const auto& [key, base] : bases_) {
+        if (std::find(distinct_.begin(), distinct_.end(), base) == distinct_.end()) {
+            distinct_.push_back(base);
+        }
+    }
+}
+
+std::vector<std::string> Folders::bases() const {
+    std::vector<std::string> texts;
+    for (const auto& [key, base] : bases_) {
+        texts.push_back(fmt::format("{}={}", key, base.string()));
+    }
+    return texts;
+}
+
+std::vector<std::filesystem::path> Folders::folders(const std::string& name) const {
+    std::vector<std::filesystem::path> all;
+    for (const auto& base : distinct_) {
+        all.push_back(name.empty() ? base : base / name);
+    }
+    return all;
+}
+
+std::optional<std::filesystem::path> Folders::folder(std::string_view hierarchy,
+                                                     const std::string& name) const {
+    auto base = bases_.find(hierarchy);
+    if (base == bases_.end()) {
+        return std::nullopt;
+    }
+    return name.empty() ? base->second : base->second / name;
+}
+
+Result<void> Folders::make(const std::string& name) const {
+    for (const auto& folder : folders(name)) {
+        if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
+            return fail_errno(errno, fmt::format("make cgroup {}", folder.string()));
+        }
+    }
+    return {};
+}
+
+std::vector<int> Folders::processes(const std::string& name) const {
+    std::set<int> found;
+    for (const auto& folder : folders(name)) {
+        collect_processes(folder, found);
+    }
+    return {found.begin(), found.end()};
+}
+
+Result<void> Folders::remove(const std::string& name) const {
+    auto deadline = std::chrono::steady_clock::now() + kRemoveWait;
+    while (true) {
+        std::optional<Error> problem;
+        for (const auto& folder : folders(name)) {
+            remove_folders(folder, problem);
+        }
+        if (!problem) {
+            return {};
+        }
+        if (std::chrono::steady_clock::now() > deadline) {
+            problem->code = Code::conflict;
+            return fail(std::move(*problem));
+        }
+        SKIFF_CHECK(kill(name));
+        std::this_thread::sleep_for(kRemovePoll);
+    }
+}
+
+std::vector<std::string> Folders::children(const std::string& name) const {
+    std::set<std::string> found;
+    for (const auto& folder : folders(name)) {
+        auto names = list_folder(folder);
+        if (!names) {
+            continue;
+        }
+        for (const auto& child : *names) {
+            std::error_code ignored;
+            if (std::filesystem::is_directory(folder / child, ignored)) {
+                found.insert(name.empty() ? child : name + "/" + child);
+            }
+        }
+    }
+    return {found.begin(), found.end()};
+}
+
+std::optional<std::uint64_t> read_number(const std::filesystem::path& path) {
+    auto text = read_kernel_file(path);
+    return text ? parse_uint(trim(*text)) : std::nullopt;
+}
+
+std::optional<std::uint64_t> read_field(const std::filesystem::path& path, std::string_view key) {
+    auto text = read_kernel_file(path);
+    if (!text) {
+        return std::nullopt;
+    }
+    for (auto line : split(*text, '\n')) {
+        if (line.size() > key.size() && line.starts_with(key) && line[key.size()] == ' ') {
+            return parse_uint(trim(line.substr(key.size() + 1)));
+        }
+    }
+    return std::nullopt;
+}
+
+void write_limit(const std::filesystem::path& path, std::string_view value) {
+    if (auto written = write_kernel_file(path, value); !written) {
+        log::warn("cgroup limit not set", log::kv("error", format_as(written.error())));
+    }
+}
+
+Result<void> kill_unified(const std::filesystem::path& folder) {
+    auto written = write_kernel_file(folder / "cgroup.kill", "1");
+    if (!written && written.error().code != Code::not_found) {
+        return fail(std::move(written.error()));
+    }
+    return {};
+}
+
+}  // namespace cgroup
+
+std::unique_ptr<CgroupTree> CgroupTree::open(const CgroupSettings& settings) {
+    auto mountinfo = read_kernel_file("/proc/self/mountinfo");
+    auto own = read_kernel_file("/proc/self/cgroup");
+    cgroup::HierarchyMap map;
+    if (mountinfo && own) {
+        map = cgroup::find_hierarchies(*mountinfo, *own, settings.root);
+    }
+    std::vector<std::string> bases;
+    for (const auto& [key, parent] : map) {
+        bases.push_back(fmt::format("{}={}", key, (parent / settings.instance).string()));
+    }
+    return reopen(bases);
+}
+
+std::unique_ptr<CgroupTree> CgroupTree::reopen(const std::vector<std::string>& bases) {
+    cgroup::HierarchyMap map;
+    for (const auto& text : bases) {
+        auto equals = text.find('=');
+        if (equals != std::string::npos) {
+            map.emplace(text.substr(0, equals), text.substr(equals + 1));
+        }
+    }
+    bool only_unified = map.size() == 1 && map.contains(cgroup::kUnified);
+    if (only_unified) {
+        return cgroup::make_v2(map.begin()->second);
+    }
+    return cgroup::make_v1(std::move(map));
+}
+
+std::uint64_t cpu_shares(std::optional<std::int64_t> request_millis) {
+    constexpr std::uint64_t kLeast = 2;
+    constexpr std::uint64_t kMost = 262144;
+    if (!request_millis || *request_millis <= 0) {
+        return kLeast;
+    }
+    auto shares = static_cast<std::uint64_t>(*request_millis) * 1024 / 1000;
+    return std::clamp(shares, kLeast, kMost);
+}
+
+std::uint64_t cpu_weight(std::optional<std::int64_t> request_millis) {
+    return 1 + (cpu_shares(request_millis) - 2) * 9999 / 262142;
+}
+
+}  // namespace skiff::os

@@ -1,0 +1,138 @@
+// Version 1: one hierarchy per controller. Where version 2 is mounted beside it (hybrid), groups
+// exist there as well, because it can kill a whole group in one step; else the freezer does that.
+#include <signal.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/log.h"
+#include "os/cgroup_hierarchy.h"
+#include "os/file.h"
+
+namespace skiff::os::cgroup {
+
+namespace {
+
+constexpr std::int64_t kPeriodMicros = 100'000;
+constexpr std::int64_t kQuotaMicrosMin = 1'000;  // the kernel refuses less
+
+class V1 final : public Folders {
+public:
+    explicit V1(HierarchyMap bases) : Folders(usable(std::move(bases))) {
+        if (!map().contains("memory")) {
+            warn("memory limits are enforced by the engine only: no memory cgroup");
+        }
+        if (!map().contains("cpu")) {
+            warn("CPU limits are not enforced: no cpu cgroup");
+        }
+        if (!map().contains("pids")) {
+            warn("the number of threads is not limited by pod: no pids cgroup");
+        }
+    }
+
+    Result<CgroupPlace> create(const std::string& name, const CgroupLimits& limits) const override {
+        SKIFF_CHECK(make(name));
+        if (auto group = folder("memory", name); group && limits.memory) {
+            auto bytes = fmt::format("{}", limits.memory->value);
+            write_limit(*group / "memory.limit_in_bytes", bytes);
+            // Without this a guest over its limit would be swapped instead of refused.
+            auto with_swap = *group / "memory.memsw.limit_in_bytes";
+            if (::access(with_swap.c_str(), W_OK) == 0) {
+                write_limit(with_swap, bytes);
+            }
+        }
+        if (auto group = folder("cpu", name)) {
+            write_limit(*group / "cpu.shares",
+                        fmt::format("{}", cpu_shares(limits.cpu_request_millis)));
+            if (limits.cpu_limit_millis) {
+                auto quota = *limits.cpu_limit_millis * kPeriodMicros / 1000;
+                write_limit(*group / "cpu.cfs_quota_us",
+                            fmt::format("{}", std::max(quota, kQuotaMicrosMin)));
+            }
+        }
+        if (auto group = folder("pids", name); group && limits.pids) {
+            write_limit(*group / "pids.max", fmt::format("{}", *limits.pids));
+        }
+        return place(name);
+    }
+
+    CgroupPlace place(const std::string& name) const override {
+        CgroupPlace place;
+        place.folders = folders(name);
+        if (auto group = folder("memory", name)) {
+            place.oom_counter = *group / "memory.oom_control";
+        }
+        return place;
+    }
+
+    std::optional<CgroupUsage> usage(const std::string& name) const override {
+        auto cpu_group = folder("cpuacct", name);
+        auto memory_group = folder("memory", name);
+        if (!cpu_group || !memory_group) {
+            return std::nullopt;
+        }
+        auto cpu = read_number(*cpu_group / "cpuacct.usage");
+        auto used = read_number(*memory_group / "memory.usage_in_bytes");
+        if (!cpu || !used) {
+            return std::nullopt;
+        }
+        auto idle = read_field(*memory_group / "memory.stat", "total_inactive_file").value_or(0);
+        return CgroupUsage{std::chrono::nanoseconds(*cpu), Bytes{*used > idle ? *used - idle : 0}};
+    }
+
+    std::optional<std::uint64_t> oom_kills(const std::string& name) const override {
+        auto group = folder("memory", name);
+        return group ? read_field(*group / "memory.oom_control", "oom_kill") : std::nullopt;
+    }
+
+    Result<void> kill(const std::string& name) const override {
+        if (auto group = folder(kUnified, name)) {
+            return kill_unified(*group);
+        }
+        auto group = folder("freezer", name);
+        if (group) {
+            // Frozen processes cannot fork away from the list; SIGKILL acts once they thaw.
+            (void)write_kernel_file(*group / "freezer.state", "FROZEN");
+        }
+        for (int pid : processes(name)) {
+            ::kill(pid, SIGKILL);
+        }
+        if (group) {
+            (void)write_kernel_file(*group / "freezer.state", "THAWED");
+        }
+        return {};
+    }
+
+private:
+    // Makes the bases and drops the hierarchies where that fails, and those that are not needed.
+    static HierarchyMap usable(HierarchyMap bases) {
+        bool has_kill = false;
+        HierarchyMap kept;
+        for (auto& [key, base] : bases) {
+            auto made = make_folders(base);
+            if (!made) {
+                log::debug("cgroup hierarchy not usable", log::kv("hierarchy", key),
+                           log::kv("error", format_as(made.error())));
+                continue;
+            }
+            has_kill = has_kill || key == kUnified;
+            kept.emplace(key, base);
+        }
+        if (has_kill) {
+            auto freezer = kept.find("freezer");
+            if (freezer != kept.end()) {
+                ::rmdir(freezer->second.c_str());
+                kept.erase(freezer);
+            }
+        }
+        return kept;
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<CgroupTree> make_v1(HierarchyMap bases) {
+    return std::make_unique<V1>(std::move(bases));
+}
+
+}  // namespace skiff::os::cgroup

@@ -1,0 +1,146 @@
+// Version 2: one hierarchy. A group whose children have controllers may hold no process itself, so
+// the agent moves out of its own group into a leaf beside its pods.
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "os/cgroup_hierarchy.h"
+#include "os/file.h"
+
+namespace skiff::os::cgroup {
+
+namespace {
+
+constexpr std::string_view kLeaf = "skiff-agent";
+constexpr std::int64_t kPeriodMicros = 100'000;
+constexpr std::int64_t kQuotaMicrosMin = 1'000;
+
+void enable(const std::filesystem::path& folder) {
+    // One at a time: a missing controller must not keep the others out.
+    for (auto controller : {"+memory", "+cpu", "+pids"}) {
+        (void)write_kernel_file(folder / "cgroup.subtree_control", controller);
+    }
+}
+
+bool has_controllers(const std::filesystem::path& folder) {
+    auto text = read_kernel_file(folder / "cgroup.subtree_control");
+    return text && text->find("memory") != std::string::npos;
+}
+
+// Moves every process of `folder` into a leaf below it.
+void move_to_leaf(const std::filesystem::path& folder) {
+    auto leaf = folder / kLeaf;
+    if (!make_folders(leaf)) {
+        return;
+    }
+    if (auto text = read_kernel_file(folder / "cgroup.procs")) {
+        for (auto pid : split(trim(*text), '\n')) {
+            (void)write_kernel_file(leaf / "cgroup.procs", pid);
+        }
+    }
+}
+
+class V2 final : public Folders {
+public:
+    explicit V2(std::filesystem::path base) : Folders(make_base(base)) {
+        if (map().empty()) {
+            warn("cgroups are read-only here: no limit is enforced by the kernel");
+            return;
+        }
+        auto text = read_kernel_file(base / "cgroup.subtree_control");
+        for (auto controller : {"memory", "cpu", "pids"}) {
+            if (!text || text->find(controller) == std::string::npos) {
+                warn(fmt::format("{} limits are not enforced: controller not delegated",
+                                 controller));
+            }
+        }
+    }
+
+    Result<CgroupPlace> create(const std::string& name, const CgroupLimits& limits) const override {
+        SKIFF_CHECK(make(name));
+        auto group = folder(kUnified, name);
+        if (!group) {
+            return place(name);
+        }
+        if (name.find('/') == std::string::npos) {
+            enable(*group);  // a pod: its containers get groups of their own
+        }
+        auto set = [&](std::string_view file, const std::string& value) {
+            auto path = *group / file;
+            if (::access(path.c_str(), W_OK) == 0) {
+                write_limit(path, value);
+            }
+        };
+        if (limits.memory) {
+            set("memory.max", fmt::format("{}", limits.memory->value));
+            set("memory.swap.max", "0");
+        }
+        set("cpu.weight", fmt::format("{}", cpu_weight(limits.cpu_request_millis)));
+        if (limits.cpu_limit_millis) {
+            auto quota = std::max(*limits.cpu_limit_millis * kPeriodMicros / 1000, kQuotaMicrosMin);
+            set("cpu.max", fmt::format("{} {}", quota, kPeriodMicros));
+        }
+        if (limits.pids) {
+            set("pids.max", fmt::format("{}", *limits.pids));
+        }
+        return place(name);
+    }
+
+    CgroupPlace place(const std::string& name) const override {
+        CgroupPlace place;
+        place.folders = folders(name);
+        if (!place.folders.empty()) {
+            place.oom_counter = place.folders.front() / "memory.events";
+        }
+        return place;
+    }
+
+    std::optional<CgroupUsage> usage(const std::string& name) const override {
+        auto group = folder(kUnified, name);
+        if (!group) {
+            return std::nullopt;
+        }
+        auto micros = read_field(*group / "cpu.stat", "usage_usec");
+        auto used = read_number(*group / "memory.current");
+        if (!micros || !used) {
+            return std::nullopt;
+        }
+        auto idle = read_field(*group / "memory.stat", "inactive_file").value_or(0);
+        return CgroupUsage{std::chrono::microseconds(*micros),
+                           Bytes{*used > idle ? *used - idle : 0}};
+    }
+
+    std::optional<std::uint64_t> oom_kills(const std::string& name) const override {
+        auto group = folder(kUnified, name);
+        return group ? read_field(*group / "memory.events", "oom_kill") : std::nullopt;
+    }
+
+    Result<void> kill(const std::string& name) const override {
+        auto group = folder(kUnified, name);
+        return group ? kill_unified(*group) : Result<void>{};
+    }
+
+private:
+    static HierarchyMap make_base(const std::filesystem::path& base) {
+        auto parent = base.parent_path();
+        enable(parent);
+        if (!has_controllers(parent)) {
+            move_to_leaf(parent);
+            enable(parent);
+        }
+        if (auto made = make_folders(base); !made) {
+            log::debug("cgroup hierarchy not usable", log::kv("error", format_as(made.error())));
+            return {};
+        }
+        enable(base);
+        return {{std::string(kUnified), base}};
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<CgroupTree> make_v2(std::filesystem::path base) {
+    return std::make_unique<V2>(std::move(base));
+}
+
+}  // namespace skiff::os::cgroup
