@@ -1,0 +1,59 @@
+// The verbs of the `skiff` program. Each returns the process's exit code and reports its own errors
+// on stderr.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "app/local.h"
+#include "app/workload.h"
+#include "config/settings.h"
+
+namespace skiff::app {
+
+// Exit codes of the program itself; `skiff run` otherwise returns its guest's.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+// As podman and docker: the failure is ours, not the guest's.
+inline constexpr int kExitCannotRun = 125;
+
+struct RunOptions {
+    std::string target;  // manifest file, `-`, module, OCI layout, archive, or image reference
+    ImageRun image;      // everything but `image` and `name`
+    std::string name;    // --name
+    std::vector<std::string> plain_http;  // registries without TLS
+    std::string pull = "missing";         // always, missing, never
+    std::filesystem::path root_dir;       // --root-dir, empty for the user's own
+    std::string log_level = "warn";
+    bool quiet = false;
+    bool remove = true;  // --rm: there is no other way
+    config::Settings settings;
+};
+[[nodiscard]] int run_command(RunOptions options);
+
+struct NodeOptions {
+    config::Settings settings;
+    bool standalone = false;
+};
+[[nodiscard]] int node_command(NodeOptions options);
+
+struct JoinOptions {
+    std::string server;                       // https://host:port, or host:port
+    std::string token;                        // "id.secret"
+    std::vector<std::string> ca_cert_hashes;  // "sha256:…"
+    std::filesystem::path bootstrap_kubeconfig;
+};
+[[nodiscard]] int join_command(const JoinOptions& options);
+
+enum class ResetScope { running, everything };
+[[nodiscard]] int reset_command(const config::Settings& settings, ResetScope scope);
+
+[[nodiscard]] int ps_command(const std::filesystem::path& run_dir, OutputFormat format);
+[[nodiscard]] int logs_command(const std::filesystem::path& run_dir, LogsQuery query);
+
+// "skiff: …" on stderr.
+void print_error(std::string_view message);
+
+}  // namespace skiff::app

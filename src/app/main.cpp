@@ -1,0 +1,263 @@
+// The `skiff` program: reads its command line and calls a verb.
+#include <CLI/CLI.hpp>
+
+#include "app/commands.h"
+#include "base/log.h"
+#include "config/fields.h"
+
+namespace skiff::app {
+namespace {
+
+// Where the command line ends up.
+struct CommandLine {
+    std::filesystem::path config_file = "/etc/skiff/config.yaml";
+    bool config_given = false;
+    std::vector<std::pair<const config::Field*, std::string>> flags;
+    bool show_config = false;
+    NodeOptions node;
+    JoinOptions join;
+    bool reset_all = false;
+    RunOptions run;
+    std::filesystem::path run_dir = "/run/skiff";
+    std::string output = "table";
+    LogsQuery logs;
+    std::string since;
+};
+
+int report(const Error& error, int code) {
+    print_error(format_as(error));
+    return code;
+}
+
+void add_field_flags(CLI::App& app, CommandLine& line) {
+    for (const config::Field& field : config::fields()) {
+        if (field.flag.empty()) {
+            continue;
+        }
+        auto take = [&line, &field](const std::string& text) {
+            line.flags.emplace_back(&field, text);
+        };
+        CLI::Option* option =
+            app.add_option_function<std::string>("--" + field.flag, take, field.meaning);
+        option->type_name(field.type)
+            ->group(field.document == config::Document::kubelet ? "Settings of a kubelet"
+                                                                : "Settings");
+        if (field.type == "true or false") {
+            option->expected(0, 1)->default_str("true");
+        }
+    }
+}
+
+void add_node(CLI::App& root, CommandLine& line) {
+    CLI::App* node = root.add_subcommand("node", "join this machine to a cluster, and serve pods");
+    node->add_option_function<std::string>(
+            "--config",
+            [&line](const std::string& path) {
+                line.config_file = path;
+                line.config_given = true;
+            },
+            "configuration file (default /etc/skiff/config.yaml)")
+        ->type_name("path");
+    node->add_flag("--standalone", line.node.standalone,
+                   "no API server: run the pods of --pod-manifest-path");
+    node->add_flag("--show-config", line.show_config, "print the effective settings and end");
+    add_field_flags(*node, line);
+    CLI::App* join = node->add_subcommand(
+        "join", "write the bootstrap kubeconfig for a cluster, as kubeadm join");
+    join->add_option("SERVER", line.join.server, "the API server, host:port or https://host:port")
+        ->required();
+    join->add_option("--token", line.join.token, "bootstrap token (id.secret)")->required();
+    join->add_option("--ca-cert-hash,--discovery-token-ca-cert-hash", line.join.ca_cert_hashes,
+                     "sha256:HASH of the cluster's CA public key")
+        ->required();
+    join->fallthrough();
+    CLI::App* reset = node->add_subcommand(
+        "reset", "end every pod of this node and remove mounts, namespaces and cgroups");
+    reset->add_flag("--all", line.reset_all, "remove state, images and credentials, too");
+    reset->fallthrough();
+    node->require_subcommand(0, 1);
+}
+
+void add_run(CLI::App& root, CommandLine& line) {
+    CLI::App* run = root.add_subcommand(
+        "run", "run a manifest, an image or a .wasm file here, without a cluster");
+    RunOptions& options = line.run;
+    run->add_option(
+           "TARGET", options.target,
+           "FILE.yaml (- for stdin), FILE.wasm, an OCI layout folder or archive, or an image "
+           "reference")
+        ->required();
+    run->add_option("ARGS", options.image.args, "arguments of the module");
+    run->add_option("-e,--env", options.image.env, "NAME=VALUE, or NAME to pass on this process's")
+        ->type_name("NAME=VALUE")
+        ->expected(1)
+        ->take_all();
+    run->add_option("-v,--volume", options.image.volumes, "HOST:CONTAINER[:ro]")
+        ->type_name("HOST:CONTAINER")
+        ->expected(1)
+        ->take_all();
+    run->add_flag("-i,--interactive", options.image.interactive, "pass on standard input");
+    run->add_flag("-t,--tty", options.image.terminal, "the guest's stdio is this terminal");
+    run->add_flag("--rm", options.remove,
+                  "accepted for habit: the pod is always removed at its end");
+    run->add_option("-m,--memory", options.image.memory, "memory limit (64m, 64Mi)")
+        ->type_name("SIZE");
+    run->add_option("--cpus", options.image.cpus, "CPU limit (0.5)")->type_name("NUMBER");
+    run->add_option("-w,--workdir", options.image.working_dir, "working directory")
+        ->type_name("PATH");
+    run->add_option("--name", options.name, "name of the pod")->type_name("NAME");
+    run->add_option("--pull", options.pull, "always, missing or never")
+        ->check(CLI::IsMember({"always", "missing", "never"}));
+    run->add_option("--plain-http", options.plain_http, "registry that speaks plain HTTP")
+        ->type_name("HOST[:PORT]")
+        ->expected(1)
+        ->take_all();
+    run->add_option("--root-dir", options.root_dir, "where images and compiled modules are kept")
+        ->type_name("PATH");
+    run->add_option("--log-level", options.log_level, "debug, info, warn or error");
+    run->add_flag("-q,--quiet", options.quiet, "only the guest's output and warnings");
+}
+
+void add_local(CLI::App& root, CommandLine& line) {
+    CLI::App* ps = root.add_subcommand("ps", "list the pods of the node on this machine");
+    ps->add_option("-o,--output", line.output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}));
+    ps->add_option("--run-dir", line.run_dir, "run folder of the node");
+    CLI::App* logs = root.add_subcommand("logs", "print a container's log");
+    logs->add_option("POD", line.logs.pod, "name of the pod")->required();
+    logs->add_option("-c,--container", line.logs.container, "container, if there are several");
+    logs->add_option("-n,--namespace", line.logs.ns, "namespace of the pod (default: default)");
+    logs->add_flag("-f,--follow", line.logs.follow, "go on until the container ends");
+    logs->add_flag("-p,--previous", line.logs.previous, "of the instance before a restart");
+    logs->add_flag("--timestamps", line.logs.timestamps, "with the time of each line");
+    logs->add_option("--tail", line.logs.tail_lines, "only the last lines");
+    logs->add_option("--since", line.since, "only what is newer (5s, 2m, 3h)");
+    logs->add_option("--run-dir", line.run_dir, "run folder of the node");
+}
+
+// What follows the target of `skiff run` belongs to the guest, options too: puts `--` behind the
+// target.
+std::vector<std::string> separate_guest_arguments(const CLI::App& run, int argc, char** argv) {
+    std::vector<std::string> arguments(argv + 1, argv + argc);
+    if (arguments.empty() || arguments[0] != "run") {
+        return arguments;
+    }
+    std::size_t at = 1;
+    while (at < arguments.size() && arguments[at].starts_with('-') && arguments[at] != "-") {
+        if (arguments[at] == "--") {
+            return arguments;
+        }
+        const CLI::Option* option = run.get_option_no_throw(arguments[at]);
+        at += option != nullptr && option->get_items_expected_max() > 0 ? 2 : 1;
+    }
+    if (at + 1 < arguments.size()) {
+        arguments.insert(arguments.begin() + static_cast<std::ptrdiff_t>(at) + 1, "--");
+    }
+    return arguments;
+}
+
+int print_version(const std::string& output) {
+    if (output == "json") {
+        fmt::print("{{\"version\":\"{}\"}}\n", SKIFF_VERSION);
+    } else {
+        fmt::print("skiff {}\n", SKIFF_VERSION);
+    }
+    return kExitOk;
+}
+
+// Defaults, file, flags, in this order.
+Result<config::Settings> effective_settings(const CommandLine& line) {
+    auto missing = line.config_given ? config::Missing::is_error : config::Missing::is_fine;
+    SKIFF_TRY(auto loaded, config::load_settings(line.config_file, missing, config::Settings{}));
+    for (const auto& [field, text] : line.flags) {
+        SKIFF_CHECK(config::set_flag(loaded.settings, *field, text));
+    }
+    SKIFF_CHECK(config::resolve(loaded.settings));
+    log::set_level(log::parse_level(loaded.settings.log_level));
+    for (const std::string& warning : loaded.warnings) {
+        log::warn("configuration", log::kv("detail", warning));
+    }
+    return std::move(loaded.settings);
+}
+
+int node(const CLI::App& app, CommandLine& line) {
+    auto settings = effective_settings(line);
+    if (!settings) {
+        return report(settings.error(), kExitUsage);
+    }
+    if (line.show_config) {
+        fmt::print("{}", config::render_settings(*settings));
+        return kExitOk;
+    }
+    if (app.got_subcommand("join")) {
+        line.join.bootstrap_kubeconfig = settings->bootstrap_kubeconfig;
+        return join_command(line.join);
+    }
+    if (app.got_subcommand("reset")) {
+        return reset_command(*settings,
+                             line.reset_all ? ResetScope::everything : ResetScope::running);
+    }
+    line.node.settings = std::move(*settings);
+    return node_command(std::move(line.node));
+}
+
+int logs(CommandLine& line) {
+    if (!line.since.empty()) {
+        auto since = parse_duration(line.since);
+        if (!since || *since <= Duration::zero()) {
+            print_error("--since \"" + line.since + "\": not a duration such as 5s or 2m");
+            return kExitUsage;
+        }
+        line.logs.since_seconds = std::chrono::ceil<std::chrono::seconds>(*since).count();
+    }
+    return logs_command(line.run_dir, line.logs);
+}
+
+int main_of(int argc, char** argv) {
+    CommandLine line;
+    CLI::App root("Skiff: a Kubernetes node agent for WebAssembly pods", "skiff");
+    root.require_subcommand(1);
+    add_run(root, line);
+    add_node(root, line);
+    add_local(root, line);
+    CLI::App* version = root.add_subcommand("version", "print the version");
+    version->add_option("-o,--output", line.output, "table or json");
+    CLI::App* config = root.add_subcommand("config", "about the configuration");
+    config->add_subcommand("reference", "print docs/config.md")->required();
+    root.set_version_flag("--version", "skiff " SKIFF_VERSION);
+    try {
+        auto arguments = separate_guest_arguments(*root.get_subcommand("run"), argc, argv);
+        // CLI11 takes its arguments last first.
+        std::reverse(arguments.begin(), arguments.end());
+        root.parse(std::move(arguments));
+    } catch (const CLI::ParseError& error) {
+        int code = root.exit(error);
+        return code == 0 ? kExitOk : kExitUsage;
+    }
+    if (root.got_subcommand("run")) {
+        log::set_level(log::parse_level(line.run.log_level));
+        return run_command(std::move(line.run));
+    }
+    if (root.got_subcommand("node")) {
+        return node(*root.get_subcommand("node"), line);
+    }
+    if (root.got_subcommand("ps")) {
+        return ps_command(line.run_dir,
+                          line.output == "json" ? OutputFormat::json : OutputFormat::table);
+    }
+    if (root.got_subcommand("logs")) {
+        return logs(line);
+    }
+    if (root.got_subcommand("config")) {
+        fmt::print("{}", config::render_reference());
+        return kExitOk;
+    }
+    return print_version(line.output);
+}
+
+}  // namespace
+}  // namespace skiff::app
+
+int main(int argc, char** argv) {
+    return skiff::app::main_of(argc, argv);
+}
