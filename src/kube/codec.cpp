@@ -101,6 +101,13 @@ bool Decoder::reject_type(std::string_view wanted, const json::value& got) {
     return reject(fmt::format("expected {}, found {}{}", wanted, describe(got), hint));
 }
 
+bool Decoder::reject_unknown(std::string_view field) {
+    if (problem_.empty()) {
+        problem_ = fmt::format("unknown field \"{}\"", path_to(field));
+    }
+    return false;
+}
+
 std::string Decoder::path_to(std::string_view field) const {
     std::string path;
     auto append = [&path](std::string_view name) {
@@ -297,8 +304,7 @@ bool decode_struct(Decoder& decoder, const json::value& value, void* object,
         bool found = std::any_of(table.fields.begin(), table.fields.end(),
                                  [&](const FieldEntry& field) { return field.name == name; });
         if (!found) {
-            std::string path = decoder.path_to(bounded_utf8(name, kShownBytesMax));
-            return decoder.reject(fmt::format("unknown field \"{}\"", path));
+            return decoder.reject_unknown(bounded_utf8(name, kShownBytesMax));
         }
     }
     return true;

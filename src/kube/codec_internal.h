@@ -31,6 +31,7 @@ public:
     // Remembers the failure; returns false so that it can be returned at once.
     bool reject(std::string_view problem);
     bool reject_type(std::string_view wanted, const json::value& got);
+    bool reject_unknown(std::string_view field);
     // The path of `field` below the present place.
     [[nodiscard]] std::string path_to(std::string_view field) const;
     [[nodiscard]] const std::string& problem() const { return problem_; }
