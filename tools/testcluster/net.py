@@ -8,7 +8,9 @@ namespace has no default route, and the machine is not asked to forward. N is a 
 it is creating the machine's end of the wire, which the kernel grants to one caller only.
 """
 
+import contextlib
 import os
+import time
 
 from . import proc
 from .proc import ClusterError, check_call
@@ -53,19 +55,39 @@ def _is_free(slot):
             and not os.path.exists(f"/run/netns/skc{slot}"))
 
 
-def take_slot():
-    """Creates the machine's end of the wire of the first free slot and returns the slot."""
+def take_slot(mark, store):
+    """Creates the machine's end of the wire of the first free slot and returns the slot.
+
+    `mark` is the wire's hardware address: it says whose it is, because the slot is given to `store`
+    before it is known whether this caller or another one gets it.
+    """
     for slot in SLOTS:
         if not _is_free(slot):
             continue
+        store(slot)
         try:
-            _ip("link", "add", f"skc{slot}", "type", "veth", "peer", "name", f"skc{slot}p")
+            _ip("link", "add", f"skc{slot}", "address", mark, "type", "veth",
+                "peer", "name", f"skc{slot}p")
         except ClusterError as error:
             if "exists" not in str(error):
                 raise
             continue
         return slot
     raise ClusterError("no free slot: 64 test clusters are up (tools/cluster down --name NAME)")
+
+
+def new_mark():
+    """A hardware address that no other cluster has (locally administered, unicast)."""
+    return ":".join(["02", *(f"{byte:02x}" for byte in os.urandom(5))])
+
+
+def is_ours(slot, mark):
+    """Whether the slot belongs to the cluster of `mark`, or to nobody any more."""
+    try:
+        with open(f"/sys/class/net/skc{slot}/address") as file:
+            return file.read().strip() == mark
+    except FileNotFoundError:
+        return True
 
 
 def create(slot):
@@ -99,15 +121,24 @@ def create_node(slot, index):
 def remove(name):
     """Removes one namespace with its interfaces, ending what still lives in it."""
     strays = proc.kill_netns_members(name)
-    if os.path.exists(f"/run/netns/{name}"):
-        _ip("netns", "delete", name)
+    # By hand, not `ip netns delete`: that one refuses what an interrupted `add` left.
+    proc.unmount_below(f"/run/netns/{name}")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"/run/netns/{name}")
     return strays
 
 
 def release_slot(slot):
     """Removes the wire; the kernel drops its other end too."""
-    if os.path.exists(f"/sys/class/net/skc{slot}"):
-        _ip("link", "delete", f"skc{slot}")
+    wire = f"/sys/class/net/skc{slot}"
+    for _ in range(100):
+        if not os.path.exists(wire):
+            return
+        # The kernel may be at it already: a wire goes with the namespace of its other end.
+        with contextlib.suppress(ClusterError):
+            _ip("link", "delete", f"skc{slot}")
+        time.sleep(0.02)
+    raise ClusterError(f"the interface skc{slot} cannot be removed")
 
 
 def is_netns_folder_mounted():

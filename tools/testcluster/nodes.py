@@ -15,12 +15,15 @@ from .proc import ClusterError
 CONFIG = """\
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
+authentication:
+  x509:
+    clientCAFile: ${CA_FILE}
 ---
 apiVersion: skiff.dev/v1alpha1
 kind: SkiffConfiguration
 registries:
   - host: ${REGISTRY}
-    plainHttp: true
+    scheme: http
 """
 
 
@@ -106,7 +109,8 @@ class Node:
             with open(config_path) as file:
                 text = file.read()
         with open(os.path.join(self.folder, "config.yaml"), "w") as file:
-            file.write(text.replace("${REGISTRY}", self.cluster.registry))
+            file.write(text.replace("${REGISTRY}", self.cluster.registry)
+                       .replace("${CA_FILE}", f"{self.cluster.pki}/ca.crt"))
 
     def start(self):
         if proc.is_alive(self.record["agent"]):

@@ -14,6 +14,7 @@ import time
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWNET = 0x40000000
 MNT_DETACH = 2
+PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -22,9 +23,14 @@ class ClusterError(Exception):
     """A failure that is shown to the user as one line."""
 
 
-def check_call(*arguments, **options):
-    """Runs a command; its output is shown only when it fails."""
-    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def check_call(*arguments):
+    """Runs a command, which ends with this process; its output is shown only when it fails."""
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, preexec_fn=_die_with_parent)
     if done.returncode != 0:
         raise ClusterError(f"{' '.join(arguments)}: exit {done.returncode}\n"
                            f"{done.stdout.decode(errors='replace').strip()}")
@@ -80,6 +86,7 @@ def run_in(netns, command, hostname=None, environment=None):
     """Runs a command to its end inside a network namespace and returns its output."""
 
     def in_child():
+        _die_with_parent()
         _join_netns(netns)
         if hostname:
             _libc.unshare(CLONE_NEWUTS)
