@@ -1,0 +1,112 @@
+"""Fixtures of the end-to-end tests: a real control plane, a real registry, real Skiff nodes.
+
+A cluster lives for the whole session. Each test gets a namespace of its own, which is deleted (and its
+deletion awaited) at the end: a pod that cannot be deleted fails the test that made it.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from kube import Kube, run  # noqa: E402
+
+CLUSTER = "e2e"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also the tests that take minutes")
+    parser.addoption("--preset", default="dev", help="which build to test")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; run with --long")
+    os.environ["SKIFF_BIN"] = str(ROOT / "build" / config.getoption("--preset") / "bin" / "skiff")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    kept = [item for item in items if "long" not in item.keywords]
+    config.hook.pytest_deselected([item for item in items if "long" in item.keywords])
+    items[:] = kept
+
+
+class Cluster:
+    """A test cluster and what is needed to talk to it."""
+
+    def __init__(self, name, *flags):
+        self.name = name
+        run([ROOT / "tools/cluster", "up", "--name", name, "--owner", str(os.getpid()), *flags],
+            timeout=120)
+        env = (ROOT / f"build/cluster-{name}/env").read_text().splitlines()
+        self.env = dict(line.split("=", 1) for line in env if "=" in line)
+        self.registry = self.env["REGISTRY"]
+        self.pushed = {}
+
+    def node(self, action, node, *flags, check=True):
+        return run([ROOT / "tools/cluster", "node", action, node, "--name", self.name, *flags],
+                   timeout=150, check=check)
+
+    def node_folder(self, node):
+        return ROOT / f"build/cluster-{self.name}/nodes/{node}"
+
+    def push(self, guest, name=None, *flags):
+        """Pushes build/guests/GUEST.wasm once; returns the image reference."""
+        name = name or f"{guest}:1"
+        if name not in self.pushed:
+            reference = f"{self.registry}/{name}"
+            digest = run([sys.executable, ROOT / "tools/push", *flags,
+                          ROOT / f"build/guests/{guest}.wasm", reference]).stdout.strip()
+            self.pushed[name] = (reference, digest)
+        return self.pushed[name][0]
+
+    def down(self):
+        return run([ROOT / "tools/cluster", "down", "--name", self.name, "--save-logs",
+                    ROOT / f"build/reports/{self.name}-logs"], timeout=180, check=False)
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    its = Cluster(CLUSTER)
+    try:
+        yield its
+    finally:
+        done = its.down()
+        assert done.returncode == 0, f"the cluster left something behind:\n{done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def node(cluster):
+    """The name of a Skiff node that is Ready."""
+    cluster.node("up", "skiff-1")
+    return "skiff-1"
+
+
+@pytest.fixture
+def kube(cluster, node):
+    """kubectl in a fresh namespace."""
+    namespace = f"t-{uuid.uuid4().hex[:8]}"
+    its = Kube(cluster.env, namespace)
+    its.create_namespace()
+    yield its
+    its.delete_namespace()
+
+
+@pytest.fixture(scope="session")
+def skiff():
+    """Path of the program under test."""
+    return os.environ["SKIFF_BIN"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder that root inside a pod may write to."""
+    os.chmod(tmp_path, 0o777)
+    return tmp_path

@@ -1,0 +1,157 @@
+"""kubectl for tests: apply, read, wait."""
+
+import json
+import os
+import subprocess
+import time
+
+
+class CommandFailed(Exception):
+    pass
+
+
+def run(command, timeout=60, check=True, **options):
+    """Runs a command, returns it completed with its output as text."""
+    command = [str(word) for word in command]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace",
+                          timeout=timeout, **options)
+    if check and done.returncode != 0:
+        raise CommandFailed(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}\n"
+                            f"{done.stderr}")
+    return done
+
+
+def wait_until(condition, seconds, what):
+    """Calls `condition` until it returns something true; that is returned."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
+        time.sleep(0.1)
+
+
+class Kube:
+    def __init__(self, env, namespace):
+        self.namespace = namespace
+        self.program = env["KUBECTL"]
+        self.environ = dict(os.environ, KUBECONFIG=env["KUBECONFIG"])
+
+    def __call__(self, *words, check=True, timeout=60, stdin=None):
+        """kubectl WORDS in the test's namespace."""
+        return run([self.program, "-n", self.namespace, *words], timeout=timeout, check=check,
+                   env=self.environ, input=stdin)
+
+    def create_namespace(self):
+        self("create", "namespace", self.namespace)
+        wait_until(lambda: self("get", "serviceaccount", "default", check=False).returncode == 0,
+                   20, "the namespace's service account")
+
+    def delete_namespace(self):
+        self("delete", "namespace", self.namespace, "--timeout=60s", timeout=70)
+
+    def apply(self, *objects):
+        text = "\n---\n".join(o if isinstance(o, str) else json.dumps(o) for o in objects)
+        return self("apply", "-f", "-", stdin=text)
+
+    def get(self, kind, name=None, check=True):
+        words = ["get", kind, *([name] if name else []), "-o", "json"]
+        done = self(*words, check=check)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def pod(self, name):
+        return self.get("pod", name)
+
+    def pods(self, selector=None):
+        words = ["get", "pods", "-o", "json", *(["-l", selector] if selector else [])]
+        return json.loads(self(*words).stdout)["items"]
+
+    def wait_pod(self, name, condition, seconds=30):
+        """Waits until condition(pod) is true; returns the pod."""
+        last = {}
+
+        def look():
+            pod = self.get("pod", name, check=False)
+            last["pod"] = pod
+            return pod if pod and condition(pod) else None
+
+        def story():
+            status = (last["pod"] or {}).get("status")
+            return f"pod {name}: {json.dumps(status)}\n{self.describe(name)}"
+
+        return wait_until(look, seconds, story)
+
+    def wait_phase(self, name, *phases, seconds=30):
+        return self.wait_pod(name, lambda p: p["status"].get("phase") in phases, seconds)
+
+    def wait_ready(self, name, seconds=30):
+        return self.wait_pod(name, lambda p: condition_of(p, "Ready") == "True", seconds)
+
+    def wait_waiting(self, name, *reasons, seconds=30):
+        """Waits until a container waits for one of the reasons; returns its waiting state."""
+
+        def look(pod):
+            return waiting_of(pod) and waiting_of(pod)["reason"] in reasons
+
+        return waiting_of(self.wait_pod(name, look, seconds))
+
+    def wait_gone(self, name, seconds=30):
+        wait_until(lambda: self.get("pod", name, check=False) is None, seconds,
+                   lambda: f"pod {name} gone: {self.describe(name)}")
+
+    def logs(self, name, *flags):
+        return self("logs", name, *flags).stdout
+
+    def describe(self, name):
+        return self("describe", "pod", name, check=False).stdout
+
+    def events(self, name, reason=None):
+        items = self.get("events")["items"]
+        return [e for e in items if e["involvedObject"]["name"] == name
+                and (reason is None or e["reason"] == reason)]
+
+    def wait_event(self, name, reason, seconds=30):
+        return wait_until(lambda: self.events(name, reason), seconds,
+                          lambda: f"event {reason} of {name}: {self.describe(name)}")[0]
+
+
+def condition_of(pod, kind):
+    for condition in pod["status"].get("conditions", []):
+        if condition["type"] == kind:
+            return condition["status"]
+    return None
+
+
+def container_of(pod, name=None):
+    statuses = pod["status"].get("containerStatuses", [])
+    return next((s for s in statuses if name in (None, s["name"])), None)
+
+
+def terminated_of(pod, name=None):
+    status = container_of(pod, name)
+    return status and status["state"].get("terminated")
+
+
+def waiting_of(pod):
+    for group in ("initContainerStatuses", "containerStatuses"):
+        for status in pod["status"].get(group, []):
+            if "waiting" in status["state"]:
+                return status["state"]["waiting"]
+    return None
+
+
+def pod(name, image, *args, **spec):
+    """A pod of one container `main` for the Skiff node; keyword arguments are fields of its spec, those that a
+    container has are the container's."""
+    container = {"name": "main", "image": image, "args": [str(a) for a in args]}
+    for field in ("command", "env", "envFrom", "volumeMounts", "resources", "imagePullPolicy",
+                  "terminationMessagePolicy", "terminationMessagePath", "ports", "workingDir",
+                  "securityContext", "livenessProbe"):
+        if field in spec:
+            container[field] = spec.pop(field)
+    metadata = {"name": name, **spec.pop("metadata", {})}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+            "spec": {"runtimeClassName": "wasmtime", "restartPolicy": "Never",
+                     "terminationGracePeriodSeconds": 5, "containers": [container], **spec}}
