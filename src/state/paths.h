@@ -1,0 +1,129 @@
+// Every path of an instance. Nobody else joins file names below these folders.
+//
+//   <root-dir>                       0700, outlives the boot; default /var/lib/skiff
+//   ├── lock                         held by the agent, holds its pid
+//   ├── instance                     checkpoint: the instance's id
+//   ├── artifact.key                 0600, authenticates compiled/
+//   ├── pki/                         client and serving certificates
+//   ├── bootstrap-kubeconfig, kubeconfig
+//   ├── pods/<uid>/                  the kubelet's own names and levels:
+//   │   ├── volumes/<plugin>/<name>/     plugin as kubernetes.io~empty-dir
+//   │   ├── volume-subpaths/<volume>/<container>/<index>
+//   │   ├── containers/<container>/<id>/{upper,work}   writable layer of a layered image
+//   │   └── etc-hosts, resolv.conf
+//   ├── plugins/  plugins_registry/  device-plugins/kubelet.sock  pod-resources/kubelet.sock
+//   ├── images/                      OCI image layout
+//   ├── layers/<digest>/             unpacked layers
+//   ├── compiled/<key>, <key>.facts  native artifacts and what is known of them
+//   └── quarantine/                  what failed its check
+//   <run-dir>                        0700, dies with the boot; default /run/skiff
+//   ├── lock                         held by the agent, holds its pid
+//   ├── boot                         boot id: everything here is wiped when it is another one
+//   ├── skiff.sock                   0600, the agent's own API
+//   ├── cgroups                      checkpoint: bases of the cgroup tree
+//   ├── keeper-<build>.sock          (src/wire/paths.h) one for each engine build that runs
+//   ├── keepers/<build>              checkpoint: the keeper's process
+//   ├── containers/<id>              checkpoint: one container, running or ended
+//   ├── pods/<uid>                   checkpoint: the pod's ids
+//   ├── exits/<id>  runners/<id>  root/     (src/wire/paths.h)
+//   ├── termination/<id>             the container's termination message file
+//   ├── checked/<key>                artifacts whose MAC was checked in this boot
+//   └── netns/                       named network namespaces of pods
+//   <pod-log-dir>/<ns>_<name>_<uid>/<container>/<n>.log        default /var/log/pods
+//   <container-log-dir>/<pod>_<ns>_<container>-<id>.log        links, default /var/log/containers
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/types.h"
+
+namespace skiff::state {
+
+namespace fs = std::filesystem;
+
+struct Paths {
+    fs::path root_dir = "/var/lib/skiff";
+    fs::path run_dir = "/run/skiff";
+    fs::path pod_log_dir = "/var/log/pods";
+    fs::path container_log_dir = "/var/log/containers";
+
+    // Root-dir.
+    [[nodiscard]] fs::path root_lock() const { return root_dir / "lock"; }
+    [[nodiscard]] fs::path instance() const { return root_dir / "instance"; }
+    [[nodiscard]] fs::path artifact_key() const { return root_dir / "artifact.key"; }
+    [[nodiscard]] fs::path pki() const { return root_dir / "pki"; }
+    [[nodiscard]] fs::path bootstrap_kubeconfig() const {
+        return root_dir / "bootstrap-kubeconfig";
+    }
+    [[nodiscard]] fs::path kubeconfig() const { return root_dir / "kubeconfig"; }
+    [[nodiscard]] fs::path pods() const { return root_dir / "pods"; }
+    [[nodiscard]] fs::path pod(const PodUid& uid) const { return pods() / uid.str(); }
+    [[nodiscard]] fs::path pod_volumes(const PodUid& uid) const { return pod(uid) / "volumes"; }
+    // `plugin` as the kubelet writes it: "kubernetes.io~configmap".
+    [[nodiscard]] fs::path pod_volume(const PodUid& uid, const std::string& plugin,
+                                      const std::string& name) const {
+        return pod_volumes(uid) / plugin / name;
+    }
+    [[nodiscard]] fs::path pod_subpaths(const PodUid& uid) const {
+        return pod(uid) / "volume-subpaths";
+    }
+    [[nodiscard]] fs::path pod_containers(const PodUid& uid) const {
+        return pod(uid) / "containers";
+    }
+    [[nodiscard]] fs::path container_layer(const PodUid& uid, const std::string& container,
+                                           const ContainerId& id) const {
+        return pod_containers(uid) / container / id.str();
+    }
+    [[nodiscard]] fs::path pod_hosts(const PodUid& uid) const { return pod(uid) / "etc-hosts"; }
+    [[nodiscard]] fs::path pod_resolv_conf(const PodUid& uid) const {
+        return pod(uid) / "resolv.conf";
+    }
+    [[nodiscard]] fs::path plugins() const { return root_dir / "plugins"; }
+    [[nodiscard]] fs::path plugins_registry() const { return root_dir / "plugins_registry"; }
+    [[nodiscard]] fs::path device_plugins() const { return root_dir / "device-plugins"; }
+    [[nodiscard]] fs::path device_plugin_socket() const {
+        return device_plugins() / "kubelet.sock";
+    }
+    [[nodiscard]] fs::path pod_resources() const { return root_dir / "pod-resources"; }
+    [[nodiscard]] fs::path pod_resources_socket() const { return pod_resources() / "kubelet.sock"; }
+    [[nodiscard]] fs::path images() const { return root_dir / "images"; }
+    [[nodiscard]] fs::path layers() const { return root_dir / "layers"; }
+    [[nodiscard]] fs::path compiled() const { return root_dir / "compiled"; }
+    [[nodiscard]] fs::path quarantine() const { return root_dir / "quarantine"; }
+
+    // Run-dir.
+    [[nodiscard]] fs::path run_lock() const { return run_dir / "lock"; }
+    [[nodiscard]] fs::path boot() const { return run_dir / "boot"; }
+    [[nodiscard]] fs::path agent_socket() const { return run_dir / "skiff.sock"; }
+    [[nodiscard]] fs::path cgroups() const { return run_dir / "cgroups"; }
+    [[nodiscard]] fs::path keepers() const { return run_dir / "keepers"; }
+    [[nodiscard]] fs::path container_records() const { return run_dir / "containers"; }
+    [[nodiscard]] fs::path container_record(const ContainerId& id) const {
+        return container_records() / id.str();
+    }
+    [[nodiscard]] fs::path pod_records() const { return run_dir / "pods"; }
+    [[nodiscard]] fs::path pod_record(const PodUid& uid) const { return pod_records() / uid.str(); }
+    [[nodiscard]] fs::path termination() const { return run_dir / "termination"; }
+    [[nodiscard]] fs::path termination_file(const ContainerId& id) const {
+        return termination() / id.str();
+    }
+    [[nodiscard]] fs::path checked_artifacts() const { return run_dir / "checked"; }
+    [[nodiscard]] fs::path netns() const { return run_dir / "netns"; }
+
+    // Logs (kubelet-contract row 34).
+    [[nodiscard]] fs::path pod_logs(const PodName& pod, const PodUid& uid) const {
+        return pod_log_dir / (pod.ns + "_" + pod.name + "_" + uid.str());
+    }
+    [[nodiscard]] fs::path container_logs(const PodName& pod, const PodUid& uid,
+                                          const std::string& container) const {
+        return pod_logs(pod, uid) / container;
+    }
+    [[nodiscard]] fs::path container_log_link(const PodName& pod, const std::string& container,
+                                              const ContainerId& id) const {
+        return container_log_dir /
+               (pod.name + "_" + pod.ns + "_" + container + "-" + id.str() + ".log");
+    }
+};
+
+}  // namespace skiff::state

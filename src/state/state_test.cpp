@@ -1,0 +1,149 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/random.h"
+#include "os/file.h"
+#include "os/machine.h"
+#include "state/checkpoint.h"
+#include "state/id_ranges.h"
+#include "state/instance.h"
+
+namespace skiff::state {
+namespace {
+
+class State : public testing::Test {
+protected:
+    State() {
+        SystemRandom random;
+        folder_ = fs::temp_directory_path() / ("skiff-state-" + random.hex(6));
+        fs::create_directory(folder_);
+        paths_.root_dir = folder_ / "root";
+        paths_.run_dir = folder_ / "run";
+        paths_.pod_log_dir = folder_ / "log/pods";
+        paths_.container_log_dir = folder_ / "log/containers";
+        ranges_.registry = folder_ / "ids";
+        ranges_.blocks = 8;
+        ranges_.blocks_per_slot = 2;
+    }
+    ~State() override { (void)os::remove_tree(folder_); }
+
+    fs::path folder_;
+    Paths paths_;
+    IdRangeSettings ranges_;
+    SystemRandom random_;
+};
+
+TEST_F(State, CheckpointComesBackAsItWas) {
+    auto path = folder_ / "x";
+    std::string bytes("a\0b\n", 4);
+    ASSERT_TRUE(store_checkpoint(path, "test", bytes, os::Durability::power));
+    EXPECT_EQ(*load_checkpoint(path, "test"), bytes);
+    EXPECT_EQ(load_checkpoint(path, "other").error().code, Code::corrupt);
+    EXPECT_EQ(load_checkpoint(folder_ / "y", "test").error().code, Code::not_found);
+}
+
+TEST_F(State, EveryFlippedOrMissingByteOfACheckpointIsSeen) {
+    auto path = folder_ / "x";
+    ASSERT_TRUE(store_checkpoint(path, "test", "some bytes", os::Durability::process));
+    std::string whole = *os::read_file(path, 4_KiB);
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+        std::string flipped = whole;
+        flipped[i] = static_cast<char>(flipped[i] ^ 0x10);
+        std::ofstream(path, std::ios::trunc) << flipped;
+        EXPECT_EQ(load_checkpoint(path, "test").error().code, Code::corrupt) << i;
+        std::ofstream(path, std::ios::trunc) << whole.substr(0, i);
+        EXPECT_EQ(load_checkpoint(path, "test").error().code, Code::corrupt) << i;
+    }
+}
+
+TEST_F(State, QuarantineMovesTheFileAway) {
+    std::ofstream(folder_ / "bad") << "rotten";
+    quarantine(folder_ / "bad", folder_ / "q", "test");
+    EXPECT_FALSE(fs::exists(folder_ / "bad"));
+    auto names = os::list_folder(folder_ / "q");
+    ASSERT_EQ(names->size(), 1U);
+    EXPECT_EQ(*os::read_file(folder_ / "q" / names->front(), 4_KiB), "rotten");
+}
+
+TEST_F(State, SecondAgentOnTheSameFoldersIsRefusedAndToldWhy) {
+    auto first = Instance::open(paths_, random_);
+    ASSERT_TRUE(first) << format_as(first.error());
+    auto second = Instance::open(paths_, random_);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, Code::conflict);
+    EXPECT_THAT(second.error().message, testing::HasSubstr(std::to_string(::getpid())));
+    Paths other_root = paths_;
+    other_root.root_dir = folder_ / "other";
+    EXPECT_FALSE(Instance::open(other_root, random_));
+}
+
+TEST_F(State, InstanceKeepsItsIdAndReplacesACorruptOne) {
+    std::string id = (*Instance::open(paths_, random_))->id();
+    EXPECT_EQ(id.size(), 8U);
+    EXPECT_EQ((*Instance::open(paths_, random_))->id(), id);
+    std::ofstream(paths_.instance(), std::ios::trunc) << "garbage";
+    auto again = Instance::open(paths_, random_);
+    ASSERT_TRUE(again);
+    EXPECT_EQ((*again)->id().size(), 8U);
+    EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 1U);
+}
+
+TEST_F(State, RunDirOfAnotherBootIsWiped) {
+    ASSERT_TRUE(Instance::open(paths_, random_));
+    std::ofstream(paths_.container_records() / "abc") << "x";
+    ASSERT_TRUE(Instance::open(paths_, random_));
+    EXPECT_TRUE(fs::exists(paths_.container_records() / "abc"));
+    std::ofstream(paths_.boot(), std::ios::trunc) << "another-boot\n";
+    ASSERT_TRUE(Instance::open(paths_, random_));
+    EXPECT_FALSE(fs::exists(paths_.container_records() / "abc"));
+    EXPECT_TRUE(fs::exists(paths_.container_records()));
+}
+
+TEST_F(State, PodsNeverShareIds) {
+    IdRanges ranges(ranges_, folder_ / "a");
+    std::set<std::uint32_t> given;
+    for (int i = 0; i < 8; ++i) {
+        auto first = ranges.allocate();
+        ASSERT_TRUE(first);
+        EXPECT_EQ(*first % kIdsPerPod, 0U);
+        EXPECT_TRUE(given.insert(*first).second);
+    }
+    EXPECT_EQ(ranges.allocate().error().code, Code::exhausted);
+    ranges.release(*given.begin());
+    EXPECT_EQ(*ranges.allocate(), *given.begin());
+}
+
+TEST_F(State, InstancesShareTheMachinesIds) {
+    fs::create_directories(folder_ / "a/pods");
+    std::ofstream(folder_ / "a/pods/x") << "";
+    IdRanges a(ranges_, folder_ / "a");
+    auto of_a = a.allocate();
+    IdRanges b(ranges_, folder_ / "b");
+    auto of_b = b.allocate();
+    EXPECT_NE(*of_a, *of_b);
+    // A restarted agent finds its own slot again and adopts what its pods have.
+    IdRanges a_again(ranges_, folder_ / "a");
+    EXPECT_TRUE(a_again.adopt(*of_a));
+    EXPECT_FALSE(a_again.adopt(*of_b));
+    EXPECT_NE(*a_again.allocate(), *of_a);
+}
+
+TEST_F(State, SlotsOfADeadInstanceWithoutPodsAreTakenOver) {
+    fs::create_directories(folder_ / "a/pods");
+    std::ofstream(folder_ / "a/pods/x") << "";
+    std::vector<std::uint32_t> of_a;
+    IdRanges a(ranges_, folder_ / "a");
+    for (int i = 0; i < 8; ++i) {
+        of_a.push_back(*a.allocate());
+    }
+    IdRanges b(ranges_, folder_ / "b");
+    EXPECT_EQ(b.allocate().error().code, Code::exhausted);
+    fs::remove(folder_ / "a/pods/x");
+    EXPECT_TRUE(b.allocate());
+}
+
+}  // namespace
+}  // namespace skiff::state
