@@ -8,6 +8,7 @@ import glob
 import os
 import shutil
 import signal
+import socket
 
 from . import api, binaries, net, proc
 from .proc import ClusterError
@@ -112,21 +113,34 @@ class Node:
             file.write(text.replace("${REGISTRY}", self.cluster.registry)
                        .replace("${CA_FILE}", f"{self.cluster.pki}/ca.crt"))
 
-    def start(self):
+    def start(self, flags=()):
+        """Starts the agent, with other flags or ($SKIFF_BIN) another build if they are given."""
         if proc.is_alive(self.record["agent"]):
             raise ClusterError(f"node '{self.name}' runs already")
+        if flags:
+            self.record["flags"] = list(flags)
+        if os.environ.get("SKIFF_BIN"):
+            self.record["skiff"] = skiff_binary()
         command = [
             self.record["skiff"], "node", *self._instance_flags(),
             "--bootstrap-kubeconfig", f"{self.folder}/bootstrap.kubeconfig",
             "--kubeconfig", f"{self.folder}/kubeconfig",
-            "--hostname-override", self.name, "--node-ip", self.address, *self.record["flags"]]
+            "--node-name", self.name, "--node-ip", self.address, *self.record["flags"]]
         self.record["agent"] = proc.spawn(
             command, os.path.join(self.folder, "agent.log"), netns=self.netns,
             hostname=self.name, cgroups=self.record["cgroups"])
         self.cluster.store()
 
+    def _answers(self):
+        """Whether port 10250 is open: the Ready condition alone may be that of an earlier agent."""
+        try:
+            socket.create_connection((self.address, 10250), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
     def wait_ready(self, seconds):
-        """Waits for the Ready condition; an agent that ends first is an error with its log."""
+        """Waits until it serves and is Ready; an agent that ends first is an error with its log."""
         client = self.cluster.api()
 
         def still_running():
@@ -134,8 +148,8 @@ class Node:
                 raise ClusterError(f"the agent of '{self.name}' ended:\n{self._log_tail()}")
 
         try:
-            api.wait_until(lambda: api.is_node_ready(client, self.name), seconds,
-                           f"node '{self.name}' Ready", still_running)
+            api.wait_until(lambda: self._answers() and api.is_node_ready(client, self.name),
+                           seconds, f"node '{self.name}' Ready", still_running)
         except ClusterError as error:
             if "not within" in str(error):
                 raise ClusterError(f"{error}\n{self._log_tail()}") from None
