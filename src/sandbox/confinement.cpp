@@ -1,0 +1,152 @@
+#include "sandbox/confinement.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "os/file.h"
+#include "sandbox/landlock.h"
+#include "sandbox/privileges.h"
+#include "sandbox/user_namespace.h"
+
+namespace skiff::sandbox {
+
+namespace {
+
+// Runs a step and names the stage it belongs to.
+Result<void> at(std::string_view stage, Result<void> result) {
+    if (!result) {
+        return fail(std::move(result.error()).with_reason(std::string(stage)));
+    }
+    return result;
+}
+
+Result<void> join_namespace(int fd, int kind, std::string_view what) {
+    if (::setns(fd, kind) < 0) {
+        return fail_errno(errno, what);
+    }
+    return {};
+}
+
+}  // namespace
+
+bool can_confine() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, 2> sets{};
+    if (::syscall(SYS_capget, &header, sets.data()) < 0) {
+        return false;
+    }
+    return (sets[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
+}
+
+Result<Shared> make_shared_parts(std::string stage) {
+    SKIFF_CHECK(os::make_folders(stage, 0700));
+    Shared shared;
+    shared.stage = std::move(stage);
+    // A moment in a new namespace and back: the namespace lives on behind the descriptor.
+    SKIFF_TRY(auto home, os::open("/proc/self/ns/net", O_RDONLY));
+    if (::unshare(CLONE_NEWNET) < 0) {
+        return fail_errno(errno, "make an empty network namespace");
+    }
+    auto made = os::open("/proc/self/ns/net", O_RDONLY);
+    SKIFF_CHECK(join_namespace(home.get(), CLONE_NEWNET, "return to the own network namespace"));
+    if (!made) {
+        return fail(std::move(made.error()));
+    }
+    shared.empty_network = std::move(*made);
+    return shared;
+}
+
+Result<void> Confinement::join_cgroups() {
+    for (const std::string& folder : policy_.cgroups) {
+        // "0" is the writing process, in every pid namespace.
+        SKIFF_CHECK(os::write_kernel_file(folder + "/cgroup.procs", "0"));
+    }
+    return {};
+}
+
+Result<void> Confinement::join_network() {
+    switch (policy_.network.kind) {
+        case NetworkPlan::Kind::host:
+            return {};
+        case NetworkPlan::Kind::isolated:
+            if (shared_.empty_network.valid()) {
+                return join_namespace(shared_.empty_network.get(), CLONE_NEWNET,
+                                      "join the empty network");
+            }
+            if (::unshare(CLONE_NEWNET) < 0) {
+                return fail_errno(errno, "make an empty network");
+            }
+            return {};
+        case NetworkPlan::Kind::joined:
+            break;
+    }
+    if (policy_.network.fd >= 0) {
+        return join_namespace(policy_.network.fd, CLONE_NEWNET, "join the pod's network");
+    }
+    SKIFF_TRY(auto fd, os::open(policy_.network.path, O_RDONLY));
+    return join_namespace(fd.get(), CLONE_NEWNET, "join the pod's network");
+}
+
+Result<void> Confinement::make_namespaces() {
+    if (::unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
+        return fail_errno(errno, "make the namespaces");
+    }
+    // Nothing that is mounted from here on may show on the machine, and nothing of the machine
+    // here.
+    if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) {
+        return fail_errno(errno, "make the mounts private");
+    }
+    if (!policy_.hostname.empty() &&
+        ::sethostname(policy_.hostname.data(), policy_.hostname.size()) < 0) {
+        return fail_errno(errno, fmt::format("set the host name '{}'", policy_.hostname));
+    }
+    return {};
+}
+
+Result<void> Confinement::build() {
+    SKIFF_CHECK(at("cgroup", join_cgroups()));
+    if (policy_.ids.count > 0) {
+        auto made = create_user_namespace(policy_.ids);
+        if (!made) {
+            return at("identity", fail(std::move(made.error())));
+        }
+        user_namespace_ = std::move(*made);
+    }
+    // Sources are taken in the machine's mount namespace: its mounts cannot be cloned from another.
+    SKIFF_CHECK(at("mounts", tree_.open()));
+    SKIFF_CHECK(at("network", join_network()));
+    SKIFF_CHECK(at("root", make_namespaces()));
+    return at("mounts", tree_.assemble(shared_.stage));
+}
+
+Result<void> Confinement::enter() {
+    return at("root", tree_.enter());
+}
+
+Result<void> Confinement::lock() {
+    SKIFF_CHECK(at("lockdown", set_limits(policy_.limits)));
+    if (user_namespace_.valid()) {
+        SKIFF_CHECK(at("identity", join_namespace(user_namespace_.get(), CLONE_NEWUSER,
+                                                  "join the pod's user namespace")));
+        user_namespace_.reset();
+    }
+    ::umask(022);
+    SKIFF_CHECK(at("identity", drop_to(policy_.who)));
+    if (policy_.landlock == Landlock::on) {
+        const TcpAccess tcp =
+            policy_.syscalls == SyscallProfile::command_network ? TcpAccess::all : TcpAccess::none;
+        SKIFF_CHECK(at("lockdown", restrict_to("/", tcp)));
+    }
+    return at("lockdown", filter_.install());
+}
+
+}  // namespace skiff::sandbox

@@ -1,0 +1,60 @@
+// Puts the calling process into its cage, in an order that matters.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "os/fd.h"
+#include "sandbox/policy.h"
+#include "sandbox/syscalls.h"
+#include "sandbox/tree.h"
+
+namespace skiff::sandbox {
+
+// What the keeper makes once and every runner uses.
+struct Shared {
+    // An empty folder of root's, on which every process mounts its own root.
+    std::string stage;
+    // A network namespace without any interface, shared by all that have no network: they can open
+    // no socket, so there is nothing to meet in it, and each one of their own would cost 0.1 MB of
+    // kernel memory. Invalid: each process makes its own.
+    os::Fd empty_network;
+};
+[[nodiscard]] Result<Shared> make_shared_parts(std::string stage);
+
+// One process's way into its cage: build(), then whatever still needs the machine (loading native
+// code, /proc), then enter(), then lock(). Single-threaded; a failure leaves the process half
+// confined, and it must end. Each error's `reason` is the stage that failed, one of: cgroup,
+// identity, mounts, network, root, lockdown.
+class Confinement {
+public:
+    // All three must outlive this object.
+    Confinement(const Policy& policy, const Shared& shared, const SyscallFilter& filter)
+        : policy_(policy), shared_(shared), filter_(filter), tree_(policy, user_namespace_) {}
+
+    // Joins cgroups, makes the namespaces (the pid namespace is the caller's business: only a fork
+    // enters it) and composes the tree. The process is still root and sees the machine.
+    [[nodiscard]] Result<void> build();
+    // Makes the tree its root: no path of the machine can be named any more.
+    [[nodiscard]] Result<void> enter();
+    // Drops user, groups and every capability, sets limits, applies Landlock and the filter. Only
+    // what the filter allows can be done afterwards.
+    [[nodiscard]] Result<void> lock();
+
+private:
+    Result<void> join_cgroups();
+    Result<void> make_namespaces();
+    Result<void> join_network();
+
+    const Policy& policy_;
+    const Shared& shared_;
+    const SyscallFilter& filter_;
+    os::Fd user_namespace_;
+    Tree tree_;
+};
+
+// Whether this process may do what confinement needs (CAP_SYS_ADMIN in its user namespace).
+[[nodiscard]] bool can_confine();
+
+}  // namespace skiff::sandbox
