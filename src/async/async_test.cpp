@@ -89,6 +89,24 @@ TEST(Scope, StopUnwindsEveryTask) {
     EXPECT_TRUE(unwound);
 }
 
+TEST(Scope, SpawnNeverRunsTheTaskInsideTheCall) {
+    Reactor reactor;
+    auto body = [](Reactor& r) -> Task<void> {
+        Scope scope(r.executor());
+        co_await yield_now();
+        Event started;
+        auto mark = [](Event* mark_event) -> Task<void> {
+            mark_event->set();
+            co_return;
+        };
+        scope.spawn("marker", mark(&started));
+        EXPECT_FALSE(started.is_set());
+        EXPECT_TRUE(co_await started.wait(soon(1000)));
+        co_await scope.stop();
+    };
+    run_to_end(reactor, body(reactor));
+}
+
 TEST(Scope, StopsATaskThatSwallowsCancelled) {
     Reactor reactor;
     auto stubborn = []() -> Task<void> {

@@ -23,6 +23,12 @@ Scope::~Scope() {
     SKIFF_ASSERT(tasks_.empty(), "Scope destroyed with tasks running");
 }
 
+// co_spawn() runs the first part of a coroutine inside its own call when it can.
+static Task<void> start_later(Task<void> task) {
+    co_await yield_now();
+    co_await std::move(task);
+}
+
 void Scope::spawn(std::string name, Task<void> task) {
     if (stopping_) {
         return;
@@ -32,7 +38,7 @@ void Scope::spawn(std::string name, Task<void> task) {
     running->name = std::move(name);
     auto on_end = [this, running](std::exception_ptr problem) { ended(running, problem); };
     boost::asio::co_spawn(
-        executor_, std::move(task),
+        executor_, start_later(std::move(task)),
         boost::asio::bind_cancellation_slot(running->signal.slot(), std::move(on_end)));
 }
 

@@ -70,24 +70,30 @@ static Task<Result<void>> wait_fd(int fd, asio::posix::descriptor_base::wait_typ
                                   SteadyTime deadline) {
     auto executor = co_await current_executor();
     Lent lent(executor, fd);
-    bool timed_out = false;
+    // Shared with the timer's handler, which may run when this frame is gone.
+    struct Expiry {
+        Lent* waiting;
+        bool passed = false;
+    };
+    auto expiry = std::make_shared<Expiry>();
+    expiry->waiting = &lent;
+    struct Disarm {
+        Expiry* expiry;
+        ~Disarm() { expiry->waiting = nullptr; }
+    } disarm{expiry.get()};
     asio::steady_timer timer(executor);
     if (deadline != kNoDeadline) {
         timer.expires_at(deadline);
-        timer.async_wait([&lent, &timed_out](boost::system::error_code error) {
-            if (!error) {
-                timed_out = true;
+        timer.async_wait([expiry](boost::system::error_code error) {
+            if (!error && expiry->waiting != nullptr) {
+                expiry->passed = true;
                 boost::system::error_code ignored;
-                (*lent).cancel(ignored);
+                (**expiry->waiting).cancel(ignored);
             }
         });
     }
     auto [error] = co_await (*lent).async_wait(kind, kAwait);
-    // The timer's handler refers to this frame: it must have run before the frame goes away.
-    if (deadline != kNoDeadline && timer.cancel() > 0) {
-        co_await asio::post(executor, asio::use_awaitable);
-    }
-    if (timed_out) {
+    if (expiry->passed) {
         co_return fail(Code::timeout, "deadline passed");
     }
     if (error == asio::error::operation_aborted) {
