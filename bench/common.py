@@ -1,0 +1,196 @@
+"""What the benchmarks share: tables, statistics, a standalone node, the API of a test cluster."""
+
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BIN = pathlib.Path(os.environ.get("SKIFF_BIN_DIR", ROOT / "build/release/bin"))
+GUESTS = ROOT / "build/guests"
+
+
+def percentile(values, share):
+    """The value below which `share` of the values lie (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+
+
+def table(header, rows):
+    """Prints rows below a header, columns lined up."""
+    cells = [[str(c) for c in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    for number, row in enumerate(cells):
+        print("  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))))
+        if number == 0:
+            print("  ".join("-" * w for w in widths))
+
+
+def result(**keys):
+    """The last line of a benchmark: JSON for machines."""
+    print(json.dumps(keys), flush=True)
+
+
+def wait_until(condition, seconds, what, pause=0.05):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(pause)
+    sys.exit(f"not within {seconds} s: {what}")
+
+
+def mem_available_kb():
+    """MemAvailable once the caches are dropped, which makes it repeatable."""
+    subprocess.run(["sync"], check=True)
+    with open("/proc/sys/vm/drop_caches", "w") as file:
+        file.write("3")
+    for line in open("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1])
+    raise RuntimeError("no MemAvailable in /proc/meminfo")
+
+
+def rss_kb(pid):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+def cpu_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class StandaloneNode:
+    """`skiff node --standalone` in a folder of its own; pods are files in `manifests`."""
+
+    def __init__(self, *flags):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="skiff-bench-"))
+        self.manifests = self.folder / "manifests"
+        self.manifests.mkdir()
+        self.log = open(self.folder / "agent.log", "w")
+        self.places = ["--root-dir", self.folder / "root", "--run-dir", self.folder / "run",
+                       "--pod-log-dir", self.folder / "pods"]
+        self.process = subprocess.Popen(
+            [BIN / "skiff", "node", "--standalone", *self.places, "--pod-manifest-path",
+             self.manifests, "--port", "10350", "--healthz-port", "10348", *flags],
+            stdout=self.log, stderr=self.log, start_new_session=True)
+        self.socket = self.folder / "run" / "skiff.sock"
+        wait_until(self.socket.exists, 20, f"{self.socket} (log: {self.folder}/agent.log)")
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def pods(self):
+        done = subprocess.run([BIN / "skiff", "ps", "-o", "json", "--run-dir", self.folder / "run"],
+                              capture_output=True, text=True)
+        return json.loads(done.stdout) if done.returncode == 0 else []
+
+    def running(self):
+        return sum(1 for p in self.pods() if p["status"].get("phase") == "Running")
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        subprocess.run([BIN / "skiff", "node", "reset", "--all", *self.places], check=True,
+                       stdout=self.log, stderr=self.log)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Cluster:
+    """A test cluster with one Skiff node `bench`, and its API over plain HTTPS."""
+
+    def __init__(self, name, *node_flags):
+        self.name = name
+        self._tool("up", "--owner", str(os.getpid()))
+        env = (ROOT / f"build/cluster-{name}/env").read_text().splitlines()
+        self.env = dict(line.split("=", 1) for line in env if "=" in line)
+        os.environ["SKIFF_BIN"] = str(BIN / "skiff")
+        self._tool("node", "up", "bench", *(["--", *node_flags] if node_flags else []))
+        self._read_kubeconfig()
+
+    def _tool(self, *words):
+        rest = list(words)
+        if "--" in rest:
+            cut = rest.index("--")
+            command = [*rest[:cut], "--name", self.name, *rest[cut:]]
+        else:
+            command = [*rest, "--name", self.name]
+        done = subprocess.run([ROOT / "tools/cluster", *command], capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"tools/cluster {' '.join(command)}:\n{done.stdout}{done.stderr}")
+
+    def _read_kubeconfig(self):
+        text = subprocess.run([self.env["KUBECTL"], "config", "view", "--raw", "-o", "json"],
+                              env=dict(os.environ, KUBECONFIG=self.env["KUBECONFIG"]),
+                              capture_output=True, text=True, check=True).stdout
+        config = json.loads(text)
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        self.host = urllib.parse.urlsplit(cluster["server"]).netloc
+        self.context = ssl.create_default_context()
+        self.context.check_hostname = False
+        self.context.verify_mode = ssl.CERT_NONE  # our own cluster, on this machine
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for kind in ("client-certificate", "client-key"):
+                path = user.get(kind)
+                if not path:
+                    import base64
+                    path = os.path.join(folder, kind)
+                    pathlib.Path(path).write_bytes(base64.b64decode(user[f"{kind}-data"]))
+                paths.append(path)
+            self.context.load_cert_chain(*paths)
+
+    def connection(self):
+        return http.client.HTTPSConnection(self.host, context=self.context, timeout=60)
+
+    def request(self, method, path, body=None, connection=None):
+        connection = connection or self.connection()
+        connection.request(method, path, body=json.dumps(body) if body else None,
+                           headers={"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]}")
+        return json.loads(text)
+
+    def push(self, guest):
+        reference = f"{self.env['REGISTRY']}/{guest}:bench"
+        subprocess.run([sys.executable, ROOT / "tools/push", GUESTS / f"{guest}.wasm", reference],
+                       check=True, stdout=subprocess.DEVNULL)
+        return reference
+
+    def agent_pid(self):
+        folder = str(ROOT / f"build/cluster-{self.name}/nodes/bench/root")
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    words = open(f"/proc/{entry}/cmdline").read().split("\0")
+                except OSError:
+                    continue
+                if len(words) > 1 and words[0].endswith("/skiff") and words[1] == "node" and \
+                        folder in words:
+                    return int(entry)
+        sys.exit("the node's agent does not run")
+
+    def close(self):
+        self._tool("down")
+
+
+def pod(name, image, args=(), **spec):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
+            "spec": {"runtimeClassName": "wasmtime", "restartPolicy": "Never",
+                     "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
+                     "containers": [{"name": "main", "image": image, "args": list(args)}], **spec}}
