@@ -30,4 +30,15 @@ inline std::string root_folder(std::string_view run_dir) {
     return std::string(run_dir) + "/root";
 }
 
+// The command line on which agent and engine agree:
+//   skiff-engine keep --run-dir=DIR [--die-with-parent]
+//       Ready once it accepts on keeper_socket(DIR, build); the agent connects until it does.
+//       A socket file that a dead keeper left is replaced; a live keeper there means exit status 0
+//       without a word. --die-with-parent: kills its runners and ends when its parent process is
+//       gone.
+//   skiff-engine version
+//       Prints lines "build=…", "engine=…", "compatibility-key=…".
+// The keeper takes every packet that older connections hold before it answers a Hello: so a start
+// that a killed agent had sent is in the Running that the next agent gets.
+
 }  // namespace skiff::wire
