@@ -1,0 +1,149 @@
+//! The host functions of core modules: WASI 0.1 and `skiff` `terminating`.
+//!
+//! Wasmtime's own linker for WASI 0.1 makes an event loop with threads for every process. Here each function
+//! runs to its end on the guest's thread: files may block it, the standard streams do so themselves, and the
+//! only wait, `poll_oneoff`, is a plain poll(2) in poll.rs. So a sleeping core module is one thread without
+//! event loop.
+
+use crate::limits::MemoryCap;
+use crate::poll;
+use crate::stop::Stop;
+use std::future::Future;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use wasmtime::{Caller, Engine, Extern, Linker, Result, format_err};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as wasi, WasiSnapshotPreview1};
+use wiggle::GuestMemory;
+
+/// The module name of WASI 0.1's functions.
+pub const MODULE: &str = "wasi_snapshot_preview1";
+
+/// What a core module's store holds.
+pub struct CoreState {
+    pub wasi: WasiP1Ctx,
+    pub stop: Arc<Stop>,
+    pub memory: MemoryCap,
+    /// stdin's descriptor, for `poll_oneoff`; None: at its end.
+    pub stdin: Option<RawFd>,
+}
+
+/// Takes the guest's memory and its WASI context out of a call. Only functions that are called by a guest
+/// with an exported memory get so far; threads are off, so it is never shared.
+pub fn with_guest<R>(
+    caller: &mut Caller<'_, CoreState>,
+    call: impl FnOnce(&mut CoreState, &mut GuestMemory<'_>) -> Result<R>,
+) -> Result<R> {
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        return Err(format_err!("the module calls WASI but exports no memory named `memory`"));
+    };
+    let fuel = wasmtime::AsContextMut::as_context_mut(caller).hostcall_fuel();
+    let (bytes, state) = memory.data_and_store_mut(caller);
+    state.wasi.set_hostcall_fuel(fuel);
+    call(state, &mut GuestMemory::Unshared(bytes))
+}
+
+/// The result of a host function that has nothing to wait for, see above.
+pub fn finish<R>(future: impl Future<Output = Result<R>>) -> Result<R> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(format_err!("a host function for core modules would have to wait")),
+    }
+}
+
+macro_rules! wasi_functions {
+    ($($kind:ident $name:ident($($arg:ident: $ty:ty),*);)*) => {
+        /// The names of all functions of WASI 0.1.
+        const FUNCTIONS: &[&str] = &[$(stringify!($name),)* "poll_oneoff", "proc_exit"];
+
+        fn add_wasi(linker: &mut Linker<CoreState>) -> Result<()> {
+            $(linker.func_wrap(
+                MODULE,
+                stringify!($name),
+                |mut caller: Caller<'_, CoreState>, $($arg: $ty),*| -> Result<i32> {
+                    with_guest(&mut caller, |state, memory| {
+                        wasi_functions!(@$kind wasi::$name(&mut state.wasi, memory, $($arg),*))
+                    })
+                },
+            )?;)*
+            Ok(())
+        }
+    };
+    (@now $call:expr) => { $call };
+    (@ready $call:expr) => { finish($call) };
+}
+
+// `now`: a plain function; `ready`: a future that is ready at once.
+wasi_functions! {
+    now args_get(a: i32, b: i32);
+    now args_sizes_get(a: i32, b: i32);
+    now environ_get(a: i32, b: i32);
+    now environ_sizes_get(a: i32, b: i32);
+    now clock_res_get(a: i32, b: i32);
+    now clock_time_get(a: i32, b: i64, c: i32);
+    ready fd_advise(a: i32, b: i64, c: i64, d: i32);
+    now fd_allocate(a: i32, b: i64, c: i64);
+    ready fd_close(a: i32);
+    ready fd_datasync(a: i32);
+    ready fd_fdstat_get(a: i32, b: i32);
+    now fd_fdstat_set_flags(a: i32, b: i32);
+    now fd_fdstat_set_rights(a: i32, b: i64, c: i64);
+    ready fd_filestat_get(a: i32, b: i32);
+    ready fd_filestat_set_size(a: i32, b: i64);
+    ready fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32);
+    ready fd_pread(a: i32, b: i32, c: i32, d: i64, e: i32);
+    now fd_prestat_get(a: i32, b: i32);
+    now fd_prestat_dir_name(a: i32, b: i32, c: i32);
+    ready fd_pwrite(a: i32, b: i32, c: i32, d: i64, e: i32);
+    ready fd_read(a: i32, b: i32, c: i32, d: i32);
+    ready fd_readdir(a: i32, b: i32, c: i32, d: i64, e: i32);
+    ready fd_renumber(a: i32, b: i32);
+    ready fd_seek(a: i32, b: i64, c: i32, d: i32);
+    ready fd_sync(a: i32);
+    now fd_tell(a: i32, b: i32);
+    ready fd_write(a: i32, b: i32, c: i32, d: i32);
+    ready path_create_directory(a: i32, b: i32, c: i32);
+    ready path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32);
+    ready path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32);
+    ready path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32);
+    ready path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32);
+    ready path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32);
+    ready path_remove_directory(a: i32, b: i32, c: i32);
+    ready path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32);
+    ready path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32);
+    ready path_unlink_file(a: i32, b: i32, c: i32);
+    now proc_raise(a: i32);
+    now sched_yield();
+    now random_get(a: i32, b: i32);
+    now sock_accept(a: i32, b: i32, c: i32);
+    now sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32);
+    now sock_send(a: i32, b: i32, c: i32, d: i32, e: i32);
+    now sock_shutdown(a: i32, b: i32);
+}
+
+/// Whether the linker has the function `name` of `module`.
+pub fn provides(module: &str, name: &str) -> bool {
+    match module {
+        MODULE => FUNCTIONS.contains(&name),
+        "skiff" => name == "terminating",
+        _ => false,
+    }
+}
+
+/// The linker of all core modules; made once, before any fork.
+pub fn linker(engine: &Engine) -> Result<Linker<CoreState>> {
+    let mut linker = Linker::new(engine);
+    add_wasi(&mut linker)?;
+    linker.func_wrap(MODULE, "poll_oneoff", poll::poll_oneoff)?;
+    // Wasmtime's own makes an error of every code above 125.
+    linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<()> {
+        Err(I32Exit(code & 0xff).into())
+    })?;
+    linker.func_wrap("skiff", "terminating", |caller: Caller<'_, CoreState>| -> i32 {
+        i32::from(caller.data().stop.terminating())
+    })?;
+    Ok(linker)
+}

@@ -1,0 +1,161 @@
+//! What a guest may have: the C structure, and its translation into Wasmtime's terms.
+
+use crate::failure::truncate;
+use crate::stdio::{Input, Output, Waiting, WriteFn};
+use crate::stop::Stop;
+use std::ffi::{CStr, c_char, c_void};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use wasmtime::Result;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+
+const STDIN_TTY: u32 = 1 << 0;
+const STDOUT_TTY: u32 = 1 << 1;
+const STDERR_TTY: u32 = 1 << 2;
+
+const RANDOM_BYTES_MAX_DEFAULT: u64 = 64 << 20;
+const HOSTCALL_BYTES_MAX_DEFAULT: u64 = 128 << 20;
+const HANDLES_MAX_DEFAULT: u32 = 65_536;
+const BLOCKING_THREADS_MAX_DEFAULT: u32 = 4;
+const MESSAGE_BYTES_MAX_DEFAULT: u32 = 4096;
+
+/// `skiff_grant`, field by field.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RawGrant {
+    pub size: u32,
+    pub flags: u32,
+    pub args: *const *const c_char,
+    pub args_count: usize,
+    pub env: *const *const c_char,
+    pub env_count: usize,
+    pub root: *const c_char,
+    pub initial_cwd: *const c_char,
+    pub entry: *const c_char,
+    pub stdin_fd: i32,
+    pub stop_fd: i32,
+    pub stop_flag: *const AtomicU32,
+    pub write: Option<WriteFn>,
+    pub write_context: *mut c_void,
+    pub memory_bytes_max: u64,
+    pub random_bytes_max: u64,
+    pub hostcall_bytes_max: u64,
+    pub handles_max: u32,
+    pub blocking_threads_max: u32,
+    pub message_bytes_max: u32,
+}
+
+/// The grant of one run, checked and copied, but for what is called or read while it runs.
+pub struct Grant {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    root: Option<String>,
+    initial_cwd: Option<String>,
+    pub entry: Option<String>,
+    pub stdin: Option<RawFd>,
+    flags: u32,
+    pub stop: Arc<Stop>,
+    write: WriteFn,
+    write_context: *mut c_void,
+    pub memory_bytes_max: u64,
+    random_bytes_max: u64,
+    pub hostcall_bytes_max: usize,
+    pub handles_max: usize,
+    pub blocking_threads_max: usize,
+    message_bytes_max: usize,
+}
+
+/// # Safety
+/// `text` is null or ends with a NUL.
+unsafe fn text(text: *const c_char) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+}
+
+/// # Safety
+/// `texts` points to `count` texts as above; null counts as none.
+unsafe fn list(texts: *const *const c_char, count: usize) -> Vec<String> {
+    if texts.is_null() {
+        return Vec::new();
+    }
+    let texts = unsafe { std::slice::from_raw_parts(texts, count) };
+    texts.iter().filter_map(|entry| unsafe { text(*entry) }).collect()
+}
+
+fn or_default<T: PartialEq + From<u8>>(value: T, default: T) -> T {
+    if value == T::from(0) { default } else { value }
+}
+
+fn open(fd: i32) -> Option<RawFd> {
+    (fd >= 0).then_some(fd)
+}
+
+impl Grant {
+    /// None: the grant lacks its write function.
+    ///
+    /// # Safety
+    /// The pointers are what the header asks for.
+    pub unsafe fn read(raw: &RawGrant) -> Option<Grant> {
+        let env = unsafe { list(raw.env, raw.env_count) };
+        let pair = |entry: &String| {
+            entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+        };
+        Some(Grant {
+            args: unsafe { list(raw.args, raw.args_count) },
+            env: env.iter().filter_map(pair).collect(),
+            root: unsafe { text(raw.root) },
+            initial_cwd: unsafe { text(raw.initial_cwd) },
+            entry: unsafe { text(raw.entry) },
+            stdin: open(raw.stdin_fd),
+            flags: raw.flags,
+            stop: Arc::new(Stop::new(raw.stop_flag, open(raw.stop_fd))),
+            write: raw.write?,
+            write_context: raw.write_context,
+            memory_bytes_max: raw.memory_bytes_max,
+            random_bytes_max: or_default(raw.random_bytes_max, RANDOM_BYTES_MAX_DEFAULT),
+            hostcall_bytes_max: or_default(raw.hostcall_bytes_max, HOSTCALL_BYTES_MAX_DEFAULT)
+                as usize,
+            handles_max: or_default(raw.handles_max, HANDLES_MAX_DEFAULT) as usize,
+            blocking_threads_max: or_default(raw.blocking_threads_max, BLOCKING_THREADS_MAX_DEFAULT)
+                as usize,
+            message_bytes_max: or_default(raw.message_bytes_max, MESSAGE_BYTES_MAX_DEFAULT)
+                as usize,
+        })
+    }
+
+    /// Cuts a message to what the caller wants to see of it.
+    pub fn bound(&self, message: &mut String) {
+        truncate(message, self.message_bytes_max);
+    }
+
+    /// Draws random numbers and opens the root: after the fork and the last lock only.
+    pub fn wasi(&self, waiting: Waiting) -> Result<WasiCtxBuilder> {
+        let mut builder = WasiCtx::builder();
+        let tty = |bit: u32| self.flags & bit != 0;
+        let output = |stream, bit| Output::new(self.write, self.write_context, stream, tty(bit));
+        builder
+            .args(&self.args)
+            .envs(&self.env)
+            .stdin(Input::new(self.stdin, waiting, tty(STDIN_TTY)))
+            .stdout(output(1, STDOUT_TTY))
+            .stderr(output(2, STDERR_TTY))
+            .max_random_size(self.random_bytes_max)
+            // The guest has the process to itself: a file may block it as it blocks any program.
+            .allow_blocking_current_thread(true)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .socket_addr_check(|_, _| Box::pin(async { false }));
+        if let Some(cwd) = &self.initial_cwd {
+            builder.initial_cwd(cwd);
+        }
+        if let Some(root) = &self.root {
+            let opened = builder.preopened_dir(root, "/", FsPerms::ReadWrite);
+            opened.map_err(|error| error.context(format!("cannot open the root {root}")))?;
+        }
+        Ok(builder)
+    }
+}

@@ -1,0 +1,119 @@
+//! The cap on a guest's memory.
+
+use wasmtime::{ResourceLimiter, Result};
+
+/// What an element of a table costs the host.
+const TABLE_ELEMENT_BYTES: u64 = 8;
+
+/// Adds up all linear memories, tables and GC heaps of one guest and refuses what would pass the cap.
+/// (Wasmtime's own `StoreLimits` caps each memory for itself.)
+pub struct MemoryCap {
+    bytes_max: u64,
+    bytes: u64,
+    /// The growth that was allowed last: taken back when the machine then refuses it.
+    bytes_pending: u64,
+    pub bytes_peak: u64,
+    /// The sum that the latest refused growth would have made; 0: none was refused.
+    pub bytes_refused: u64,
+}
+
+impl MemoryCap {
+    /// `bytes_max` 0: no cap.
+    pub fn new(bytes_max: u64) -> MemoryCap {
+        let bytes_max = if bytes_max == 0 { u64::MAX } else { bytes_max };
+        MemoryCap { bytes_max, bytes: 0, bytes_pending: 0, bytes_peak: 0, bytes_refused: 0 }
+    }
+
+    fn grow(&mut self, bytes: u64) -> bool {
+        let sum = self.bytes.saturating_add(bytes);
+        if sum > self.bytes_max {
+            self.bytes_refused = sum;
+            return false;
+        }
+        self.bytes = sum;
+        self.bytes_pending = bytes;
+        self.bytes_peak = self.bytes_peak.max(sum);
+        true
+    }
+
+    fn take_back(&mut self) {
+        if self.bytes_pending > 0 {
+            self.bytes_refused = self.bytes;
+            self.bytes -= self.bytes_pending;
+            self.bytes_pending = 0;
+        }
+    }
+}
+
+impl ResourceLimiter for MemoryCap {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        self.bytes_pending = 0;
+        // A growth beyond the module's own maximum fails by the rules of WebAssembly, not by ours.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        Ok(self.grow(desired.saturating_sub(current) as u64))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        self.bytes_pending = 0;
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let elements = desired.saturating_sub(current) as u64;
+        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT_BYTES)))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
+        self.take_back();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_up_memories_and_tables() {
+        let mut cap = MemoryCap::new(1000);
+        assert!(cap.memory_growing(0, 500, None).unwrap());
+        assert!(cap.memory_growing(0, 300, None).unwrap());
+        assert!(!cap.table_growing(0, 26, None).unwrap());
+        assert_eq!(cap.bytes_refused, 800 + 26 * 8);
+        assert!(cap.table_growing(0, 25, None).unwrap());
+        assert_eq!(cap.bytes_peak, 1000);
+    }
+
+    #[test]
+    fn own_maximum_is_no_refusal() {
+        let mut cap = MemoryCap::new(1000);
+        assert!(!cap.memory_growing(100, 300, Some(200)).unwrap());
+        assert_eq!(cap.bytes_refused, 0);
+    }
+
+    #[test]
+    fn growth_that_the_machine_refuses_is_taken_back() {
+        let mut cap = MemoryCap::new(0);
+        assert!(cap.memory_growing(0, 64, None).unwrap());
+        assert!(cap.memory_growing(64, 1 << 40, None).unwrap());
+        cap.memory_grow_failed(wasmtime::format_err!("no address space")).unwrap();
+        assert_eq!(cap.bytes_refused, 1 << 40);
+        assert_eq!(cap.bytes, 64);
+    }
+}

@@ -1,0 +1,323 @@
+//! Running a command to its end.
+
+use crate::component_wasi::ComponentState;
+use crate::core_wasi::CoreState;
+use crate::engine::{Engine, Loaded};
+use crate::grant::Grant;
+use crate::limits::MemoryCap;
+use crate::stdio::Waiting;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{self, Component, ComponentExportIndex};
+use wasmtime::{
+    Error, Extern, FrameInfo, Func, Instance, Module, Result, Store, Trap, Val, WasmBacktrace,
+};
+use wasmtime::{bail, format_err};
+use wasmtime_wasi::{I32Exit, ResourceTable};
+
+/// The numbers of `skiff_outcome_kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Exited = 1,
+    Trapped = 2,
+    OutOfMemory = 3,
+    HostPanic = 4,
+    StartFailed = 5,
+}
+
+/// `skiff_outcome`.
+#[derive(Debug)]
+pub struct Outcome {
+    pub ending: Ending,
+    pub exit_code: i32,
+    pub message: String,
+    pub bytes_peak: u64,
+    pub bytes_refused: u64,
+}
+
+impl Outcome {
+    pub fn failed(ending: Ending, message: String) -> Outcome {
+        Outcome { ending, exit_code: -1, message, bytes_peak: 0, bytes_refused: 0 }
+    }
+}
+
+/// What has been reached when an error ends a run.
+enum Stage {
+    /// Not one instruction of the guest.
+    Starting,
+    Running,
+}
+
+type Ended = std::result::Result<i32, (Stage, Error)>;
+
+/// Runs the guest; see `skiff_engine_run_command`.
+pub fn run(engine: &Engine, loaded: &Loaded, grant: &Grant) -> Outcome {
+    let mut outcome = match loaded {
+        Loaded::Core(module) => run_core(engine, module, grant),
+        Loaded::Component(component) => run_component(engine, component, grant),
+    };
+    grant.bound(&mut outcome.message);
+    outcome
+}
+
+fn run_core(engine: &Engine, module: &Module, grant: &Grant) -> Outcome {
+    let wasi = match grant.wasi(Waiting::InThread) {
+        Ok(mut builder) => builder.build_p1(),
+        Err(error) => return conclude(Err((Stage::Starting, error)), &MemoryCap::new(0), grant),
+    };
+    let state = CoreState {
+        wasi,
+        stop: grant.stop.clone(),
+        memory: MemoryCap::new(grant.memory_bytes_max),
+        stdin: grant.stdin,
+    };
+    let mut store = Store::new(&engine.engine, state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(grant.hostcall_bytes_max);
+    wasmtime_wasi::WasiView::ctx(&mut store.data_mut().wasi)
+        .table
+        .set_max_capacity(grant.handles_max);
+    let ended = start_core(engine, module, grant, &mut store);
+    conclude(ended, &store.data().memory, grant)
+}
+
+fn start_core(
+    engine: &Engine,
+    module: &Module,
+    grant: &Grant,
+    store: &mut Store<CoreState>,
+) -> Ended {
+    let starting = |error| (Stage::Starting, error);
+    let instance = engine.core.instantiate(&mut *store, module).map_err(starting)?;
+    let (entry, before) = core_entry(store, &instance, grant.entry.as_deref()).map_err(starting)?;
+    if let Some(initialize) = before {
+        initialize.call(&mut *store, &[], &mut []).map_err(|error| (Stage::Running, error))?;
+    }
+    let mut results = vec![Val::I32(0); entry.ty(&*store).results().len()];
+    entry.call(store, &[], &mut results).map_err(|error| (Stage::Running, error))?;
+    Ok(match results[..] {
+        [Val::I32(code)] => code & 0xff,
+        _ => 0,
+    })
+}
+
+/// The function to call, and the one to call before it.
+fn core_entry(
+    store: &mut Store<CoreState>,
+    instance: &Instance,
+    entry: Option<&str>,
+) -> Result<(Func, Option<Func>)> {
+    let mut function = |name: &str| match instance.get_export(&mut *store, name) {
+        Some(Extern::Func(function)) => Some(function),
+        _ => None,
+    };
+    let initialize = function("_initialize");
+    let found = function(entry.unwrap_or("_start"));
+    let Some(found) = found else {
+        match entry {
+            Some(name) => bail!("the module exports no function `{name}`"),
+            None if initialize.is_some() => bail!(
+                "the module is a reactor (it exports `_initialize` but no `_start`): \
+                 name the function to call, as in module.wasm#function"
+            ),
+            None => bail!("the module exports no function `_start`"),
+        }
+    };
+    if found.ty(&*store).params().len() != 0 {
+        bail!("the function `{}` takes parameters", entry.unwrap_or("_start"));
+    }
+    let before = if entry == Some("_initialize") { None } else { initialize };
+    Ok((found, before))
+}
+
+fn run_component(engine: &Engine, component: &Component, grant: &Grant) -> Outcome {
+    let no_memory = MemoryCap::new(0);
+    let event_loop = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(grant.blocking_threads_max)
+        .build();
+    let event_loop = match event_loop {
+        Ok(event_loop) => event_loop,
+        Err(error) => return conclude(Err((Stage::Starting, error.into())), &no_memory, grant),
+    };
+    let outcome = event_loop.block_on(async {
+        let wasi = match grant.wasi(Waiting::InEventLoop) {
+            Ok(mut builder) => builder.build(),
+            Err(error) => return conclude(Err((Stage::Starting, error)), &no_memory, grant),
+        };
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(grant.handles_max);
+        let memory = MemoryCap::new(grant.memory_bytes_max);
+        let state = ComponentState { wasi, table, stop: grant.stop.clone(), memory };
+        let mut store = Store::new(&engine.engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(grant.hostcall_bytes_max);
+        store.set_max_component_handles(grant.handles_max);
+        let ended = start_component(engine, component, grant, &mut store).await;
+        conclude(ended, &store.data().memory, grant)
+    });
+    // A blocked thread would keep an ordinary shutdown waiting; the process ends anyway.
+    event_loop.shutdown_background();
+    outcome
+}
+
+async fn start_component(
+    engine: &Engine,
+    component: &Component,
+    grant: &Grant,
+    store: &mut Store<ComponentState>,
+) -> Ended {
+    let starting = |error| (Stage::Starting, error);
+    let entry = component_entry(engine, component, grant.entry.as_deref()).map_err(starting)?;
+    let instance =
+        engine.component.instantiate_async(&mut *store, component).await.map_err(starting)?;
+    let Some(function) = instance.get_func(&mut *store, entry) else {
+        return Err(starting(format_err!("the component's entry is no function")));
+    };
+    let ty = function.ty(&*store);
+    if ty.params().len() != 0 {
+        return Err(starting(format_err!("the component's entry takes parameters")));
+    }
+    let mut results = vec![component::Val::Bool(false); ty.results().len()];
+    let called = function.call_async(&mut *store, &[], &mut results).await;
+    called.map_err(|error| (Stage::Running, error))?;
+    Ok(match results[..] {
+        [component::Val::Result(Err(_))] => 1,
+        _ => 0,
+    })
+}
+
+/// The function to call: `wasi:cli/run`, or `function` or `interface#function` as the grant names it.
+fn component_entry(
+    engine: &Engine,
+    component: &Component,
+    entry: Option<&str>,
+) -> Result<ComponentExportIndex> {
+    let Some(entry) = entry else {
+        let ty = component.component_type();
+        let mut exports = ty.exports(&engine.engine);
+        let run = exports.find(|(name, _)| name.starts_with("wasi:cli/run@0.2."));
+        let Some((name, _)) = run else {
+            bail!("the component exports no `wasi:cli/run` 0.2: it is not a command");
+        };
+        return find(component, Some(name), "run")
+            .ok_or_else(|| format_err!("`{name}` of the component has no function `run`"));
+    };
+    let (interface, function) = match entry.rsplit_once('#') {
+        Some((interface, function)) => (Some(interface), function),
+        None => (None, entry),
+    };
+    find(component, interface, function)
+        .ok_or_else(|| format_err!("the component exports no function `{entry}`"))
+}
+
+fn find(
+    component: &Component,
+    interface: Option<&str>,
+    function: &str,
+) -> Option<ComponentExportIndex> {
+    let interface = match interface {
+        Some(name) => Some(component.get_export_index(None, name)?),
+        None => None,
+    };
+    let (item, index) = component.get_export(interface.as_ref(), function)?;
+    matches!(item, ComponentItem::ComponentFunc(_)).then_some(index)
+}
+
+/// Judges how a run ended. A guest that ends abnormally after a refused growth is out of memory, whatever
+/// way it chose to say so.
+fn conclude(ended: Ended, memory: &MemoryCap, grant: &Grant) -> Outcome {
+    let (mut ending, exit_code, mut message) = match ended {
+        Ok(code) => (Ending::Exited, code, String::new()),
+        Err((stage, error)) => match error.downcast_ref::<I32Exit>() {
+            Some(I32Exit(code)) => (Ending::Exited, *code & 0xff, String::new()),
+            None => {
+                let in_guest = error.downcast_ref::<WasmBacktrace>().is_some()
+                    || error.downcast_ref::<Trap>().is_some();
+                let ending = match stage {
+                    Stage::Starting if !in_guest => Ending::StartFailed,
+                    _ => Ending::Trapped,
+                };
+                (ending, -1, describe(&error))
+            }
+        },
+    };
+    if memory.bytes_refused > 0 && exit_code != 0 {
+        ending = Ending::OutOfMemory;
+        let cause = match grant.memory_bytes_max {
+            limit if limit > 0 && memory.bytes_refused > limit => {
+                format!("memory limit of {limit} bytes reached")
+            }
+            _ => String::from("the machine refused memory"),
+        };
+        let end = match exit_code {
+            -1 => message,
+            code => format!("exit code {code}"),
+        };
+        message = format!("{cause}: the guest asked for {} bytes\n{end}", memory.bytes_refused);
+    }
+    Outcome {
+        ending,
+        exit_code,
+        message,
+        bytes_peak: memory.bytes_peak,
+        bytes_refused: memory.bytes_refused,
+    }
+}
+
+/// The causes of an error, the innermost first, then the guest's backtrace.
+fn describe(error: &Error) -> String {
+    let mut lines = Vec::new();
+    for cause in error.chain() {
+        // The backtrace is a link of the chain, and its text is printed below.
+        let text = cause.to_string();
+        if !text.starts_with("error while executing at wasm backtrace") && !lines.contains(&text) {
+            lines.insert(0, text);
+        }
+    }
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        lines.push(String::from("wasm backtrace:"));
+        for (number, frame) in backtrace.frames().iter().enumerate() {
+            lines.push(format!("{number:4}: {}", describe_frame(frame)));
+        }
+    }
+    lines.join("\n")
+}
+
+/// "module!function @ offset in the module's file", as far as the module has names.
+fn describe_frame(frame: &FrameInfo) -> String {
+    let module = frame.module().name().unwrap_or("<unknown>");
+    let function = match frame.func_name() {
+        Some(name) => demangle(name),
+        None => format!("<function {}>", frame.func_index()),
+    };
+    match frame.module_offset() {
+        Some(offset) => format!("{module}!{function} @ {offset:#x}"),
+        None => format!("{module}!{function}"),
+    }
+}
+
+/// Only what looks mangled: to a C++ demangler the C function `f` is the type `float`.
+fn demangle(name: &str) -> String {
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        return format!("{rust:#}");
+    }
+    let cpp = name.starts_with("_Z").then(|| cpp_demangle::Symbol::new(name).ok()).flatten();
+    cpp.and_then(|symbol| symbol.demangle().ok()).unwrap_or_else(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::demangle;
+
+    #[test]
+    fn demangles_what_is_mangled() {
+        assert_eq!(demangle("f"), "f");
+        assert_eq!(demangle("_start"), "_start");
+        assert_eq!(
+            demangle("_ZN4core9panicking5panic17h0123456789abcdefE"),
+            "core::panicking::panic"
+        );
+        assert_eq!(demangle("_ZN5Yosys3runEi"), "Yosys::run(int)");
+    }
+}
