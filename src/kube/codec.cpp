@@ -380,6 +380,37 @@ Result<void> parse_list_into(std::string_view text, ListMeta& metadata, ListElem
     return {};
 }
 
+Result<void> parse_watch_into(std::string_view text, WatchKind& kind, const StructTable& table,
+                              void* object, Status& status) {
+    static const std::map<std::string_view, WatchKind> kKinds = {{"ADDED", WatchKind::added},
+                                                                 {"MODIFIED", WatchKind::modified},
+                                                                 {"DELETED", WatchKind::deleted},
+                                                                 {"BOOKMARK", WatchKind::bookmark},
+                                                                 {"ERROR", WatchKind::error}};
+    json::monotonic_resource memory;
+    SKIFF_TRY(auto value, parse_text(text, kWireBytesMax, &memory));
+    const json::object* map = value.if_object();
+    const json::value* type = map == nullptr ? nullptr : map->if_contains("type");
+    const json::value* body = map == nullptr ? nullptr : map->if_contains("object");
+    if (type == nullptr || !type->is_string() || body == nullptr) {
+        return fail(Code::corrupt, "a watch event without type or object");
+    }
+    auto found = kKinds.find(view(type->get_string()));
+    if (found == kKinds.end()) {
+        return fail(Code::corrupt, "a watch event of unknown type {}", describe(*type));
+    }
+    kind = found->second;
+    Decoder decoder(UnknownFields::ignore);
+    decoder.push("object");
+    bool decoded = kind == WatchKind::error
+                       ? decode_struct(decoder, *body, &status, struct_table<Status>())
+                       : decode_struct(decoder, *body, object, table);
+    if (!decoded) {
+        return fail(Code::corrupt, "{}", decoder.problem());
+    }
+    return {};
+}
+
 }  // namespace detail
 
 }  // namespace skiff::kube

@@ -28,6 +28,17 @@ inline constexpr std::size_t kManifestDocumentsMax = 10'000;
 
 enum class UnknownFields { ignore, refuse };
 
+enum class WatchKind { added, modified, deleted, bookmark, error };
+
+// One event of a WATCH. `status` is set for WatchKind::error, `object` for all others (of a
+// bookmark only its resourceVersion means something).
+template <typename T>
+struct WatchEvent {
+    WatchKind kind = WatchKind::error;
+    T object;
+    Status status;
+};
+
 namespace detail {
 [[nodiscard]] Result<void> parse_into(std::string_view json, UnknownFields unknown,
                                       const StructTable& table, void* object);
@@ -39,6 +50,8 @@ struct ListElements {
 };
 [[nodiscard]] Result<void> parse_list_into(std::string_view json, ListMeta& metadata,
                                            ListElements elements);
+[[nodiscard]] Result<void> parse_watch_into(std::string_view json, WatchKind& kind,
+                                            const StructTable& table, void* object, Status& status);
 }  // namespace detail
 
 // An object from the wire. Fails with Code::corrupt: not JSON, too large, too deep, or a field of
@@ -60,6 +73,15 @@ template <typename T>
     SKIFF_CHECK(detail::parse_list_into(
         json, list.metadata, detail::ListElements{&list.items, &struct_table<T>(), append}));
     return list;
+}
+
+// One event of a WATCH; fails as from_json, also for an event type that nobody knows.
+template <typename T>
+[[nodiscard]] Result<WatchEvent<T>> watch_event_from_json(std::string_view json) {
+    WatchEvent<T> event;
+    SKIFF_CHECK(
+        detail::parse_watch_into(json, event.kind, struct_table<T>(), &event.object, event.status));
+    return event;
 }
 
 // An object of a user's file, as JSON. Fails with Code::invalid: unknown field, wrong type.

@@ -1,0 +1,279 @@
+#include "kube/client_api.h"
+
+#include <fstream>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "http/url.h"
+
+namespace skiff::kube {
+
+namespace {
+
+constexpr std::size_t kWatchEventBytesMax = std::size_t{16} << 20;
+constexpr std::size_t kTokenBytesMax = std::size_t{64} << 10;
+constexpr std::size_t kErrorBodyBytesMax = std::size_t{64} << 10;
+constexpr std::size_t kShownBodyMax = 256;
+constexpr Duration kTokenFileLifetime = std::chrono::minutes(1);
+
+Code code_of(int http_status, std::string_view reason) {
+    switch (http_status) {
+        case 400:
+        case 413:
+        case 422:
+            return Code::invalid;
+        case 401:
+            return Code::unauthenticated;
+        case 403:
+            return Code::denied;
+        case 404:
+            return Code::not_found;
+        case 405:
+        case 406:
+        case 415:
+            return Code::unsupported;
+        case 409:
+            return reason == "AlreadyExists" ? Code::exists : Code::conflict;
+        case 410:
+            return Code::conflict;
+        case 504:
+            return Code::timeout;
+        default:
+            return http_status == 429 || http_status >= 500 ? Code::unavailable : Code::internal;
+    }
+}
+
+bool may_retry(int status) {
+    return status == 429 || status == 503;
+}
+
+std::optional<Duration> retry_after(const http::Response& response) {
+    auto text = response.headers.find("Retry-After");
+    auto seconds = text ? parse_uint(*text) : std::nullopt;
+    if (!seconds || !may_retry(response.status)) {
+        return std::nullopt;
+    }
+    constexpr auto kMax = std::chrono::duration_cast<std::chrono::seconds>(kRetryAfterMax);
+    return std::min<Duration>(std::chrono::seconds(std::min<std::uint64_t>(
+                                  *seconds, static_cast<std::uint64_t>(kMax.count()))),
+                              kRetryAfterMax);
+}
+
+}  // namespace
+
+std::string resource_path(const Resource& resource, std::string_view ns, std::string_view name,
+                          std::string_view subresource) {
+    bool core = resource.group_version.find('/') == std::string_view::npos;
+    std::string path = fmt::format("/{}/{}", core ? "api" : "apis", resource.group_version);
+    if (resource.scope == ResourceScope::namespaced && !ns.empty()) {
+        path += "/namespaces/" + http::percent_encode(ns);
+    }
+    path += fmt::format("/{}", resource.plural);
+    if (!name.empty()) {
+        path += "/" + http::percent_encode(name);
+    }
+    if (!subresource.empty()) {
+        path += fmt::format("/{}", subresource);
+    }
+    return path;
+}
+
+Error error_from_status(int http_status, std::string_view body) {
+    Error error;
+    auto status = from_json<Status>(body);
+    if (status && !status->message.empty()) {
+        error.reason = status->reason;
+        error.message = status->message;
+    } else {
+        error.message =
+            fmt::format("HTTP {} {}", http_status, trim(bounded_utf8(body, kShownBodyMax)));
+    }
+    // A Status in a watch event has no HTTP status of its own.
+    error.code = code_of(http_status == 0 && status ? status->code : http_status, error.reason);
+    return error;
+}
+
+async::Task<Result<std::optional<std::string>>> WatchStream::next() {
+    while (true) {
+        auto end = buffered_.find('\n', scanned_);
+        if (end != std::string::npos) {
+            std::string line = buffered_.substr(0, end);
+            buffered_.erase(0, end + 1);
+            scanned_ = 0;
+            if (trim(line).empty()) {
+                continue;
+            }
+            co_return std::optional(std::move(line));
+        }
+        scanned_ = buffered_.size();
+        if (buffered_.size() > kWatchEventBytesMax) {
+            co_return fail(Code::exhausted, "a watch event larger than {} bytes",
+                           kWatchEventBytesMax);
+        }
+        SKIFF_CO_TRY(auto chunk, co_await stream_->next_chunk());
+        if (!chunk) {
+            co_return std::optional<std::string>();
+        }
+        buffered_ += *chunk;
+    }
+}
+
+ApiClient::ApiClient(async::Executor executor, const Clock& clock, ClientConfig config)
+    : clock_(clock),
+      config_(std::move(config)),
+      http_(std::move(executor), "skiff/" SKIFF_VERSION),
+      refilled_(clock.steady_now()) {}
+
+void ApiClient::set_config(ClientConfig config) {
+    config_ = std::move(config);
+    file_token_read_.reset();
+    http_.reset_connections();
+}
+
+const std::string& ApiClient::token() {
+    if (config_.token_file.empty()) {
+        return config_.token;
+    }
+    auto now = clock_.steady_now();
+    if (!file_token_read_ || now - *file_token_read_ > kTokenFileLifetime) {
+        std::ifstream file(config_.token_file, std::ios::binary);
+        std::string text(kTokenBytesMax, '\0');
+        file.read(text.data(), static_cast<std::streamsize>(text.size()));
+        text.resize(static_cast<std::size_t>(file.gcount()));
+        if (text.empty()) {
+            // Keep the last one: the file may be in the middle of its replacement.
+            log::warn("token file unreadable", log::kv("path", config_.token_file.string()));
+        } else {
+            file_token_ = trim(text);
+        }
+        file_token_read_ = now;
+    }
+    return file_token_;
+}
+
+http::Request ApiClient::make_request(const ApiRequest& request) {
+    http::Request out;
+    out.method = request.method;
+    out.url = config_.server + request.path;
+    if (!request.query.empty()) {
+        out.url += "?" + http::format_query(request.query);
+    }
+    out.headers.set("Accept", "application/json");
+    if (!request.body.empty()) {
+        out.headers.set("Content-Type", request.content_type);
+        out.body = request.body;
+    }
+    if (const std::string& bearer = token(); !bearer.empty()) {
+        out.headers.set("Authorization", "Bearer " + bearer);
+    }
+    out.tls = config_.tls;
+    out.proxy = config_.proxy;
+    out.timeouts.connect = std::min<Duration>(std::chrono::seconds(10), request.timeout);
+    out.timeouts.total = request.timeout;
+    out.timeouts.idle = request.timeout;
+    out.body_bytes_max = kWireBytesMax;
+    return out;
+}
+
+async::Task<Result<void>> ApiClient::wait_turn(Throttle throttle) {
+    if (throttle == Throttle::exempt) {
+        co_return Result<void>();
+    }
+    auto now = clock_.steady_now();
+    std::chrono::duration<double> passed = now - refilled_;
+    tokens_ = std::min(kRequestsBurst, tokens_ + passed.count() * kRequestsPerSecond);
+    refilled_ = now;
+    // Takes its token at once, perhaps on credit, and waits until it would have been there: so
+    // those who wait go in order.
+    tokens_ -= 1;
+    if (tokens_ >= 0) {
+        co_return Result<void>();
+    }
+    std::chrono::duration<double> wait(-tokens_ / kRequestsPerSecond);
+    co_return co_await async::sleep_for(std::chrono::duration_cast<Duration>(wait));
+}
+
+void ApiClient::suspect(const Error& error) {
+    if (error.code != Code::timeout) {
+        return;
+    }
+    // A peer that went away without a word leaves connections that swallow requests for many
+    // minutes (TRAPS: half-open connections). Ours are given up at the first timeout.
+    log::warn("API server silent, connections given up", log::kv("server", config_.server));
+    http_.reset_connections();
+    auto callbacks = suspicion_;
+    for (const auto& callback : callbacks) {
+        callback();
+    }
+}
+
+async::Task<Result<http::Response>> ApiClient::send(const ApiRequest& request) {
+    for (int attempt = 0;; ++attempt) {
+        SKIFF_CO_CHECK(co_await wait_turn(request.throttle));
+        http::Request out = make_request(request);
+        auto response = co_await http_.fetch(std::move(out));
+        if (!response) {
+            suspect(response.error());
+            co_return fail(std::move(response.error()));
+        }
+        last_answer_ = clock_.steady_now();
+        if (response->status == 401) {
+            file_token_read_.reset();
+        }
+        auto pause = retry_after(*response);
+        if (!pause || attempt >= kRetryAfterTries) {
+            co_return std::move(*response);
+        }
+        SKIFF_CO_CHECK(co_await async::sleep_for(*pause));
+    }
+}
+
+async::Task<Result<std::string>> ApiClient::call(ApiRequest request) {
+    auto response = co_await send(request);
+    if (!response) {
+        co_return fail(std::move(response.error())
+                           .context(fmt::format("{} {}", request.method, request.path)));
+    }
+    if (response->status < 200 || response->status > 299) {
+        co_return fail(error_from_status(response->status, response->body));
+    }
+    co_return std::move(response->body);
+}
+
+async::Task<Result<std::unique_ptr<WatchStream>>> ApiClient::watch(ApiRequest request,
+                                                                   Duration idle) {
+    SKIFF_CO_CHECK(co_await wait_turn(request.throttle));
+    http::Request out = make_request(request);
+    out.timeouts.total = Duration::zero();
+    out.timeouts.idle = idle;
+    auto stream = co_await http_.open(std::move(out));
+    if (!stream) {
+        suspect(stream.error());
+        co_return fail(std::move(stream.error()).context("WATCH " + request.path));
+    }
+    last_answer_ = clock_.steady_now();
+    int status = (*stream)->status();
+    if (status != 200) {
+        auto body = co_await (*stream)->read_all(kErrorBodyBytesMax);
+        co_return fail(error_from_status(status, body ? *body : std::string()));
+    }
+    co_return std::make_unique<WatchStream>(std::move(*stream));
+}
+
+async::Task<Result<void>> ApiClient::remove_path(std::string path, std::string uid,
+                                                 std::int64_t grace_period_seconds) {
+    ApiRequest request;
+    request.method = "DELETE";
+    request.path = std::move(path);
+    request.body =
+        fmt::format(R"({{"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":{},)"
+                    R"("preconditions":{{"uid":"{}"}}}})",
+                    grace_period_seconds, uid);
+    auto answer = co_await call(std::move(request));
+    if (!answer) {
+        co_return fail(std::move(answer.error()));
+    }
+    co_return Result<void>();
+}
+
+}  // namespace skiff::kube

@@ -1,0 +1,195 @@
+// The client of the API server: typed requests, bounded in rate and time, errors with the server's
+// own words. Reactor thread only.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "async/event.h"
+#include "async/task.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "http/client.h"
+#include "kube/client_config.h"
+#include "kube/codec.h"
+#include "kube/resource.h"
+
+namespace skiff::kube {
+
+// Requests per second over time, and how many may go at once after a pause (contract row 12).
+inline constexpr double kRequestsPerSecond = 50;
+inline constexpr double kRequestsBurst = 100;
+inline constexpr Duration kRequestTimeout = std::chrono::seconds(30);
+// A 429 or 503 with Retry-After is tried again this often, waiting at most so long each time.
+inline constexpr int kRetryAfterTries = 4;
+inline constexpr Duration kRetryAfterMax = std::chrono::seconds(10);
+
+enum class Throttle {
+    limited,
+    exempt,  // heartbeats: a busy node must not lose its lease to its own rate limit
+};
+
+struct ApiRequest {
+    std::string method = "GET";
+    std::string path;  // "/api/v1/nodes", without the server's prefix
+    std::vector<std::pair<std::string, std::string>> query;
+    std::string body;
+    std::string content_type = "application/json";
+    Duration timeout = kRequestTimeout;
+    Throttle throttle = Throttle::limited;
+};
+
+// "/api/v1/namespaces/ns/pods/name/status"; empty parts are left out.
+[[nodiscard]] std::string resource_path(const Resource& resource, std::string_view ns,
+                                        std::string_view name = {},
+                                        std::string_view subresource = {});
+
+// What an HTTP failure of the API server means. Error::reason is Status.reason ("NotFound",
+// "AlreadyExists", "Expired" …), the message is the server's.
+// 400, 422 invalid · 401 unauthenticated · 403 denied · 404 not_found · 409 exists or conflict ·
+// 410 conflict with reason Expired · 429 and 5xx unavailable · 504 timeout.
+[[nodiscard]] Error error_from_status(int http_status, std::string_view body);
+
+// A WATCH in progress: one JSON text per event. Destroying it ends the watch.
+class WatchStream {
+public:
+    explicit WatchStream(std::unique_ptr<http::Stream> stream) : stream_(std::move(stream)) {}
+    // The next event's JSON, nullopt when the server ended the watch regularly. Fails with timeout
+    // (nothing came for the idle limit), unavailable, exhausted (an event beyond the limit).
+    [[nodiscard]] async::Task<Result<std::optional<std::string>>> next();
+
+private:
+    std::unique_ptr<http::Stream> stream_;
+    std::string buffered_;
+    std::size_t scanned_ = 0;
+};
+
+class ApiClient {
+public:
+    // `clock` outlives the client.
+    ApiClient(async::Executor executor, const Clock& clock, ClientConfig config);
+    ApiClient(const ApiClient&) = delete;
+    ApiClient& operator=(const ApiClient&) = delete;
+
+    // Sends one request and returns the body of its 2xx answer.
+    [[nodiscard]] async::Task<Result<std::string>> call(ApiRequest request);
+    // Opens a WATCH. `idle` is how long it may stay silent.
+    [[nodiscard]] async::Task<Result<std::unique_ptr<WatchStream>>> watch(ApiRequest request,
+                                                                          Duration idle);
+
+    template <typename T>
+    [[nodiscard]] async::Task<Result<T>> get(std::string ns, std::string name) {
+        ApiRequest request;
+        request.path = resource_path(kResource<T>, ns, name);
+        return decode<T>(call(std::move(request)));
+    }
+    // All objects at once: for small answers. `ns` empty lists all namespaces.
+    template <typename T>
+    [[nodiscard]] async::Task<Result<List<T>>> list(std::string ns, std::string field_selector) {
+        ApiRequest request;
+        request.path = resource_path(kResource<T>, ns);
+        if (!field_selector.empty()) {
+            request.query.emplace_back("fieldSelector", std::move(field_selector));
+        }
+        return decode_list<T>(call(std::move(request)));
+    }
+    template <typename T>
+    [[nodiscard]] async::Task<Result<T>> create(const T& object,
+                                                Throttle throttle = Throttle::limited) {
+        ApiRequest request = write_request("POST", object, {}, {});
+        request.throttle = throttle;
+        return decode<T>(call(std::move(request)));
+    }
+    // PUT of the whole object: for the own Lease only.
+    template <typename T>
+    [[nodiscard]] async::Task<Result<T>> update(const T& object,
+                                                Throttle throttle = Throttle::limited) {
+        ApiRequest request = write_request("PUT", object, object.metadata.name, {});
+        request.throttle = throttle;
+        return decode<T>(call(std::move(request)));
+    }
+    // `subresource` may be empty or "status"; `type` is kStrategicMergePatch or kMergePatch.
+    template <typename T>
+    [[nodiscard]] async::Task<Result<T>> patch(std::string ns, std::string name,
+                                               std::string subresource, std::string patch,
+                                               std::string_view type,
+                                               Throttle throttle = Throttle::limited) {
+        ApiRequest request;
+        request.method = "PATCH";
+        request.path = resource_path(kResource<T>, ns, name, subresource);
+        request.body = std::move(patch);
+        request.content_type = type;
+        request.throttle = throttle;
+        return decode<T>(call(std::move(request)));
+    }
+    // DELETE with metadata.uid as the precondition; not_found is an error like any other.
+    template <typename T>
+    [[nodiscard]] async::Task<Result<void>> remove(std::string ns, std::string name,
+                                                   std::string uid,
+                                                   std::int64_t grace_period_seconds) {
+        return remove_path(resource_path(kResource<T>, ns, name), std::move(uid),
+                           grace_period_seconds);
+    }
+
+    // New connections from now on, with this configuration.
+    void set_config(ClientConfig config);
+    [[nodiscard]] const ClientConfig& config() const { return config_; }
+    // When the server last answered anything; nullopt before.
+    [[nodiscard]] std::optional<SteadyTime> last_answer() const { return last_answer_; }
+
+    // Called when a request timed out: the connection is probably half-open, so those who wait on
+    // it (watches) do better to start anew. Returned token ends the subscription.
+    using Suspicion = std::list<std::function<void()>>;
+    [[nodiscard]] Suspicion::iterator on_suspicion(std::function<void()> callback) {
+        return suspicion_.insert(suspicion_.end(), std::move(callback));
+    }
+    void forget_suspicion(Suspicion::iterator token) { suspicion_.erase(token); }
+
+private:
+    template <typename T>
+    [[nodiscard]] static ApiRequest write_request(std::string method, const T& object,
+                                                  std::string_view name,
+                                                  std::string_view subresource) {
+        ApiRequest request;
+        request.method = std::move(method);
+        request.path = resource_path(kResource<T>, object.metadata.namespace_, name, subresource);
+        request.body = to_json(object);
+        return request;
+    }
+    template <typename T>
+    [[nodiscard]] static async::Task<Result<T>> decode(async::Task<Result<std::string>> call) {
+        SKIFF_CO_TRY(auto body, co_await std::move(call));
+        co_return from_json<T>(body);
+    }
+    template <typename T>
+    [[nodiscard]] static async::Task<Result<List<T>>> decode_list(
+        async::Task<Result<std::string>> call) {
+        SKIFF_CO_TRY(auto body, co_await std::move(call));
+        co_return list_from_json<T>(body);
+    }
+    [[nodiscard]] async::Task<Result<void>> remove_path(std::string path, std::string uid,
+                                                        std::int64_t grace_period_seconds);
+    [[nodiscard]] async::Task<Result<http::Response>> send(const ApiRequest& request);
+    [[nodiscard]] async::Task<Result<void>> wait_turn(Throttle throttle);
+    [[nodiscard]] http::Request make_request(const ApiRequest& request);
+    [[nodiscard]] const std::string& token();
+    void suspect(const Error& error);
+
+    const Clock& clock_;
+    ClientConfig config_;
+    http::Client http_;
+    double tokens_ = kRequestsBurst;
+    SteadyTime refilled_;
+    std::string file_token_;
+    std::optional<SteadyTime> file_token_read_;
+    std::optional<SteadyTime> last_answer_;
+    Suspicion suspicion_;
+};
+
+}  // namespace skiff::kube

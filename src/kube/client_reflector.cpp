@@ -1,0 +1,177 @@
+#include "kube/client_reflector.h"
+
+#include "base/log.h"
+
+namespace skiff::kube {
+
+namespace {
+
+// A watch that lived this long shows that the server is well: the back-off starts anew.
+constexpr Duration kHealthyWatch = std::chrono::seconds(10);
+
+bool is_expired(const Error& error) {
+    return error.code == Code::conflict && (error.reason == "Expired" || error.reason == "Gone");
+}
+
+}  // namespace
+
+ReflectorBase::ReflectorBase(ApiClient& client, const Clock& clock, Random& random,
+                             Resource resource, Selection selection, ReflectorPace pace)
+    : client_(client),
+      clock_(clock),
+      random_(random),
+      resource_(resource),
+      selection_(std::move(selection)),
+      pace_(pace),
+      back_off_(pace.back_off_min) {}
+
+ApiRequest ReflectorBase::request() const {
+    ApiRequest request;
+    request.path = resource_path(resource_, selection_.ns);
+    if (!selection_.field_selector.empty()) {
+        request.query.emplace_back("fieldSelector", selection_.field_selector);
+    }
+    if (!selection_.label_selector.empty()) {
+        request.query.emplace_back("labelSelector", selection_.label_selector);
+    }
+    return request;
+}
+
+async::Task<Result<void>> ReflectorBase::wait_synced(SteadyTime deadline) {
+    co_return co_await synced_.wait(deadline);
+}
+
+async::Task<void> ReflectorBase::run() {
+    while (true) {
+        auto result = Result<void>();
+        if (resource_version_.empty()) {
+            result = co_await list();
+        }
+        if (result) {
+            auto started = clock_.steady_now();
+            result = co_await watch();
+            if (clock_.steady_now() - started > kHealthyWatch) {
+                back_off_ = pace_.back_off_min;
+            }
+        }
+        if (result) {
+            continue;
+        }
+        if (result.error().code == Code::cancelled) {
+            co_return;
+        }
+        if (is_expired(result.error())) {
+            log::debug("watch expired, listing again", log::kv("resource", resource_.plural));
+            resource_version_.clear();
+        } else {
+            log::debug("list or watch failed", log::kv("resource", resource_.plural),
+                       log::kv("error", format_as(result.error())));
+        }
+        last_error_ = std::move(result.error());
+        bool go_on = co_await pause();
+        if (!go_on) {
+            co_return;
+        }
+    }
+}
+
+async::Task<bool> ReflectorBase::pause() {
+    // Between half and the whole of the back-off, so that nodes do not return in step.
+    auto wait = std::chrono::duration_cast<Duration>(back_off_ * (0.5 + random_.uniform() / 2));
+    back_off_ = std::min(back_off_ * 2, pace_.back_off_max);
+    nudge_.reset();
+    auto deadline = clock_.steady_now() + std::chrono::duration_cast<SteadyTime::duration>(wait);
+    auto woken = co_await nudge_.wait(deadline);
+    co_return woken || woken.error().code != Code::cancelled;
+}
+
+async::Task<Result<void>> ReflectorBase::list_pages() {
+    drop_pages();
+    std::string token;
+    do {
+        ApiRequest page = request();
+        page.query.emplace_back("limit", fmt::format("{}", kListPageItems));
+        if (!token.empty()) {
+            page.query.emplace_back("continue", token);
+        }
+        SKIFF_CO_TRY(auto body, co_await client_.call(std::move(page)));
+        SKIFF_CO_TRY(auto taken, take_page(body));
+        token = std::move(taken.continue_token);
+        listed_version_ = std::move(taken.resource_version);
+    } while (!token.empty());
+    co_return Result<void>();
+}
+
+async::Task<Result<void>> ReflectorBase::list() {
+    SKIFF_CO_CHECK(co_await list_pages());
+    auto [lost, known] = loss();
+    if (lost >= kDoubtedLossMin && lost * 2 > known) {
+        // Believing a broken answer would stop half of the node's pods: ask once more.
+        log::warn("list lost more than half, asking again", log::kv("resource", resource_.plural),
+                  log::kv("lost", lost), log::kv("known", known));
+        SKIFF_CO_CHECK(co_await async::sleep_for(pace_.confirm_delay));
+        SKIFF_CO_CHECK(co_await list_pages());
+    }
+    resource_version_ = listed_version_;
+    last_error_.reset();
+    commit_pages();
+    synced_.set();
+    co_return Result<void>();
+}
+
+async::Task<Result<void>> ReflectorBase::watch_events() {
+    auto duration = pace_.watch_duration * (1 + random_.uniform());
+    auto seconds = std::chrono::ceil<std::chrono::seconds>(duration).count();
+    ApiRequest watch = request();
+    watch.query.emplace_back("watch", "true");
+    watch.query.emplace_back("allowWatchBookmarks", "true");
+    watch.query.emplace_back("resourceVersion", resource_version_);
+    watch.query.emplace_back("timeoutSeconds", fmt::format("{}", seconds));
+    SKIFF_CO_TRY(auto stream, co_await client_.watch(std::move(watch), pace_.watch_idle));
+    last_error_.reset();
+    while (true) {
+        SKIFF_CO_TRY(auto line, co_await stream->next());
+        if (!line) {
+            co_return Result<void>();
+        }
+        auto version = take_event(*line);
+        if (!version) {
+            co_return fail(std::move(version.error()));
+        }
+        if (!version->empty()) {
+            resource_version_ = std::move(*version);
+        }
+        back_off_ = pace_.back_off_min;
+    }
+}
+
+async::Task<void> ReflectorBase::watch_body(Result<void>* result, async::Event* done) {
+    *result = co_await watch_events();
+    done->set();
+}
+
+// One watch, in a Scope of its own, so that it can be given up from outside when the connection
+// is suspected dead.
+async::Task<Result<void>> ReflectorBase::watch() {
+    auto executor = co_await async::current_executor();
+    async::Scope scope(executor);
+    async::Event done;
+    Result<void> result = fail(Code::unavailable, "the connection was given up");
+    auto token = client_.on_suspicion([&done] { done.set(); });
+    scope.spawn("watch", watch_body(&result, &done));
+    auto waited = co_await done.wait();
+    // The scope must end even when we are being cancelled ourselves.
+    co_await boost::asio::this_coro::throw_if_cancelled(false);
+    client_.forget_suspicion(token);
+    co_await scope.stop();
+    co_await boost::asio::this_coro::throw_if_cancelled(true);
+    if (!waited) {
+        co_return fail(std::move(waited.error()));
+    }
+    if (!result && result.error().code == Code::cancelled) {
+        co_return fail(Code::unavailable, "the connection was given up");
+    }
+    co_return result;
+}
+
+}  // namespace skiff::kube
