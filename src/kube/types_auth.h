@@ -86,6 +86,7 @@ struct TokenRequest {
     friend bool operator==(const TokenRequest&, const TokenRequest&) = default;
 };
 
+// tidy: allow names: the API's own name
 struct UserInfo {
     std::string username;
     std::string uid;

@@ -67,6 +67,7 @@ struct NodeSwapStatus {
     friend bool operator==(const NodeSwapStatus&, const NodeSwapStatus&) = default;
 };
 
+// tidy: allow names: the API's own name
 struct NodeSystemInfo {
     std::string machineID;
     std::string systemUUID;

@@ -1,8 +1,9 @@
-// What `pods` needs from the rest of Skiff: the ports. Other rooms implement them (never including one another),
-// src/app wires them together, tests put fakes behind them.
+// What `pods` needs from the rest of Skiff: the ports. Other rooms implement them (never including
+// one another), src/app wires them together, tests put fakes behind them.
 //
-// All calls are made on the reactor thread. Every Task has its own deadline inside and ends when its Scope is
-// cancelled. Errors carry the CamelCase reason that belongs into a container status or event (Error::reason).
+// All calls are made on the reactor thread. Every Task has its own deadline inside and ends when
+// its Scope is cancelled. Errors carry the CamelCase reason that belongs into a container status or
+// event (Error::reason).
 #pragma once
 
 #include <chrono>
@@ -28,22 +29,24 @@ using async::Task;
 enum class ContainerKind { init, regular, ephemeral };
 
 // ---------------------------------------------------------------------------------------------------------------
-// Events (kubelet-contract row 12): implemented by node (API server) and by the command line (stderr).
+// Events (kubelet-contract row 12): implemented by node (API server) and by the command line
+// (stderr).
 
 enum class EventType { normal, warning };
 
 class EventSink {
 public:
     virtual ~EventSink() = default;
-    // Records an event about `pod`; `container` (may be empty) becomes the fieldPath `spec.containers{name}` or
-    // `spec.initContainers{name}`. Never blocks and never fails: what exceeds the limits is counted and dropped.
-    // Messages hold no container ids.
+    // Records an event about `pod`; `container` (may be empty) becomes the fieldPath
+    // `spec.containers{name}` or `spec.initContainers{name}`. Never blocks and never fails: what
+    // exceeds the limits is counted and dropped. Messages hold no container ids.
     virtual void emit(const kube::Pod& pod, std::string_view container, EventType type,
                       std::string_view reason, std::string_view message) = 0;
 };
 
 // ---------------------------------------------------------------------------------------------------------------
-// API objects that pods refer to: implemented by node (watching client) and by app (objects of a file).
+// API objects that pods refer to: implemented by node (watching client) and by app (objects of a
+// file).
 
 struct ServiceAccountToken {
     std::string token;
@@ -53,18 +56,21 @@ struct ServiceAccountToken {
 class Objects {
 public:
     virtual ~Objects() = default;
-    // Each fails with not_found (the object does not exist: the caller decides whether it was optional) or
-    // unavailable/denied (try again; right after binding the node authorizer may still refuse, contract §9.4).
+    // Each fails with not_found (the object does not exist: the caller decides whether it was
+    // optional) or unavailable/denied (try again; right after binding the node authorizer may still
+    // refuse, contract §9.4).
     [[nodiscard]] virtual Task<Result<std::shared_ptr<const kube::ConfigMap>>> config_map(
         const kube::Pod& pod, std::string name) = 0;
     [[nodiscard]] virtual Task<Result<std::shared_ptr<const kube::Secret>>> secret(
         const kube::Pod& pod, std::string name) = 0;
-    // A token bound to `pod` for its service account (contract row 31); cached, renewed at 80 % of its life.
+    // A token bound to `pod` for its service account (contract row 31); cached, renewed at 80 % of
+    // its life.
     [[nodiscard]] virtual Task<Result<ServiceAccountToken>> service_account_token(
         const kube::Pod& pod, std::string audience, std::int64_t expiration_seconds) = 0;
-    // Services of all namespaces, for environment variables (row 27); nullopt until they were read once.
-    [[nodiscard]] virtual std::optional<std::vector<std::shared_ptr<const kube::Service>>> services()
-        const = 0;
+    // Services of all namespaces, for environment variables (row 27); nullopt until they were read
+    // once.
+    [[nodiscard]] virtual std::optional<std::vector<std::shared_ptr<const kube::Service>>>
+    services() const = 0;
     // The handler that a RuntimeClass names; not_found if the class does not exist (row 56).
     [[nodiscard]] virtual Task<Result<std::string>> runtime_handler(std::string runtime_class) = 0;
     // The last reference to the pod's objects is gone: caches may forget them.
@@ -89,8 +95,9 @@ enum class ImageKind {
 };
 
 struct Image {
-    std::string reference;  // as the pod names it, with defaults filled in ("docker.io/library/x:latest")
-    std::string image_id;   // "repository@sha256:…": status.imageID
+    std::string
+        reference;  // as the pod names it, with defaults filled in ("docker.io/library/x:latest")
+    std::string image_id;  // "repository@sha256:…": status.imageID
     ImageKind kind = ImageKind::artifact;
     Bytes size;
     ImageConfig config;
@@ -112,18 +119,21 @@ struct ModuleFile {
 class Images {
 public:
     virtual ~Images() = default;
-    // Brings the image of `container` to the node by the rules of its imagePullPolicy, with the pod's pull secrets,
-    // emitting the events Pulling, Pulled, Failed, BackOff (contract row 24). On failure Error::reason is the
-    // waiting reason: ErrImagePull, ImagePullBackOff, ErrImageNeverPull, InvalidImageName, ImageInspectError.
-    // The back-off is kept inside, per pod uid and image: while it lasts the call fails at once with ImagePullBackOff.
+    // Brings the image of `container` to the node by the rules of its imagePullPolicy, with the
+    // pod's pull secrets, emitting the events Pulling, Pulled, Failed, BackOff (contract row 24).
+    // On failure Error::reason is the waiting reason: ErrImagePull, ImagePullBackOff,
+    // ErrImageNeverPull, InvalidImageName, ImageInspectError. The back-off is kept inside, per pod
+    // uid and image: while it lasts the call fails at once with ImagePullBackOff.
     [[nodiscard]] virtual Task<Result<Image>> ensure(const kube::Pod& pod, std::string container,
                                                      std::string reference,
                                                      std::string pull_policy) = 0;
-    // The Wasm file `path` ("/x.wasm", or a name to be looked up in the image's PATH) of a layered image.
-    [[nodiscard]] virtual Task<Result<ModuleFile>> find_module(const Image& image, std::string path) = 0;
+    // The Wasm file `path` ("/x.wasm", or a name to be looked up in the image's PATH) of a layered
+    // image.
+    [[nodiscard]] virtual Task<Result<ModuleFile>> find_module(const Image& image,
+                                                               std::string path) = 0;
     // When the back-off of this pod and image ends; nullopt when there is none.
-    [[nodiscard]] virtual std::optional<SteadyTime> back_off_until(const PodUid& pod,
-                                                                   const std::string& reference) const = 0;
+    [[nodiscard]] virtual std::optional<SteadyTime> back_off_until(
+        const PodUid& pod, const std::string& reference) const = 0;
     // The pod is gone: forget its back-offs and let its images be collected.
     virtual void release(const PodUid& pod) = 0;
 };
@@ -131,7 +141,8 @@ public:
 // ---------------------------------------------------------------------------------------------------------------
 // Volumes: implemented by volumes.
 
-// Who made the files of a volume decides how ids are mapped into the pod's user namespace (design: idmapped mounts).
+// Who made the files of a volume decides how ids are mapped into the pod's user namespace (design:
+// idmapped mounts).
 enum class VolumeOrigin { skiff, foreign };
 
 struct MountedVolume {
@@ -152,17 +163,19 @@ struct PodFacts {
 class Volumes {
 public:
     virtual ~Volumes() = default;
-    // Sets up every volume of the pod that a container mounts, or refreshes the contents of those that are
-    // (ConfigMap, Secret, downward API, token). Idempotent; called again at every resync and after a restart.
-    // Errors: reason FailedMount, the message names volume and cause; an unknown kind is Code::unsupported and
-    // names the field. The folder map is keyed by volume name.
+    // Sets up every volume of the pod that a container mounts, or refreshes the contents of those
+    // that are (ConfigMap, Secret, downward API, token). Idempotent; called again at every resync
+    // and after a restart. Errors: reason FailedMount, the message names volume and cause; an
+    // unknown kind is Code::unsupported and names the field. The folder map is keyed by volume
+    // name.
     [[nodiscard]] virtual Task<Result<std::map<std::string, MountedVolume>>> set_up(
         const kube::Pod& pod, const PodFacts& facts) = 0;
-    // The host path of one volumeMount inside `volume` (subPath resolved safely, created where the kubelet creates
-    // it). Fails with reason CreateContainerConfigError.
+    // The host path of one volumeMount inside `volume` (subPath resolved safely, created where the
+    // kubelet creates it). Fails with reason CreateContainerConfigError.
     [[nodiscard]] virtual Task<Result<std::filesystem::path>> resolve_mount(
         const kube::Pod& pod, const MountedVolume& volume, std::string sub_path) = 0;
-    // Unmounts and removes everything of the pod. Idempotent; must succeed before the pod object is deleted.
+    // Unmounts and removes everything of the pod. Idempotent; must succeed before the pod object is
+    // deleted.
     [[nodiscard]] virtual Task<Result<void>> tear_down(const PodUid& pod) = 0;
 };
 
@@ -176,9 +189,10 @@ enum class NetworkMode {
 };
 
 struct PodNetwork {
-    std::vector<std::string> pod_ips;   // status.podIPs
-    std::filesystem::path netns;        // for NetworkMode::pod
-    std::filesystem::path hosts_file;   // contents for /etc/hosts and /etc/resolv.conf of the containers
+    std::vector<std::string> pod_ips;  // status.podIPs
+    std::filesystem::path netns;       // for NetworkMode::pod
+    std::filesystem::path
+        hosts_file;  // contents for /etc/hosts and /etc/resolv.conf of the containers
     std::filesystem::path resolv_conf;
     std::string hostname;
 };
@@ -188,8 +202,8 @@ public:
     virtual ~Network() = default;
     // Idempotent. Fails with reason FailedCreatePodSandBox.
     [[nodiscard]] virtual Task<Result<PodNetwork>> set_up(const kube::Pod& pod) = 0;
-    // Which namespace a container runs in, given whether its module can open sockets. Fails with reason
-    // CreateContainerError when a port of its is taken, naming port and holder.
+    // Which namespace a container runs in, given whether its module can open sockets. Fails with
+    // reason CreateContainerError when a port of its is taken, naming port and holder.
     [[nodiscard]] virtual Result<NetworkMode> mode_for(const kube::Pod& pod,
                                                        const kube::Container& container,
                                                        bool module_can_open_sockets) = 0;
@@ -212,8 +226,10 @@ enum class ExitKind {
 struct ContainerExit {
     ExitKind kind = ExitKind::lost;
     int exit_code = 137;
-    std::string reason;   // terminated.reason: Completed, Error, OOMKilled, StartError, ContainerStatusUnknown
-    std::string message;  // termination message (file contents, or trap), at most 4096 bytes of UTF-8
+    std::string reason;  // terminated.reason: Completed, Error, OOMKilled, StartError,
+                         // ContainerStatusUnknown
+    std::string
+        message;  // termination message (file contents, or trap), at most 4096 bytes of UTF-8
     WallTime finished;
 };
 
@@ -241,8 +257,8 @@ struct Artifact {
     Bytes module_size;
     Duration compile_time{};  // zero when it was cached
     enum class Source { cached, compiled } source = Source::cached;
-    bool opens_sockets = false;      // imports something that can open a socket
-    bool handles_stop = false;       // imports the lifecycle interface
+    bool opens_sockets = false;  // imports something that can open a socket
+    bool handles_stop = false;   // imports the lifecycle interface
 };
 
 enum class MountAccess { read_write, read_only };
@@ -272,7 +288,7 @@ struct ContainerSpec {
     std::string termination_message_path;  // inside the container
     std::uint32_t uid = 0;
     std::uint32_t gid = 0;
-    std::vector<std::uint32_t> groups;     // supplemental and fsGroup
+    std::vector<std::uint32_t> groups;  // supplemental and fsGroup
     enum class Root { writable, read_only } root = Root::writable;
     NetworkMode network = NetworkMode::empty;
     PodNetwork pod_network;
@@ -290,10 +306,10 @@ struct ContainerSpec {
 struct PodSandbox {
     PodUid pod;
     PodName pod_name;
-    std::optional<Bytes> memory_limit;            // sum over containers plus overhead, if all have one
+    std::optional<Bytes> memory_limit;  // sum over containers plus overhead, if all have one
     std::optional<std::int64_t> cpu_limit_millis;
     std::optional<std::int64_t> cpu_request_millis;
-    std::string qos_class;                        // Guaranteed, Burstable, BestEffort
+    std::string qos_class;  // Guaranteed, Burstable, BestEffort
 };
 
 struct ContainerUsage {
@@ -313,16 +329,20 @@ public:
 
     // Idempotent. Fails with reason FailedCreatePodSandBox.
     [[nodiscard]] virtual Task<Result<void>> prepare_pod(const PodSandbox& sandbox) = 0;
-    // The artifact of `module` for `handler`, compiled if it is not cached. `compiling` is called before a compile
-    // starts. One compile per key at a time: concurrent callers join. Fails with reason CreateContainerError for a
-    // file that is no Wasm or imports what nobody offers, RunContainerError for limits that were reached.
-    [[nodiscard]] virtual Task<Result<Artifact>> compile(const ModuleFile& module, std::string handler,
+    // The artifact of `module` for `handler`, compiled if it is not cached. `compiling` is called
+    // before a compile starts. One compile per key at a time: concurrent callers join. Fails with
+    // reason CreateContainerError for a file that is no Wasm or imports what nobody offers,
+    // RunContainerError for limits that were reached.
+    [[nodiscard]] virtual Task<Result<Artifact>> compile(const ModuleFile& module,
+                                                         std::string handler,
                                                          std::function<void()> compiling) = 0;
-    // Starts a container; it is in containers() when this returns. Creates its log folder and link (contract row 34).
-    // Fails with reason CreateContainerError (before the guest) or RunContainerError.
+    // Starts a container; it is in containers() when this returns. Creates its log folder and link
+    // (contract row 34). Fails with reason CreateContainerError (before the guest) or
+    // RunContainerError.
     [[nodiscard]] virtual Task<Result<ContainerId>> start(const ContainerSpec& spec) = 0;
-    // Asks it to end, kills it when `grace` is over, resolves when its process is reaped. A second call with a
-    // shorter grace shortens the first. An ended container is fine. Fails only with internal.
+    // Asks it to end, kills it when `grace` is over, resolves when its process is reaped. A second
+    // call with a shorter grace shortens the first. An ended container is fine. Fails only with
+    // internal.
     [[nodiscard]] virtual Task<Result<void>> stop(const ContainerId& id, Duration grace) = 0;
     // Forgets an ended container; its log files go too. Fails with conflict while it runs.
     [[nodiscard]] virtual Task<Result<void>> remove(const ContainerId& id) = 0;
@@ -338,11 +358,11 @@ public:
 class StatusSink {
 public:
     virtual ~StatusSink() = default;
-    // Hands over the pod's status as it should be known; the latest wins, the sink sends it in its own time and
-    // writes it back if somebody else changed it (contract row 21).
+    // Hands over the pod's status as it should be known; the latest wins, the sink sends it in its
+    // own time and writes it back if somebody else changed it (contract row 21).
     virtual void publish(std::shared_ptr<const kube::Pod> pod, kube::PodStatus status) = 0;
-    // The pod is being deleted, its last published status is terminal and everything local is torn down: deletes
-    // the API object once that status has arrived there (contract row 22).
+    // The pod is being deleted, its last published status is terminal and everything local is torn
+    // down: deletes the API object once that status has arrived there (contract row 22).
     virtual void finish(std::shared_ptr<const kube::Pod> pod) = 0;
     // The API object is gone: forget it.
     virtual void forget(const PodUid& pod) = 0;
