@@ -369,6 +369,38 @@ public:
 };
 
 // ---------------------------------------------------------------------------------------------------------------
+// Logs: consumed by server and the command line, implemented by app of pods::log_target() and
+// logs::read().
+
+// `kubectl logs` (contract row 35). Negative numbers are refused by whoever parses them.
+struct LogOptions {
+    bool follow = false;
+    bool previous = false;                   // the run before the present one
+    bool timestamps = false;                 // each line begins with its RFC 3339 time
+    std::optional<WallTime> since;           // sinceTime, or now - sinceSeconds
+    std::optional<std::int64_t> tail_lines;  // the last lines of what there is
+    std::optional<std::int64_t> limit_bytes;
+};
+
+// Where log text goes. write() resolves when there is room for more; a failure ends the reading.
+class LogSink {
+public:
+    virtual ~LogSink() = default;
+    [[nodiscard]] virtual Task<Result<void>> write(std::string chunk) = 0;
+};
+
+class LogSource {
+public:
+    virtual ~LogSource() = default;
+    // Sends the log of a container to `sink`. With `follow` it resolves when the container has
+    // ended and all was sent. What fails before the first write has a message for the user:
+    // not_found (pod or container: 404), invalid (the container is waiting to start, no previous
+    // run: 400); the texts are those of contract §2.
+    [[nodiscard]] virtual Task<Result<void>> read(PodName pod, std::string container,
+                                                  LogOptions options, LogSink& sink) = 0;
+};
+
+// ---------------------------------------------------------------------------------------------------------------
 // Probes (contract row 36) feed results in; implemented by probes. Until then nobody does.
 
 enum class ProbeResult { unknown, success, failure };
