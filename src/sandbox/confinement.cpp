@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -45,6 +48,21 @@ bool can_confine() {
         return false;
     }
     return (sets[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
+}
+
+void close_all_but(std::vector<int> kept) {
+    std::ranges::sort(kept);
+    unsigned from = 3;
+    for (const int fd : kept) {
+        if (fd < 3) {
+            continue;
+        }
+        if (static_cast<unsigned>(fd) > from) {
+            ::close_range(from, static_cast<unsigned>(fd) - 1, 0);
+        }
+        from = static_cast<unsigned>(fd) + 1;
+    }
+    ::close_range(from, ~0U, 0);
 }
 
 Result<Shared> make_shared_parts(std::string stage) {
@@ -132,7 +150,9 @@ Result<void> Confinement::enter() {
     return at("root", tree_.enter());
 }
 
-Result<void> Confinement::lock() {
+Result<void> Confinement::lock(std::vector<int> kept) {
+    kept.push_back(user_namespace_.get());
+    close_all_but(std::move(kept));
     SKIFF_CHECK(at("lockdown", set_limits(policy_.limits)));
     if (user_namespace_.valid()) {
         SKIFF_CHECK(at("identity", join_namespace(user_namespace_.get(), CLONE_NEWUSER,
@@ -141,6 +161,11 @@ Result<void> Confinement::lock() {
     }
     ::umask(022);
     SKIFF_CHECK(at("identity", drop_to(policy_.who)));
+    // A change of ids clears this wish, so it comes after it.
+    if (policy_.on_parent_death == OnParentDeath::die &&
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) {
+        return at("lockdown", fail_errno(errno, "ask to die with the parent"));
+    }
     if (policy_.landlock == Landlock::on) {
         const TcpAccess tcp =
             policy_.syscalls == SyscallProfile::command_network ? TcpAccess::all : TcpAccess::none;

@@ -38,9 +38,10 @@ public:
     [[nodiscard]] Result<void> build();
     // Makes the tree its root: no path of the machine can be named any more.
     [[nodiscard]] Result<void> enter();
-    // Drops user, groups and every capability, sets limits, applies Landlock and the filter. Only
-    // what the filter allows can be done afterwards.
-    [[nodiscard]] Result<void> lock();
+    // Closes every descriptor but 0, 1, 2 and `kept` (negative ones are ignored), drops user,
+    // groups and every capability, sets limits, applies Landlock and the filter. Only what the
+    // filter allows can be done afterwards.
+    [[nodiscard]] Result<void> lock(std::vector<int> kept);
 
 private:
     Result<void> join_cgroups();
@@ -53,6 +54,9 @@ private:
     os::Fd user_namespace_;
     Tree tree_;
 };
+
+// Closes every descriptor above 2 that is not in `kept`.
+void close_all_but(std::vector<int> kept);
 
 // Whether this process may do what confinement needs (CAP_SYS_ADMIN in its user namespace).
 [[nodiscard]] bool can_confine();

@@ -93,6 +93,11 @@ PolicyBuilder& PolicyBuilder::without_landlock() {
     return *this;
 }
 
+PolicyBuilder& PolicyBuilder::die_with_parent() {
+    policy_.on_parent_death = OnParentDeath::die;
+    return *this;
+}
+
 Result<Policy> PolicyBuilder::build() {
     if (!ids_decided_) {
         return fail(Code::invalid, "a policy must map ids or keep the machine's");
@@ -213,6 +218,9 @@ std::string dump(const Policy& policy) {
         out += fmt::format("cpu-seconds {}\n", *policy.limits.cpu_seconds);
     }
     out += fmt::format("landlock {}\n", policy.landlock == Landlock::on ? "on" : "off");
+    if (policy.on_parent_death == OnParentDeath::die) {
+        out += "dies with its parent\n";
+    }
     out += fmt::format("syscalls {}\n", to_string(policy.syscalls));
     return out;
 }

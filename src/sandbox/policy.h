@@ -67,6 +67,9 @@ struct Limits {
     std::optional<std::uint64_t> cpu_seconds;
 };
 
+// What happens to the process when the one that forked it ends.
+enum class OnParentDeath { live_on, die };
+
 // Whether Landlock is added where the kernel has it.
 enum class Landlock { on, off };
 
@@ -81,6 +84,7 @@ struct Policy {
     Limits limits;
     SyscallProfile syscalls = SyscallProfile::command;
     Landlock landlock = Landlock::on;
+    OnParentDeath on_parent_death = OnParentDeath::live_on;
 };
 
 // The policy as text, one fact a line, stable: the form that goldens and reviews compare.
@@ -127,6 +131,7 @@ public:
 
     PolicyBuilder& allow_syscalls(SyscallProfile profile);
     PolicyBuilder& without_landlock();
+    PolicyBuilder& die_with_parent();
 
     // Fails with Code::invalid when ids were neither mapped nor kept, or lie outside of the range.
     [[nodiscard]] Result<Policy> build();

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "base/text.h"
 #include "os/file.h"
 
 namespace skiff::sandbox {
@@ -95,6 +96,15 @@ Result<void> become_own_root() {
     SKIFF_CHECK(os::write_kernel_file("/proc/self/setgroups", "deny"));
     SKIFF_CHECK(os::write_kernel_file("/proc/self/uid_map", fmt::format("0 {} 1\n", uid)));
     return os::write_kernel_file("/proc/self/gid_map", fmt::format("0 {} 1\n", gid));
+}
+
+bool has_single_id() {
+    const auto map = os::read_kernel_file("/proc/self/uid_map");
+    if (!map) {
+        return false;
+    }
+    const auto words = split(trim(*map), ' ');
+    return parse_uint(words.back()) == 1U && map->find('\n') + 1 == map->size();
 }
 
 }  // namespace skiff::sandbox

@@ -17,4 +17,7 @@ namespace skiff::sandbox {
 // and only its own ids exist: what an ordinary user can have.
 [[nodiscard]] Result<void> become_own_root();
 
+// Whether this process lives in a namespace such as become_own_root() makes: one id and no more.
+[[nodiscard]] bool has_single_id();
+
 }  // namespace skiff::sandbox

@@ -18,9 +18,10 @@ enum class CompileCode : std::uint8_t {
     unsupported,  // an import or feature that nobody here has
     io,           // reading the module or writing the artifact failed
     internal,     // a fault of the compiler
+    exhausted,    // more memory or CPU time than it was given
 };
 constexpr CompileCode last_of(CompileCode) {
-    return CompileCode::internal;
+    return CompileCode::exhausted;
 }
 enum class ModuleKind : std::uint8_t { unknown, core, component };
 constexpr ModuleKind last_of(ModuleKind) {
@@ -68,7 +69,8 @@ struct CompileReport {
 };
 
 // encode(report) and decode<CompileReport>(bytes) of codec.h are the format. A compiler that was
-// killed (time, memory) leaves no report: its wait status says so. The command line is
+// killed (wall time, the machine's memory) leaves no report: its wait status says so. The command
+// line is
 //   skiff-engine compile --memory-bytes=N --cpu-seconds=N    module on fd 0, artifact to fd 1 (a
 //   file),
 //                                                            report to fd 3 (a pipe or file)

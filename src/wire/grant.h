@@ -142,8 +142,10 @@ struct Network {
 
 // How the guest hears that it should end.
 enum class StopMode : std::uint8_t {
-    none,       // it does not: it is killed at once and reported with 143
-    file,       // `skiff/stop: file`: the runner makes /run/skiff/terminating appear
+    none,  // it does not: it is killed at once and reported with 143
+    // `skiff/stop: file`: the agent mounts a folder of its own read-only at /run/skiff and makes
+    // the file `terminating` appear in it before it sends Stop.
+    file,
     lifecycle,  // it imports skiff:pod/lifecycle (or skiff.terminating)
 };
 constexpr StopMode last_of(StopMode) {
@@ -217,13 +219,15 @@ struct Grant {
     SyscallProfile syscalls = SyscallProfile::command;
     Toggle landlock = Toggle::on;
     LogGrant log;
+    // Added to the keeper's: who dies first when the machine's memory ends (0–1000).
+    std::int32_t oom_score_adj = 0;
 
     friend bool operator==(const Grant&, const Grant&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.container_id, s.label, s.args, s.env, s.cwd, s.entry, s.stdin_fd, s.tty, s.stop,
           s.limits, s.root, s.mounts, s.identity, s.network, s.hostname, s.cgroups, s.syscalls,
-          s.landlock, s.log);
+          s.landlock, s.log, s.oom_score_adj);
     }
 };
 
