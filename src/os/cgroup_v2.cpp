@@ -57,13 +57,16 @@ public:
     }
 
     Result<CgroupPlace> create(const std::string& name, const CgroupLimits& limits) const override {
+        auto slash = name.rfind('/');
+        if (slash != std::string::npos) {
+            if (auto parent = folder(kUnified, name.substr(0, slash))) {
+                enable(*parent);
+            }
+        }
         SKIFF_CHECK(make(name));
         auto group = folder(kUnified, name);
         if (!group) {
             return place(name);
-        }
-        if (name.find('/') == std::string::npos) {
-            enable(*group);  // a pod: its containers get groups of their own
         }
         auto set = [&](std::string_view file, const std::string& value) {
             auto path = *group / file;

@@ -1,0 +1,124 @@
+#include "runtime/artifact_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "os/file.h"
+#include "runtime/digest.h"
+#include "state/checkpoint.h"
+
+namespace skiff::runtime {
+
+namespace {
+
+constexpr std::string_view kFactsKind = "artifact";
+
+std::filesystem::path facts_path(const state::Paths& paths, const std::string& key) {
+    return paths.compiled() / (key + ".facts");
+}
+
+Result<struct stat> stat_of(int fd) {
+    struct stat status{};
+    if (::fstat(fd, &status) != 0) {
+        return fail_errno(errno, "stat an artifact");
+    }
+    return status;
+}
+
+// Names a file's content as far as the kernel tells: any write changes it.
+std::string mark_of(const struct stat& status, const std::string& mac) {
+    return fmt::format("{} {} {} {}.{} {}.{} {}", status.st_dev, status.st_ino, status.st_size,
+                       status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec,
+                       status.st_ctim.tv_nsec, mac);
+}
+
+Result<void> check(const state::Paths& paths, const std::string& mac_key, const StoredFacts& facts,
+                   int fd) {
+    SKIFF_TRY(struct stat status, stat_of(fd));
+    auto mark_path = paths.checked_artifacts() / facts.key;
+    std::string mark = mark_of(status, facts.mac);
+    auto marked = os::read_file(mark_path, 4_KiB);
+    if (marked && *marked == mark) {
+        return {};
+    }
+    SKIFF_TRY(std::string mac, mac_hex_of_file(mac_key, facts.key, fd));
+    if (!equal_secrets(mac, facts.mac)) {
+        return fail(Code::corrupt, "the compiled module {} fails its check", facts.key);
+    }
+    return os::write_file_atomic(mark_path, mark, 0600, os::Durability::process);
+}
+
+Result<StoredFacts> load_facts(const state::Paths& paths, const std::string& key) {
+    SKIFF_TRY(std::string bytes, state::load_checkpoint(facts_path(paths, key), kFactsKind));
+    SKIFF_TRY(StoredFacts facts, wire::decode<StoredFacts>(bytes));
+    if (facts.key != key) {
+        return fail(Code::corrupt, "the facts of {} are those of another artifact", key);
+    }
+    return facts;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<OpenArtifact>> load_artifact(const state::Paths& paths,
+                                                    const std::string& mac_key,
+                                                    const std::string& key) {
+    auto load = [&]() -> Result<std::shared_ptr<OpenArtifact>> {
+        SKIFF_TRY(StoredFacts facts, load_facts(paths, key));
+        auto opened = std::make_shared<OpenArtifact>();
+        SKIFF_TRY(opened->fd, os::open_regular(paths.compiled() / key));
+        SKIFF_CHECK(check(paths, mac_key, facts, opened->fd.get()));
+        opened->artifact.key = key;
+        opened->artifact.module_size = Bytes{facts.module_bytes};
+        opened->artifact.opens_sockets = facts.facts.uses_sockets;
+        opened->artifact.handles_stop = facts.facts.handles_stop;
+        opened->facts = std::move(facts.facts);
+        return opened;
+    };
+    auto loaded = load();
+    if (!loaded && loaded.error().code == Code::corrupt) {
+        for (const auto& path : {paths.compiled() / key, facts_path(paths, key)}) {
+            state::quarantine(path, paths.quarantine(), loaded.error().message);
+        }
+    }
+    return loaded;
+}
+
+Result<void> store_artifact(const state::Paths& paths, const std::string& mac_key,
+                            const std::filesystem::path& file, StoredFacts facts) {
+    SKIFF_TRY(os::Fd fd, os::open_regular(file));
+    // What the jailed compiler was given must not stay writable for anybody.
+    if (::fchmod(fd.get(), 0400) != 0 || ::fsync(fd.get()) != 0) {
+        return fail_errno(errno, "fsync an artifact");
+    }
+    SKIFF_TRY(facts.mac, mac_hex_of_file(mac_key, facts.key, fd.get()));
+    auto target = paths.compiled() / facts.key;
+    // The facts go last: without them the artifact does not exist.
+    if (::rename(file.c_str(), target.c_str()) != 0) {
+        return fail_errno(errno, fmt::format("rename to {}", target.string()));
+    }
+    SKIFF_CHECK(state::store_checkpoint(facts_path(paths, facts.key), kFactsKind,
+                                        wire::encode(facts), os::Durability::power));
+    SKIFF_TRY(struct stat status, stat_of(fd.get()));
+    return os::write_file_atomic(paths.checked_artifacts() / facts.key, mark_of(status, facts.mac),
+                                 0600, os::Durability::process);
+}
+
+Result<os::Fd> open_module(const pods::ModuleFile& module) {
+    // The image store's files are root's own; a layered image's may be links within its layer,
+    // which the image room has resolved.
+    SKIFF_TRY(os::Fd fd, os::open_regular(module.path));
+    constexpr std::string_view kAlgorithm = "sha256:";
+    if (module.digest.starts_with(kAlgorithm)) {
+        SKIFF_TRY(std::string digest, sha256_hex_of_file(fd.get()));
+        if (module.digest.substr(kAlgorithm.size()) != digest) {
+            return fail(Code::corrupt, "the module's file is not what was pulled: {} is sha256:{}",
+                        module.digest, digest);
+        }
+    }
+    return fd;
+}
+
+}  // namespace skiff::runtime

@@ -1,0 +1,41 @@
+// The blocking half of the artifact cache: files, MACs, checks. For the pool's threads; no state.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "os/fd.h"
+#include "runtime/artifacts.h"
+#include "state/paths.h"
+#include "wire/compile.h"
+
+namespace skiff::runtime {
+
+// The content of `<key>.facts`.
+struct StoredFacts {
+    std::string key;
+    std::uint64_t module_bytes = 0;
+    wire::ModuleFacts facts;
+    std::string mac;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.key, s.module_bytes, s.facts, s.mac);
+    }
+};
+
+// Opens what the cache has. not_found: nothing; corrupt: it failed its check and was quarantined.
+// The MAC is computed unless the run-dir says that this very file was checked in this boot.
+[[nodiscard]] Result<std::shared_ptr<OpenArtifact>> load_artifact(const state::Paths& paths,
+                                                                  const std::string& mac_key,
+                                                                  const std::string& key);
+
+// Makes the compiler's output part of the cache: fsynced, with its facts, under its name. `file` is
+// the temporary that the compiler wrote.
+[[nodiscard]] Result<void> store_artifact(const state::Paths& paths, const std::string& mac_key,
+                                          const std::filesystem::path& file, StoredFacts facts);
+
+// The bytes to compile, opened and proved to have the digest that was admitted.
+[[nodiscard]] Result<os::Fd> open_module(const pods::ModuleFile& module);
+
+}  // namespace skiff::runtime

@@ -1,0 +1,311 @@
+#include "runtime/artifacts.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "os/machine.h"
+#include "os/process.h"
+#include "runtime/artifact_store.h"
+#include "runtime/digest.h"
+#include "state/checkpoint.h"
+
+namespace skiff::runtime {
+
+namespace {
+
+using async::Task;
+
+constexpr std::string_view kMacKeyKind = "artifact-key";
+constexpr std::size_t kMacKeyBytes = 32;
+constexpr std::string_view kRejected = "CreateContainerError";
+constexpr std::string_view kLimited = "RunContainerError";
+constexpr std::size_t kOpenMax = 512;
+constexpr auto kWaitMax = std::chrono::hours(2);  // for a turn among many compiles
+
+SteadyTime after(Duration duration) {
+    return std::chrono::steady_clock::now() +
+           std::chrono::duration_cast<SteadyTime::duration>(duration);
+}
+
+Bytes default_memory_max() {
+    auto memory = os::memory();
+    Bytes quarter{memory ? memory->total.value / 4 : 0};
+    Bytes wanted = std::max(quarter, 2_GiB);
+    // A board with less than that gives what it has.
+    return memory ? std::min(wanted, memory->total) : wanted;
+}
+
+unsigned default_at_once() {
+    unsigned cores = os::cpu_count();
+    return cores > 1 ? cores - 1 : 1;
+}
+
+std::size_t compilers(unsigned wanted) {
+    return wanted != 0 ? wanted : default_at_once();
+}
+
+// A compiler that runs. Leaving the scope ends it.
+class Compiler {
+public:
+    explicit Compiler(os::Spawned child) : child_(std::move(child)) {}
+    Compiler(const Compiler&) = delete;
+    Compiler& operator=(const Compiler&) = delete;
+    ~Compiler() {
+        if (!reaped_) {
+            (void)os::send_signal(child_.pidfd.get(), SIGKILL);
+            constexpr int kKillMs = 2000;
+            (void)os::wait_ended(child_.pidfd.get(), kKillMs);
+            (void)os::reap(child_.pidfd.get());
+        }
+    }
+    [[nodiscard]] Task<Result<os::ProcessExit>> wait(SteadyTime deadline) {
+        SKIFF_CO_CHECK(co_await async::wait_readable(child_.pidfd.get(), deadline));
+        SKIFF_CO_TRY(auto ended, os::reap(child_.pidfd.get()));
+        reaped_ = true;
+        co_return ended.value_or(os::ProcessExit{});
+    }
+
+private:
+    os::Spawned child_;
+    bool reaped_ = false;
+};
+
+// A file that is removed unless it got its final name.
+class Temporary {
+public:
+    explicit Temporary(std::filesystem::path path) : path_(std::move(path)) {}
+    Temporary(const Temporary&) = delete;
+    Temporary& operator=(const Temporary&) = delete;
+    ~Temporary() { (void)os::remove_file(path_); }
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
+Error error_of(const wire::CompileReport& report) {
+    bool is_fault =
+        report.code == wire::CompileCode::io || report.code == wire::CompileCode::internal;
+    Error error;
+    error.code = report.code == wire::CompileCode::invalid       ? Code::invalid
+                 : report.code == wire::CompileCode::unsupported ? Code::unsupported
+                                                                 : Code::internal;
+    error.reason = std::string(is_fault ? kLimited : kRejected);
+    error.message = bounded_utf8(report.message, 4096);
+    return error;
+}
+
+// A compiler that left no report was ended: by our clock, by its limits, or by a fault.
+Error error_of(const Result<os::ProcessExit>& ended, const CompileSettings& settings,
+               Bytes memory_max) {
+    Error error;
+    error.code = Code::exhausted;
+    error.reason = std::string(kLimited);
+    if (!ended) {
+        error.message =
+            fmt::format("compiling took longer than {}", format_duration(settings.time_max));
+    } else if (ended->signal == SIGXCPU) {
+        error.message = fmt::format("compiling needed more than {} of CPU time",
+                                    format_duration(settings.time_max));
+    } else {
+        error.message = fmt::format(
+            "the compiler ended without an answer ({} {}); it may have needed more than {}",
+            ended->signal != 0 ? "signal" : "exit code",
+            ended->signal != 0 ? ended->signal : ended->code, memory_max);
+    }
+    return error;
+}
+
+}  // namespace
+
+Artifacts::Artifacts(CompileSettings settings, const state::Paths& paths,
+                     const os::CgroupTree& cgroups, async::Executor executor,
+                     async::BlockingPool& pool, Random& random)
+    : settings_(std::move(settings)),
+      paths_(paths),
+      cgroups_(cgroups),
+      pool_(pool),
+      random_(random),
+      scope_(std::move(executor)),
+      compilers_(compilers(settings_.at_once)) {
+    if (settings_.memory_max.value == 0) {
+        settings_.memory_max = default_memory_max();
+    }
+}
+
+Artifacts::~Artifacts() = default;
+
+Result<void> Artifacts::open() {
+    auto stored = state::load_checkpoint(paths_.artifact_key(), kMacKeyKind);
+    if (stored && stored->size() == kMacKeyBytes) {
+        mac_key_ = std::move(*stored);
+        return {};
+    }
+    if (!stored && stored.error().code != Code::not_found && stored.error().code != Code::corrupt) {
+        return fail(std::move(stored.error()));
+    }
+    // Lost: what was compiled with the old one fails its check and is made anew.
+    std::string fresh(kMacKeyBytes, '\0');
+    random_.fill(std::as_writable_bytes(std::span(fresh)));
+    SKIFF_CHECK(
+        state::store_checkpoint(paths_.artifact_key(), kMacKeyKind, fresh, os::Durability::power));
+    mac_key_ = std::move(fresh);
+    return {};
+}
+
+void Artifacts::set_engine(std::string build, std::string compatibility_key) {
+    engine_ = fmt::format("{}\n{}\n{}", build, compatibility_key, os::cpu_features());
+}
+
+std::string Artifacts::key_of(const pods::ModuleFile& module) const {
+    return sha256_hex(fmt::format("skiff artifact 1\n{}\ncommand\n{}", module.digest, engine_));
+}
+
+Task<Result<pods::Artifact>> Artifacts::compile(pods::ModuleFile module, std::string handler,
+                                                std::function<void()> compiling) {
+    if (!handler.empty() && handler != "wasmtime") {
+        co_return fail_because(Code::unsupported, kRejected,
+                               "runtime handler \"{}\" is not offered here", handler);
+    }
+    std::string key = key_of(module);
+    if (auto opened = open_.find(key); opened != open_.end()) {
+        co_return opened->second->artifact;
+    }
+    auto& slot = jobs_[key];
+    if (!slot) {
+        slot = std::make_shared<Job>();
+        scope_.spawn("compile " + key.substr(0, 12), run(slot, std::move(module), key));
+    }
+    auto job = slot;
+    auto announced = co_await job->compiling.wait();
+    if (!announced) {
+        co_return fail(std::move(announced.error()));
+    }
+    if (!job->done.is_set() && compiling) {
+        compiling();
+    }
+    SKIFF_CO_CHECK(co_await job->done.wait());
+    if (!*job->result) {
+        co_return fail((*job->result).error());
+    }
+    co_return (**job->result)->artifact;
+}
+
+Task<Result<std::shared_ptr<const OpenArtifact>>> Artifacts::find(std::string key) {
+    if (auto opened = open_.find(key); opened != open_.end()) {
+        co_return opened->second;
+    }
+    co_return co_await load(std::move(key));
+}
+
+Task<void> Artifacts::run(std::shared_ptr<Job> job, pods::ModuleFile module, std::string key) {
+    // Waiters must wake even when this task is cancelled.
+    struct Finally {
+        Artifacts* self;
+        std::shared_ptr<Job> job;
+        std::string key;
+        ~Finally() {
+            if (!job->result) {
+                job->result.emplace(fail(Code::cancelled, "the node is stopping"));
+            }
+            self->jobs_.erase(key);
+            job->done.set();
+            job->compiling.set();
+        }
+    };
+    Finally finally{this, job, key};
+    auto result = co_await produce(job, std::move(module), key);
+    job->result.emplace(std::move(result));
+}
+
+Task<Result<Artifacts::Opened>> Artifacts::produce(std::shared_ptr<Job> job,
+                                                   pods::ModuleFile module, std::string key) {
+    auto cached = co_await load(key);
+    if (cached) {
+        co_return cached;
+    }
+    bool can_build = cached.error().code == Code::not_found || cached.error().code == Code::corrupt;
+    if (!can_build) {
+        co_return fail(std::move(cached.error()));
+    }
+    job->compiling.set();
+    co_return co_await build(std::move(module), std::move(key));
+}
+
+Task<Result<Artifacts::Opened>> Artifacts::load(std::string key) {
+    const state::Paths* paths = &paths_;
+    std::string mac_key = mac_key_;
+    auto work = [paths, mac_key, key] { return load_artifact(*paths, mac_key, key); };
+    SKIFF_CO_TRY(Opened opened, co_await pool_.run(std::move(work)));
+    if (open_.size() >= kOpenMax) {
+        open_.erase(open_.begin());
+    }
+    open_[key] = opened;
+    co_return opened;
+}
+
+Task<Result<Artifacts::Opened>> Artifacts::build(pods::ModuleFile module, std::string key) {
+    SKIFF_CO_TRY(auto permit, co_await compilers_.acquire(after(kWaitMax)));
+    auto begun = std::chrono::steady_clock::now();
+    auto open_work = [module] { return open_module(module); };
+    SKIFF_CO_TRY(os::Fd input, co_await pool_.run(std::move(open_work)));
+    // A name that remove_stale_temporaries() knows.
+    Temporary output(paths_.compiled() / fmt::format(".{}.tmp-{}", key, random_.hex(4)));
+    SKIFF_CO_TRY(os::Fd output_fd, os::open(output.path(), O_RDWR | O_CREAT | O_EXCL, 0600));
+    SKIFF_CO_TRY(os::Fd report_fd, os::make_memfd("report"));
+    os::SpawnSpec spec;
+    spec.program = settings_.engine_program;
+    auto seconds = std::chrono::duration_cast<std::chrono::seconds>(settings_.time_max).count();
+    spec.argv = {"skiff-engine", "compile",
+                 fmt::format("--memory-bytes={}", settings_.memory_max.value),
+                 fmt::format("--cpu-seconds={}", seconds)};
+    spec.fds = {os::PassedFd{input.get(), wire::kCompileModuleFd},
+                os::PassedFd{output_fd.get(), wire::kCompileArtifactFd}, os::PassedFd{2, 2},
+                os::PassedFd{report_fd.get(), wire::kCompileReportFd}};
+    spec.session = os::Session::own;
+    spec.on_parent_death = os::OnParentDeath::die;
+    spec.schedule = os::Schedule::idle;
+    if (auto place = cgroups_.create("compile", os::CgroupLimits{})) {
+        spec.cgroup_folders = place->folders;
+    }
+    SKIFF_CO_TRY(os::Spawned child, os::spawn(spec));
+    Compiler compiler(std::move(child));
+    auto ended = co_await compiler.wait(after(settings_.time_max));
+    if (!ended && ended.error().code != Code::timeout) {
+        co_return fail(std::move(ended.error()));
+    }
+    ::lseek(report_fd.get(), 0, SEEK_SET);
+    auto bytes = os::read_all(report_fd.get(), Bytes{wire::kCompileReportBytesMax});
+    bool has_report = ended && bytes && !bytes->empty();
+    if (!has_report) {
+        co_return fail(error_of(ended, settings_, settings_.memory_max));
+    }
+    SKIFF_CO_TRY(auto report, wire::decode<wire::CompileReport>(*bytes));
+    if (report.code != wire::CompileCode::ok) {
+        co_return fail(error_of(report));
+    }
+    StoredFacts facts{key, module.size.value, report.facts, {}};
+    const state::Paths* paths = &paths_;
+    auto store_work = [paths, mac_key = mac_key_, file = output.path(), facts] {
+        return store_artifact(*paths, mac_key, file, facts);
+    };
+    SKIFF_CO_CHECK(co_await pool_.run(std::move(store_work)));
+    SKIFF_CO_TRY(Opened opened, co_await load(key));
+    auto made = std::make_shared<OpenArtifact>();
+    SKIFF_CO_TRY(made->fd, opened->fd.duplicate());
+    made->artifact = opened->artifact;
+    made->facts = opened->facts;
+    made->artifact.source = pods::Artifact::Source::compiled;
+    made->artifact.compile_time = std::chrono::steady_clock::now() - begun;
+    co_return Opened(made);
+}
+
+Task<void> Artifacts::stop() {
+    co_await scope_.stop();
+}
+
+}  // namespace skiff::runtime

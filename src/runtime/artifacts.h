@@ -1,0 +1,91 @@
+// Compiled modules: made once by a jailed compiler, kept in `compiled/`, checked once per boot,
+// handed out as open files.
+//
+// The key is the hash of everything that native code depends on. Beside each artifact lies
+// `<key>.facts` with what the agent must know of the module and a MAC over the artifact: native
+// code from this folder is executed, so only what this instance made itself is taken. What fails is
+// quarantined and made anew.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "async/blocking.h"
+#include "async/scope.h"
+#include "async/task.h"
+#include "base/random.h"
+#include "os/cgroup.h"
+#include "os/fd.h"
+#include "pods/ports.h"
+#include "state/paths.h"
+#include "wire/compile.h"
+
+namespace skiff::runtime {
+
+struct CompileSettings {
+    std::filesystem::path engine_program;
+    Duration time_max = std::chrono::minutes(5);
+    Bytes memory_max;      // zero: the larger of a quarter of the machine and 2 GiB
+    unsigned at_once = 0;  // zero: all cores but one, at least one
+};
+
+// An artifact that containers can start from.
+struct OpenArtifact {
+    pods::Artifact artifact;
+    wire::ModuleFacts facts;
+    os::Fd fd;  // read-only, its MAC was checked
+};
+
+class Artifacts {
+public:
+    Artifacts(CompileSettings settings, const state::Paths& paths, const os::CgroupTree& cgroups,
+              async::Executor executor, async::BlockingPool& pool, Random& random);
+    ~Artifacts();
+
+    // Reads or makes the key of the MAC. Called once, before anything else.
+    [[nodiscard]] Result<void> open();
+    // What the keys of artifacts depend on besides the module.
+    void set_engine(std::string build, std::string compatibility_key);
+
+    // See pods::Runtime::compile().
+    [[nodiscard]] async::Task<Result<pods::Artifact>> compile(pods::ModuleFile module,
+                                                              std::string handler,
+                                                              std::function<void()> compiling);
+    // The artifact behind a key that compile() returned; opened and checked again after a restart.
+    [[nodiscard]] async::Task<Result<std::shared_ptr<const OpenArtifact>>> find(std::string key);
+
+    // Ends the compilers that run.
+    [[nodiscard]] async::Task<void> stop();
+
+private:
+    struct Job {
+        async::Event done;
+        async::Event compiling;  // set when no cached artifact was found
+        std::optional<Result<std::shared_ptr<const OpenArtifact>>> result;
+    };
+
+    using Opened = std::shared_ptr<const OpenArtifact>;
+    [[nodiscard]] std::string key_of(const pods::ModuleFile& module) const;
+    [[nodiscard]] async::Task<void> run(std::shared_ptr<Job> job, pods::ModuleFile module,
+                                        std::string key);
+    [[nodiscard]] async::Task<Result<Opened>> produce(std::shared_ptr<Job> job,
+                                                      pods::ModuleFile module, std::string key);
+    [[nodiscard]] async::Task<Result<Opened>> load(std::string key);
+    [[nodiscard]] async::Task<Result<Opened>> build(pods::ModuleFile module, std::string key);
+
+    CompileSettings settings_;
+    const state::Paths& paths_;
+    const os::CgroupTree& cgroups_;
+    async::BlockingPool& pool_;
+    Random& random_;
+    async::Scope scope_;
+    async::Semaphore compilers_;
+    std::string mac_key_;
+    std::string engine_;
+    std::map<std::string, Opened> open_;
+    std::map<std::string, std::shared_ptr<Job>> jobs_;
+};
+
+}  // namespace skiff::runtime

@@ -1,0 +1,128 @@
+#include "runtime/keeper_link.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace skiff::runtime {
+
+namespace {
+
+using async::Task;
+
+Result<os::Fd> open_socket(const std::filesystem::path& path) {
+    os::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) {
+        return fail_errno(errno, "make a socket");
+    }
+    // A socket's path holds about 100 bytes; the folder's descriptor makes any path short.
+    SKIFF_TRY(os::Fd folder, os::open(path.parent_path(), O_PATH | O_DIRECTORY));
+    struct sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::string text = fmt::format("/proc/self/fd/{}/{}", folder.get(), path.filename().string());
+    if (text.size() >= sizeof address.sun_path) {
+        return fail(Code::invalid, "the socket name {} is too long", path.filename().string());
+    }
+    std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
+    // A connect to a UNIX socket never waits: a full backlog is EAGAIN.
+    const auto* where = reinterpret_cast<const struct sockaddr*>(&address);  // NOLINT
+    if (::connect(socket.get(), where, sizeof address) != 0) {
+        return fail_errno(errno, fmt::format("connect to {}", path.string()));
+    }
+    return socket;
+}
+
+// One sendmsg(2): true when it went out, false when it would have to wait.
+Result<bool> try_send(int socket, std::string_view packet, const std::vector<int>& fds) {
+    struct iovec part{
+        const_cast<char*>(packet.data()), packet.size()  // NOLINT: sendmsg's type
+    };
+    struct msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    std::vector<char> control(CMSG_SPACE(sizeof(int) * fds.size()));
+    if (!fds.empty()) {
+        header.msg_control = control.data();
+        header.msg_controllen = control.size();
+        auto* rights = CMSG_FIRSTHDR(&header);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+        std::memcpy(CMSG_DATA(rights), fds.data(), sizeof(int) * fds.size());
+    }
+    while (::sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        if (errno == EAGAIN) {
+            return false;
+        }
+        if (errno != EINTR) {
+            return fail_errno(errno, "send to the keeper");
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<KeeperLink>>> KeeperLink::connect(std::filesystem::path socket,
+                                                              SteadyTime deadline) {
+    SKIFF_CO_TRY(os::Fd fd, open_socket(socket));
+    std::unique_ptr<KeeperLink> link(new KeeperLink(std::move(fd)));
+    wire::Hello hello;
+    hello.agent = fmt::format("skiff {} pid {}", SKIFF_VERSION, ::getpid());
+    wire::Message greeting = hello;
+    std::vector<int> none;
+    SKIFF_CO_CHECK(co_await link->send(std::move(greeting), std::move(none), deadline));
+    SKIFF_CO_TRY(wire::Message answer, co_await link->receive(deadline));
+    auto* welcome = std::get_if<wire::Welcome>(&answer);
+    if (welcome == nullptr) {
+        co_return fail(Code::corrupt, "the keeper did not begin with Welcome");
+    }
+    link->welcome_ = std::move(*welcome);
+    co_return std::move(link);
+}
+
+Task<Result<void>> KeeperLink::send(wire::Message message, std::vector<int> fds,
+                                    SteadyTime deadline) {
+    if (fds.size() > wire::kMessageFdsMax) {
+        co_return fail(Code::exhausted, "more than {} descriptors for one container",
+                       wire::kMessageFdsMax);
+    }
+    std::string packet = wire::encode_message(message);
+    if (packet.size() > wire::kMessageBytesMax) {
+        co_return fail(Code::exhausted, "a message to the keeper is too large");
+    }
+    while (true) {
+        SKIFF_CO_TRY(bool sent, try_send(socket_.get(), packet, fds));
+        if (sent) {
+            co_return Result<void>{};
+        }
+        SKIFF_CO_CHECK(co_await async::wait_writable(socket_.get(), deadline));
+    }
+}
+
+Task<Result<wire::Message>> KeeperLink::receive(SteadyTime deadline) {
+    std::string buffer;
+    buffer.resize(wire::kMessageBytesMax);
+    while (true) {
+        ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (n > 0) {
+            co_return wire::decode_message(
+                std::string_view(buffer).substr(0, static_cast<std::size_t>(n)));
+        }
+        if (n == 0) {
+            co_return fail(Code::unavailable, "the keeper closed the connection");
+        }
+        if (errno == EINTR) {
+            continue;
+        }
+        if (errno != EAGAIN) {
+            co_return fail_errno(errno, "receive from the keeper");
+        }
+        SKIFF_CO_CHECK(co_await async::wait_readable(socket_.get(), deadline));
+    }
+}
+
+}  // namespace skiff::runtime

@@ -1,0 +1,177 @@
+#include "runtime/log_files.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <ctime>
+#include <map>
+
+#include "os/file.h"
+
+namespace skiff::runtime {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string current_name(std::uint32_t n) {
+    return fmt::format("{}.log", n);
+}
+
+std::string hidden_name(std::uint32_t n, std::size_t slot) {
+    return fmt::format(".{}.log.slot{}", n, slot);
+}
+
+bool is_of_attempt(const std::string& name, std::uint32_t n) {
+    std::string current = current_name(n);
+    return name == current || name.starts_with(current + ".") ||
+           name.starts_with("." + current + ".slot");
+}
+
+std::string closed_name(std::uint32_t n, std::int64_t closed_ns) {
+    std::time_t seconds = closed_ns / 1'000'000'000;
+    struct tm parts{};
+    ::gmtime_r(&seconds, &parts);
+    char text[32];
+    std::size_t size = std::strftime(text, sizeof text, "%Y%m%d-%H%M%S", &parts);
+    return fmt::format("{}.log.{}", n, std::string_view(text, size));
+}
+
+int rename_flags(const fs::path& from, const fs::path& to, unsigned flags) {
+    return static_cast<int>(
+        ::syscall(SYS_renameat2, AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags));
+}
+
+// Moves a closed file to its name; several may have been closed within the same second.
+Result<void> move_aside(const fs::path& from, const fs::path& wanted) {
+    constexpr int kSameSecondMax = 1000;
+    for (int i = 0; i < kSameSecondMax; ++i) {
+        fs::path to = i == 0 ? wanted : fs::path(fmt::format("{}-{}", wanted.string(), i));
+        if (from == to || rename_flags(from, to, RENAME_NOREPLACE) == 0) {
+            return {};
+        }
+        if (errno != EEXIST) {
+            return fail_errno(errno, fmt::format("rename {}", from.string()));
+        }
+    }
+    return fail(Code::exhausted, "too many logs named {}", wanted.string());
+}
+
+// Inode → name, of the files of one attempt.
+Result<std::map<std::uint64_t, std::string>> files_of(const fs::path& folder, std::uint32_t n) {
+    SKIFF_TRY(auto names, os::list_folder(folder));
+    std::map<std::uint64_t, std::string> files;
+    for (auto& name : names) {
+        struct stat status{};
+        if (is_of_attempt(name, n) && ::lstat((folder / name).c_str(), &status) == 0 &&
+            S_ISREG(status.st_mode)) {
+            files.emplace(status.st_ino, std::move(name));
+        }
+    }
+    return files;
+}
+
+Result<void> name_current(const fs::path& folder, std::uint32_t n,
+                          std::map<std::uint64_t, std::string>& files, std::uint64_t inode) {
+    auto current = files.find(inode);
+    std::string wanted = current_name(n);
+    if (current == files.end() || current->second == wanted) {
+        return {};
+    }
+    // Exchanged, so that somebody who opens `<n>.log` always finds a log.
+    if (rename_flags(folder / current->second, folder / wanted, RENAME_EXCHANGE) == 0) {
+        for (auto& [other, name] : files) {
+            if (name == wanted) {
+                name = current->second;
+            }
+        }
+        current->second = wanted;
+        return {};
+    }
+    if (errno != ENOENT) {
+        return fail_errno(errno, fmt::format("rename {}", current->second));
+    }
+    SKIFF_CHECK(move_aside(folder / current->second, folder / wanted));
+    current->second = wanted;
+    return {};
+}
+
+bool is_named(const std::string& name, const std::string& wanted) {
+    return name == wanted || name.starts_with(wanted + "-");
+}
+
+}  // namespace
+
+Result<LogFiles> make_log_files(const fs::path& folder, std::uint32_t n, std::size_t count) {
+    SKIFF_CHECK(os::make_folders(folder, 0755));
+    LogFiles files;
+    constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW;
+    bool cleared = false;
+    for (std::size_t slot = 0; slot < count; ++slot) {
+        auto path = folder / (slot == 0 ? current_name(n) : hidden_name(n, slot));
+        auto fd = os::open(path, kFlags, 0640);
+        if (!fd && fd.error().code == Code::exists && !cleared) {
+            // Left by an attempt whose record is gone: its number is free, so is its log.
+            cleared = true;
+            SKIFF_CHECK(remove_log_files(folder, n));
+            SKIFF_CHECK(os::make_folders(folder, 0755));
+            files = LogFiles{};
+            slot = static_cast<std::size_t>(-1);
+            continue;
+        }
+        if (!fd) {
+            return fail(std::move(fd.error()));
+        }
+        struct stat status{};
+        if (::fstat(fd->get(), &status) != 0) {
+            return fail_errno(errno, fmt::format("stat {}", path.string()));
+        }
+        files.inodes.push_back(status.st_ino);
+        files.fds.push_back(std::move(*fd));
+    }
+    return files;
+}
+
+Result<void> name_log_files(const fs::path& folder, std::uint32_t n, const wire::PageView& page) {
+    if (page.current >= page.slots.size()) {
+        return {};
+    }
+    SKIFF_TRY(auto files, files_of(folder, n));
+    SKIFF_CHECK(name_current(folder, n, files, page.slots[page.current].inode));
+    for (std::size_t i = 0; i < page.slots.size(); ++i) {
+        const auto& slot = page.slots[i];
+        auto file = files.find(slot.inode);
+        if (i == page.current || slot.turn == 0 || file == files.end()) {
+            continue;
+        }
+        std::string wanted = closed_name(n, slot.closed_ns);
+        if (!is_named(file->second, wanted)) {
+            SKIFF_CHECK(move_aside(folder / file->second, folder / wanted));
+        }
+    }
+    return {};
+}
+
+Result<void> remove_log_files(const fs::path& folder, std::uint32_t n) {
+    auto names = os::list_folder(folder);
+    if (!names) {
+        if (names.error().code == Code::not_found) {
+            return {};
+        }
+        return fail(std::move(names.error()));
+    }
+    for (const auto& name : *names) {
+        if (is_of_attempt(name, n)) {
+            SKIFF_CHECK(os::remove_file(folder / name));
+        }
+    }
+    ::rmdir(folder.c_str());  // fails, as it should, while other attempts have logs here
+    return {};
+}
+
+}  // namespace skiff::runtime

@@ -1,0 +1,35 @@
+// The log files of a container: made before it starts, named while it runs, removed with it. The
+// runner fills them by itself (src/wire/runner_page.h says how); nobody here reads a line.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "os/fd.h"
+#include "wire/runner_page.h"
+
+namespace skiff::runtime {
+
+struct LogFiles {
+    std::vector<os::Fd> fds;  // O_WRONLY | O_APPEND, one for each slot, slot 0 is `<n>.log`
+    std::vector<std::uint64_t> inodes;
+};
+
+// Makes `count` empty files for attempt `n` in `folder` (made 0755 with its parents). Files that an
+// earlier life left under the same names are removed first.
+[[nodiscard]] Result<LogFiles> make_log_files(const std::filesystem::path& folder, std::uint32_t n,
+                                              std::size_t count);
+
+// Gives the files the names that the page asks for: the current slot is `<n>.log`, older ones
+// `<n>.log.<time of closing>`. Idempotent; the current log is never missing under its name for a
+// reader. Files that are gone (a person removed them) are left out.
+[[nodiscard]] Result<void> name_log_files(const std::filesystem::path& folder, std::uint32_t n,
+                                          const wire::PageView& page);
+
+// Removes all files of attempt `n`, and the folder when that was the last one.
+[[nodiscard]] Result<void> remove_log_files(const std::filesystem::path& folder, std::uint32_t n);
+
+}  // namespace skiff::runtime

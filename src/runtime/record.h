@@ -1,0 +1,113 @@
+// What the run-dir remembers of a container: enough that an agent started anew after SIGKILL at any
+// instruction adopts it, or learns how it ended.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "os/process.h"
+#include "pods/ports.h"
+#include "state/paths.h"
+#include "wire/codec.h"
+#include "wire/message.h"
+
+namespace skiff::pods {
+// For the codec: a new enumerator goes to the end.
+constexpr ContainerKind last_of(ContainerKind) {
+    return ContainerKind::ephemeral;
+}
+constexpr ExitKind last_of(ExitKind) {
+    return ExitKind::lost;
+}
+}  // namespace skiff::pods
+
+namespace skiff::runtime {
+
+enum class Phase : std::uint8_t {
+    starting,  // written before the keeper is asked: it may or may not exist
+    running,
+    ended,
+};
+constexpr Phase last_of(Phase) {
+    return Phase::ended;
+}
+
+struct StoredExit {
+    pods::ExitKind kind = pods::ExitKind::lost;
+    std::int32_t code = 137;
+    std::string reason;
+    std::string message;
+    std::int64_t finished_ns = 0;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.kind, s.code, s.reason, s.message, s.finished_ns);
+    }
+};
+
+struct StoredContainer {
+    std::string id;
+    std::string pod_uid;
+    std::string pod_namespace;
+    std::string pod_name;
+    std::string name;
+    pods::ContainerKind kind = pods::ContainerKind::regular;
+    std::uint32_t attempt = 0;
+    std::string spec_hash;
+    std::string image;
+    std::string image_id;
+    std::int64_t created_ns = 0;
+    std::int64_t started_ns = 0;
+    Phase phase = Phase::starting;
+    StoredExit exit;       // meaningful when ended
+    std::int32_t pid = 0;  // with start_time and this boot: who it is
+    std::uint64_t start_time = 0;
+    std::string keeper;  // build of the keeper that was asked
+    std::string cgroup;  // name in the cgroup tree
+    std::string log_folder;
+    std::string log_link;
+    std::string layer;  // folder of the writable layer, empty if it has none
+    wire::StopMode stop_mode = wire::StopMode::none;
+    std::uint64_t memory_limit = 0;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.id, s.pod_uid, s.pod_namespace, s.pod_name, s.name, s.kind, s.attempt, s.spec_hash,
+          s.image, s.image_id, s.created_ns, s.started_ns, s.phase, s.exit, s.pid, s.start_time,
+          s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit);
+    }
+
+    [[nodiscard]] PodName full_pod_name() const { return PodName{pod_namespace, pod_name}; }
+    [[nodiscard]] os::ProcessIdentity identity() const;
+    [[nodiscard]] pods::ContainerRecord to_record() const;
+};
+
+// A pod's share of the node.
+struct StoredPod {
+    std::string uid;
+    std::string pod_namespace;
+    std::string name;
+    std::uint32_t first_id = 0;  // of its 65,536 host ids
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.uid, s.pod_namespace, s.name, s.first_id);
+    }
+};
+
+constexpr std::string_view kContainerKind = "container";
+constexpr std::string_view kPodKind = "pod";
+
+[[nodiscard]] Result<void> store_container(const state::Paths& paths,
+                                           const StoredContainer& stored);
+[[nodiscard]] Result<void> store_pod(const state::Paths& paths, const StoredPod& stored);
+// All readable records, oldest first; corrupt ones are quarantined.
+[[nodiscard]] std::vector<StoredContainer> load_containers(const state::Paths& paths);
+[[nodiscard]] std::vector<StoredPod> load_pods(const state::Paths& paths);
+
+// The words of Kubernetes for what a keeper (or a runner's page) said. `file_message` is the
+// content of the termination message file; where it is empty, the runtime's own message takes its
+// place.
+[[nodiscard]] StoredExit exit_of(const wire::Exited& exited, std::string_view file_message);
+
+}  // namespace skiff::runtime

@@ -1,0 +1,292 @@
+#include "runtime/start_plan.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/text.h"
+#include "os/file.h"
+#include "runtime/log_files.h"
+#include "state/id_ranges.h"
+#include "wire/paths.h"
+#include "wire/runner_page.h"
+
+namespace skiff::runtime {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kUnfit = "CreateContainerConfigError";
+// What a guest may write outside of its volumes when its root is writable and it has no layers.
+constexpr Bytes kScratchMax = 64_MiB;
+constexpr std::size_t kHostnameMax = 63;
+constexpr std::string_view kNsswitch = "passwd: files\ngroup: files\nhosts: files dns\n";
+
+wire::StopMode stop_mode_of(pods::ContainerSpec::StopMode mode) {
+    switch (mode) {
+        case pods::ContainerSpec::StopMode::kill:
+            return wire::StopMode::none;
+        case pods::ContainerSpec::StopMode::file:
+            return wire::StopMode::file;
+        case pods::ContainerSpec::StopMode::lifecycle:
+            return wire::StopMode::lifecycle;
+    }
+    return wire::StopMode::none;
+}
+
+Result<void> check_ids(const pods::ContainerSpec& spec) {
+    auto check = [](std::string_view field, std::uint32_t id) -> Result<void> {
+        if (id >= state::kIdsPerPod) {
+            return fail_because(Code::unsupported, kUnfit,
+                                "{} {} is above {}: a pod has {} ids of its own", field, id,
+                                state::kIdsPerPod - 1, state::kIdsPerPod);
+        }
+        return {};
+    };
+    SKIFF_CHECK(check("runAsUser", spec.uid));
+    SKIFF_CHECK(check("runAsGroup", spec.gid));
+    for (auto group : spec.groups) {
+        SKIFF_CHECK(check("group", group));
+    }
+    return {};
+}
+
+wire::Mount bind(const fs::path& source, std::string target, wire::Access access) {
+    wire::Mount mount;
+    mount.kind = wire::MountKind::bind;
+    mount.source = source.string();
+    mount.target = std::move(target);
+    mount.access = access;
+    mount.id_mapping = wire::IdMapping::mapped_or_plain;
+    return mount;
+}
+
+std::string normal(std::string_view path) {
+    std::string text = fs::path(path).lexically_normal().string();
+    if (text.size() > 1 && text.ends_with('/')) {
+        text.pop_back();
+    }
+    return text;
+}
+
+std::vector<wire::Mount> mounts_of(const pods::ContainerSpec& spec, const fs::path& termination) {
+    std::vector<wire::Mount> mounts;
+    auto has = [&](std::string_view target) {
+        return std::any_of(mounts.begin(), mounts.end(),
+                           [&](const wire::Mount& mount) { return mount.target == target; });
+    };
+    for (const auto& wanted : spec.mounts) {
+        auto access = wanted.access == pods::MountAccess::read_only ? wire::Access::read_only
+                                                                    : wire::Access::read_write;
+        auto mount = bind(wanted.host, normal(wanted.container), access);
+        if (wanted.origin == pods::VolumeOrigin::foreign) {
+            mount.id_mapping = wire::IdMapping::mapped;
+        }
+        mounts.push_back(std::move(mount));
+    }
+    // A volume of the pod's own on one of these paths wins, as under a kubelet.
+    auto add_file = [&](const fs::path& host, std::string_view target, wire::Access access) {
+        if (!host.empty() && !target.empty() && !has(target)) {
+            mounts.push_back(bind(host, std::string(target), access));
+        }
+    };
+    if (!spec.termination_message_path.empty()) {
+        add_file(termination, normal(spec.termination_message_path), wire::Access::read_write);
+    }
+    add_file(spec.pod_network.hosts_file, "/etc/hosts", wire::Access::read_only);
+    add_file(spec.pod_network.resolv_conf, "/etc/resolv.conf", wire::Access::read_only);
+    // getaddrinfo would otherwise obey, and load libraries named by, the image's own file.
+    if (spec.network != pods::NetworkMode::empty && !has("/etc/nsswitch.conf")) {
+        wire::Mount mount;
+        mount.kind = wire::MountKind::file;
+        mount.target = "/etc/nsswitch.conf";
+        mount.content = std::string(kNsswitch);
+        mount.mode = 0644;
+        mounts.push_back(std::move(mount));
+    }
+    // Parents before children, whatever the order in the pod.
+    std::stable_sort(mounts.begin(), mounts.end(), [](const auto& a, const auto& b) {
+        return fs::path(a.target) < fs::path(b.target);
+    });
+    return mounts;
+}
+
+wire::Root root_of(const pods::ContainerSpec& spec, const StoredContainer& stored) {
+    wire::Root root;
+    bool writable = spec.root == pods::ContainerSpec::Root::writable;
+    root.access = writable ? wire::Access::read_write : wire::Access::read_only;
+    if (spec.image.kind == pods::ImageKind::artifact) {
+        root.kind = wire::RootKind::empty;
+        root.writable_bytes_max = writable ? kScratchMax.value : 0;
+        return root;
+    }
+    root.kind = wire::RootKind::layers;
+    for (auto layer = spec.image.layers.rbegin(); layer != spec.image.layers.rend(); ++layer) {
+        root.layers.push_back(layer->string());
+    }
+    if (!stored.layer.empty()) {
+        root.upper = (fs::path(stored.layer) / "upper").string();
+        root.work = (fs::path(stored.layer) / "work").string();
+    }
+    return root;
+}
+
+void set_network(const pods::ContainerSpec& spec, wire::Grant& grant) {
+    switch (spec.network) {
+        case pods::NetworkMode::host:
+            grant.network.mode = wire::NetMode::host;
+            break;
+        case pods::NetworkMode::empty:
+            grant.network.mode = wire::NetMode::empty;
+            break;
+        case pods::NetworkMode::pod:
+            grant.network.mode = wire::NetMode::path;
+            grant.network.path = spec.pod_network.netns.string();
+            break;
+    }
+    grant.hostname =
+        spec.pod_network.hostname.empty() ? spec.pod_name.name : spec.pod_network.hostname;
+    grant.hostname.resize(std::min(grant.hostname.size(), kHostnameMax));
+}
+
+// Core modules have no notion of a working directory; their libc takes it from PWD.
+void set_working_dir(const pods::ContainerSpec& spec, const wire::ModuleFacts& facts,
+                     wire::Grant& grant) {
+    grant.cwd = spec.working_dir;
+    bool has_pwd = std::any_of(spec.env.begin(), spec.env.end(),
+                               [](const std::string& entry) { return entry.starts_with("PWD="); });
+    if (facts.kind == wire::ModuleKind::core && !spec.working_dir.empty() && !has_pwd) {
+        grant.env.push_back("PWD=" + spec.working_dir);
+    }
+}
+
+Result<os::Fd> make_page(const state::Paths& paths, const StoredContainer& stored,
+                         const LogFiles& logs, const LogSettings& settings) {
+    fs::path path = wire::runner_page_file(paths.run_dir.string(), stored.id);
+    SKIFF_TRY(os::Fd fd, os::open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+    SKIFF_CHECK(os::write_all(fd.get(), wire::initial_page(logs.inodes, settings.file_max.value)));
+    if (::ftruncate(fd.get(), wire::kRunnerPageBytes) != 0) {
+        return fail_errno(errno, fmt::format("size {}", path.string()));
+    }
+    return fd;
+}
+
+Result<void> make_termination_file(const fs::path& path) {
+    SKIFF_TRY(os::Fd fd, os::open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+    // The container's user, whoever it is, writes here.
+    if (::fchmod(fd.get(), 0666) != 0) {
+        return fail_errno(errno, fmt::format("chmod {}", path.string()));
+    }
+    return {};
+}
+
+Result<void> make_link(const fs::path& target, const fs::path& link) {
+    if (::symlink(target.c_str(), link.c_str()) != 0 && errno != EEXIST) {
+        return fail_errno(errno, fmt::format("link {}", link.string()));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredContainer& stored,
+                              const StartContext& context) {
+    SKIFF_CHECK(check_ids(spec));
+    wire::Grant grant;
+    grant.container_id = stored.id;
+    grant.label = fmt::format("{}/{}/{}", spec.pod_name.ns, spec.pod_name.name, spec.name);
+    grant.args = spec.argv;
+    grant.env = spec.env;
+    grant.entry = spec.function;
+    grant.tty = spec.tty ? wire::Toggle::on : wire::Toggle::off;
+    grant.stop = stop_mode_of(spec.stop_mode);
+    grant.limits.memory_bytes = spec.memory_limit ? spec.memory_limit->value : 0;
+    grant.root = root_of(spec, stored);
+    grant.mounts = mounts_of(spec, context.paths.termination_file(ContainerId(stored.id)));
+    grant.identity.uid = spec.uid;
+    grant.identity.gid = spec.gid;
+    grant.identity.groups = spec.groups;
+    grant.identity.host_base = context.first_id;
+    grant.identity.id_count = state::kIdsPerPod;
+    set_network(spec, grant);
+    set_working_dir(spec, context.artifact.facts, grant);
+    for (const auto& folder : context.cgroup.folders) {
+        grant.cgroups.push_back(folder.string());
+    }
+    bool may_open_sockets =
+        context.artifact.artifact.opens_sockets && spec.network != pods::NetworkMode::empty;
+    grant.syscalls =
+        may_open_sockets ? wire::SyscallProfile::command_network : wire::SyscallProfile::command;
+    auto next_fd = static_cast<std::int32_t>(wire::kFirstFreeFd);
+    for (std::size_t i = 0; i < context.logs.files; ++i) {
+        grant.log.slot_fds.push_back(next_fd++);
+    }
+    grant.log.slot_bytes_max = context.logs.file_max.value;
+    if (spec.stdin_fd >= 0) {
+        grant.stdin_fd = next_fd;
+        if (spec.tty) {
+            // A terminal is one open file for all three streams.
+            grant.log.stdout_fd = next_fd;
+            grant.log.stderr_fd = next_fd;
+        }
+    }
+    return grant;
+}
+
+Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredContainer& stored,
+                                  const StartContext& context) {
+    SKIFF_TRY(wire::Grant grant, grant_for(spec, stored, context));
+    if (!stored.layer.empty()) {
+        SKIFF_CHECK(os::make_folders(fs::path(stored.layer) / "upper", 0755));
+        SKIFF_CHECK(os::make_folders(fs::path(stored.layer) / "work", 0755));
+    }
+    SKIFF_CHECK(make_termination_file(context.paths.termination_file(ContainerId(stored.id))));
+    SKIFF_TRY(LogFiles logs, make_log_files(stored.log_folder, stored.attempt, context.logs.files));
+    SKIFF_CHECK(make_link(fs::path(stored.log_folder) / fmt::format("{}.log", stored.attempt),
+                          stored.log_link));
+    SKIFF_TRY(os::Fd page, make_page(context.paths, stored, logs, context.logs));
+    SKIFF_TRY(std::string grant_bytes, wire::encode_grant(grant));
+    SKIFF_TRY(os::Fd grant_fd, os::make_sealed_memfd("grant", grant_bytes));
+
+    StartPlan plan;
+    plan.start.container_id = stored.id;
+    plan.start.pod_uid = stored.pod_uid;
+    plan.start.stop = grant.stop;
+    plan.start.oom_counter = context.cgroup.oom_counter.string();
+    plan.start.oom_kills_before = context.oom_kills_before;
+    plan.start.memory_bytes_limit = grant.limits.memory_bytes;
+    plan.fds = {grant_fd.get(), context.artifact.fd.get(), page.get()};
+    for (const auto& fd : logs.fds) {
+        plan.fds.push_back(fd.get());
+    }
+    if (spec.stdin_fd >= 0) {
+        plan.fds.push_back(spec.stdin_fd);
+    }
+    plan.owned = std::move(logs.fds);
+    plan.owned.push_back(std::move(grant_fd));
+    plan.owned.push_back(std::move(page));
+    return plan;
+}
+
+Result<void> remove_container_files(const state::Paths& paths, const StoredContainer& stored) {
+    if (!stored.log_link.empty()) {
+        SKIFF_CHECK(os::remove_file(stored.log_link));
+    }
+    if (!stored.log_folder.empty()) {
+        SKIFF_CHECK(remove_log_files(stored.log_folder, stored.attempt));
+    }
+    if (!stored.layer.empty()) {
+        SKIFF_CHECK(os::remove_tree(stored.layer));
+        ::rmdir(fs::path(stored.layer).parent_path().c_str());
+    }
+    auto run_dir = paths.run_dir.string();
+    SKIFF_CHECK(os::remove_file(paths.termination_file(ContainerId(stored.id))));
+    SKIFF_CHECK(os::remove_file(wire::runner_page_file(run_dir, stored.id)));
+    return os::remove_file(wire::exit_file(run_dir, stored.id));
+}
+
+}  // namespace skiff::runtime

@@ -1,0 +1,58 @@
+// From a container's specification to what the keeper and the runner are told: the grant, the start
+// message, and the descriptors that ride with it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "os/cgroup.h"
+#include "os/fd.h"
+#include "pods/ports.h"
+#include "runtime/artifacts.h"
+#include "runtime/record.h"
+#include "state/paths.h"
+#include "wire/grant.h"
+#include "wire/message.h"
+
+namespace skiff::runtime {
+
+struct LogSettings {
+    std::size_t files = 5;  // 1 to wire::kLogSlotsMax
+    Bytes file_max = 10_MiB;
+};
+
+// Everything about a start that the specification does not say.
+struct StartContext {
+    const state::Paths& paths;
+    LogSettings logs;
+    const OpenArtifact& artifact;
+    std::uint32_t first_id = 0;  // the pod's host ids
+    os::CgroupPlace cgroup;
+    std::uint64_t oom_kills_before = 0;
+};
+
+// What is sent. `fds` are in the order of the message; owned ones are closed with the plan.
+struct StartPlan {
+    wire::Start start;
+    std::vector<int> fds;
+    std::vector<os::Fd> owned;
+};
+
+// Pure: the grant for `spec`, with descriptors numbered from wire::kFirstFreeFd: log slots first,
+// then stdin. Fails with reason CreateContainerConfigError for what cannot be granted.
+[[nodiscard]] Result<wire::Grant> grant_for(const pods::ContainerSpec& spec,
+                                            const StoredContainer& stored,
+                                            const StartContext& context);
+
+// Makes the files of a container (logs and their link, page, termination message, writable layer)
+// and the message that starts it. On failure what was made is removed by remove_container_files().
+[[nodiscard]] Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec,
+                                                const StoredContainer& stored,
+                                                const StartContext& context);
+
+// Removes all files of a container but its record. For the pool's threads. Missing ones are fine.
+[[nodiscard]] Result<void> remove_container_files(const state::Paths& paths,
+                                                  const StoredContainer& stored);
+
+}  // namespace skiff::runtime
