@@ -2,7 +2,7 @@
  *
  * The arguments are a script: verbs with their operands, joined by `;` or `--`.
  *     actor print hello ';' write /data/x 42 ';' sleep 2.5 ';' exit 3
- * Without arguments the script is taken from the environment variable ACTOR_SCRIPT, split at blanks.
+ * Without arguments the script is the environment variable ACTOR_SCRIPT, split at blanks.
  * A verb that fails says so on stderr (`write /data/x: Permission denied (EACCES)`) and ends the
  * guest with 1. guests/README.md lists the verbs.
  */
@@ -21,34 +21,48 @@
 enum { kWordsMax = 4096, kPage = 65536 };
 
 struct verb {
-    const char *name;
+    const char* name;
     int operands_min; /* fewer are an error of the script: exit 2 */
-    void (*run)(int count, char **words);
+    void (*run)(int count, char** words);
 };
 
-static int run_script(int count, char **words);
+static int run_script(int count, char** words);
 
-static const char *errno_name(int code) {
+static const char* errno_name(int code) {
     switch (code) {
-    case EACCES: return "EACCES";
-    case EBADF: return "EBADF";
-    case EDQUOT: return "EDQUOT";
-    case EEXIST: return "EEXIST";
-    case EFBIG: return "EFBIG";
-    case EISDIR: return "EISDIR";
-    case ENOENT: return "ENOENT";
-    case ENOSPC: return "ENOSPC";
-    case ENOTCAPABLE: return "ENOTCAPABLE";
-    case ENOTDIR: return "ENOTDIR";
-    case ENOTEMPTY: return "ENOTEMPTY";
-    case EPERM: return "EPERM";
-    case EROFS: return "EROFS";
-    default: return "other";
+        case EACCES:
+            return "EACCES";
+        case EBADF:
+            return "EBADF";
+        case EDQUOT:
+            return "EDQUOT";
+        case EEXIST:
+            return "EEXIST";
+        case EFBIG:
+            return "EFBIG";
+        case EISDIR:
+            return "EISDIR";
+        case ENOENT:
+            return "ENOENT";
+        case ENOSPC:
+            return "ENOSPC";
+        case ENOTCAPABLE:
+            return "ENOTCAPABLE";
+        case ENOTDIR:
+            return "ENOTDIR";
+        case ENOTEMPTY:
+            return "ENOTEMPTY";
+        case EPERM:
+            return "EPERM";
+        case EROFS:
+            return "EROFS";
+        default:
+            return "other";
     }
 }
 
 /* Flushes before it exits: what was printed earlier in the script must not be lost. */
-static _Noreturn void fail(const char *verb, const char *subject) {
+static _Noreturn void fail(const char* verb, const char* subject) {
     int code = errno;
     fflush(stdout);
     fprintf(stderr, "%s %s: %s (%s)\n", verb, subject, strerror(code), errno_name(code));
@@ -69,7 +83,7 @@ static long long nanoseconds(clockid_t clock) {
     return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void say(FILE *stream, int count, char **words) {
+static void say(FILE* stream, int count, char** words) {
     for (int i = 0; i < count; i++) {
         fprintf(stream, "%s%s", i > 0 ? " " : "", words[i]);
     }
@@ -77,10 +91,14 @@ static void say(FILE *stream, int count, char **words) {
     fflush(stream);
 }
 
-static void verb_print(int count, char **words) { say(stdout, count, words); }
-static void verb_eprint(int count, char **words) { say(stderr, count, words); }
+static void verb_print(int count, char** words) {
+    say(stdout, count, words);
+}
+static void verb_eprint(int count, char** words) {
+    say(stderr, count, words);
+}
 
-static void copy_out(const char *verb, const char *subject, int file) {
+static void copy_out(const char* verb, const char* subject, int file) {
     char block[4096];
     ssize_t got;
     fflush(stdout);
@@ -93,7 +111,7 @@ static void copy_out(const char *verb, const char *subject, int file) {
     fflush(stdout);
 }
 
-static void verb_read(int count, char **words) {
+static void verb_read(int count, char** words) {
     (void)count;
     int file = open(words[0], O_RDONLY);
     if (file < 0) {
@@ -103,12 +121,12 @@ static void verb_read(int count, char **words) {
     close(file);
 }
 
-static void verb_stdin(int count, char **words) {
+static void verb_stdin(int count, char** words) {
     (void)count, (void)words;
     copy_out("stdin", "-", 0);
 }
 
-static void put(const char *verb, int how, int count, char **words) {
+static void put(const char* verb, int how, int count, char** words) {
     int file = open(words[0], O_WRONLY | O_CREAT | how, 0666);
     if (file < 0) {
         fail(verb, words[0]);
@@ -125,36 +143,40 @@ static void put(const char *verb, int how, int count, char **words) {
     }
 }
 
-static void verb_write(int count, char **words) { put("write", O_TRUNC, count, words); }
-static void verb_append(int count, char **words) { put("append", O_APPEND, count, words); }
+static void verb_write(int count, char** words) {
+    put("write", O_TRUNC, count, words);
+}
+static void verb_append(int count, char** words) {
+    put("append", O_APPEND, count, words);
+}
 
-static void verb_mkdir(int count, char **words) {
+static void verb_mkdir(int count, char** words) {
     (void)count;
     if (mkdir(words[0], 0777) != 0) {
         fail("mkdir", words[0]);
     }
 }
 
-static void verb_remove(int count, char **words) {
+static void verb_remove(int count, char** words) {
     (void)count;
     if (unlink(words[0]) != 0 && rmdir(words[0]) != 0) {
         fail("remove", words[0]);
     }
 }
 
-static int by_name(const void *left, const void *right) {
-    return strcmp(*(char *const *)left, *(char *const *)right);
+static int by_name(const void* left, const void* right) {
+    return strcmp(*(char* const*)left, *(char* const*)right);
 }
 
-static void verb_ls(int count, char **words) {
+static void verb_ls(int count, char** words) {
     (void)count;
-    DIR *folder = opendir(words[0]);
+    DIR* folder = opendir(words[0]);
     if (folder == NULL) {
         fail("ls", words[0]);
     }
-    char *names[kWordsMax];
+    char* names[kWordsMax];
     int found = 0;
-    for (struct dirent *entry; found < kWordsMax && (entry = readdir(folder)) != NULL;) {
+    for (struct dirent* entry; found < kWordsMax && (entry = readdir(folder)) != NULL;) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
             names[found++] = strdup(entry->d_name);
         }
@@ -168,18 +190,18 @@ static void verb_ls(int count, char **words) {
     fflush(stdout);
 }
 
-static void verb_stat(int count, char **words) {
+static void verb_stat(int count, char** words) {
     (void)count;
     struct stat its;
     if (stat(words[0], &its) != 0) {
         fail("stat", words[0]);
     }
-    const char *kind = S_ISDIR(its.st_mode) ? "directory" : S_ISREG(its.st_mode) ? "file" : "other";
+    const char* kind = S_ISDIR(its.st_mode) ? "directory" : S_ISREG(its.st_mode) ? "file" : "other";
     printf("%s %s %lld\n", words[0], kind, (long long)its.st_size);
     fflush(stdout);
 }
 
-static void verb_exists(int count, char **words) {
+static void verb_exists(int count, char** words) {
     (void)count;
     struct stat its;
     if (stat(words[0], &its) != 0) {
@@ -187,7 +209,7 @@ static void verb_exists(int count, char **words) {
     }
 }
 
-static void verb_missing(int count, char **words) {
+static void verb_missing(int count, char** words) {
     (void)count;
     struct stat its;
     if (stat(words[0], &its) == 0) {
@@ -196,7 +218,7 @@ static void verb_missing(int count, char **words) {
     }
 }
 
-static void verb_wait_file(int count, char **words) {
+static void verb_wait_file(int count, char** words) {
     (void)count;
     struct stat its;
     while (stat(words[0], &its) != 0) {
@@ -204,28 +226,28 @@ static void verb_wait_file(int count, char **words) {
     }
 }
 
-static void verb_env(int count, char **words) {
+static void verb_env(int count, char** words) {
     for (int i = 0; i < count; i++) {
-        const char *value = getenv(words[i]);
+        const char* value = getenv(words[i]);
         printf("%s%s%s\n", words[i], value ? "=" : " is not set", value ? value : "");
     }
     fflush(stdout);
 }
 
-extern char **environ;
+extern char** environ;
 
-static void verb_environ(int count, char **words) {
+static void verb_environ(int count, char** words) {
     (void)count, (void)words;
-    for (char **entry = environ; *entry != NULL; entry++) {
+    for (char** entry = environ; *entry != NULL; entry++) {
         puts(*entry);
     }
     fflush(stdout);
 }
 
 static int all_count;
-static char **all_words;
+static char** all_words;
 
-static void verb_args(int count, char **words) {
+static void verb_args(int count, char** words) {
     (void)count, (void)words;
     for (int i = 0; i < all_count; i++) {
         printf("[%d] %s\n", i, all_words[i]);
@@ -233,34 +255,34 @@ static void verb_args(int count, char **words) {
     fflush(stdout);
 }
 
-static void verb_cwd(int count, char **words) {
+static void verb_cwd(int count, char** words) {
     (void)count, (void)words;
-    const char *from_environment = getenv("PWD");
+    const char* from_environment = getenv("PWD");
     char folder[4096];
     puts(from_environment ? from_environment : getcwd(folder, sizeof folder) ? folder : "?");
     fflush(stdout);
 }
 
-static void verb_exit(int count, char **words) {
+static void verb_exit(int count, char** words) {
     (void)count;
     fflush(stdout);
     _Exit(atoi(words[0]));
 }
 
-static void verb_trap(int count, char **words) {
+static void verb_trap(int count, char** words) {
     (void)count, (void)words;
     fflush(stdout);
     __builtin_trap();
 }
 
-static void verb_abort(int count, char **words) {
+static void verb_abort(int count, char** words) {
     (void)count, (void)words;
     fflush(stdout);
     abort();
 }
 
 /* For ever, or for as many seconds of the wall clock as said. */
-static void verb_spin(int count, char **words) {
+static void verb_spin(int count, char** words) {
     double seconds = count > 0 ? atof(words[0]) : 0;
     long long end = nanoseconds(CLOCK_MONOTONIC) + (long long)(seconds * 1e9);
     volatile uint64_t turns = 0;
@@ -281,13 +303,13 @@ static int grow(int mebibytes) {
             return done;
         }
         for (size_t page = 0; page < 256; page++) {
-            ((volatile char *)(before * kPage))[page * 4096] = 1;
+            ((volatile char*)(before * kPage))[page * 4096] = 1;
         }
     }
     return mebibytes;
 }
 
-static void verb_grow(int count, char **words) {
+static void verb_grow(int count, char** words) {
     (void)count;
     int wanted = atoi(words[0]), granted = grow(wanted);
     printf("grew %d of %d MiB, memory is %zu MiB\n", granted, wanted,
@@ -298,7 +320,7 @@ static void verb_grow(int count, char **words) {
     }
 }
 
-static void verb_try_grow(int count, char **words) {
+static void verb_try_grow(int count, char** words) {
     (void)count;
     int wanted = atoi(words[0]);
     printf("grew %d of %d MiB\n", grow(wanted), wanted);
@@ -306,10 +328,10 @@ static void verb_try_grow(int count, char **words) {
 }
 
 /* LINES lines of BYTES bytes each (line feed included), numbered so that a lost one shows. */
-static void verb_flood(int count, char **words) {
+static void verb_flood(int count, char** words) {
     (void)count;
     long lines = atol(words[0]), bytes = atol(words[1]);
-    char *line = malloc((size_t)(bytes < 16 ? 16 : bytes) + 1);
+    char* line = malloc((size_t)(bytes < 16 ? 16 : bytes) + 1);
     for (long number = 0; number < lines; number++) {
         int head = sprintf(line, "%09ld ", number);
         for (long at = head; at < bytes - 1; at++) {
@@ -323,25 +345,25 @@ static void verb_flood(int count, char **words) {
     free(line);
 }
 
-static void verb_sleep(int count, char **words) {
+static void verb_sleep(int count, char** words) {
     (void)count;
     pause_for(atof(words[0]));
 }
 
-static void verb_hold(int count, char **words) {
+static void verb_hold(int count, char** words) {
     (void)count, (void)words;
     for (;;) {
         pause_for(3600);
     }
 }
 
-static void verb_clock(int count, char **words) {
+static void verb_clock(int count, char** words) {
     (void)count, (void)words;
     printf("%lld\n", nanoseconds(CLOCK_REALTIME));
     fflush(stdout);
 }
 
-static void verb_random(int count, char **words) {
+static void verb_random(int count, char** words) {
     (void)count;
     unsigned char bytes[256];
     size_t wanted = (size_t)atoi(words[0]) < sizeof bytes ? (size_t)atoi(words[0]) : sizeof bytes;
@@ -356,7 +378,7 @@ static void verb_random(int count, char **words) {
 }
 
 /* Runs the rest of the words, to the end of the script, every SECONDS for ever. */
-static void verb_loop(int count, char **words) {
+static void verb_loop(int count, char** words) {
     for (;;) {
         run_script(count - 1, words + 1);
         pause_for(atof(words[0]));
@@ -364,23 +386,23 @@ static void verb_loop(int count, char **words) {
 }
 
 static const struct verb kVerbs[] = {
-    {"abort", 0, verb_abort},     {"append", 2, verb_append},       {"args", 0, verb_args},
-    {"clock", 0, verb_clock},     {"cwd", 0, verb_cwd},             {"env", 1, verb_env},
-    {"environ", 0, verb_environ}, {"eprint", 0, verb_eprint},       {"exists", 1, verb_exists},
-    {"exit", 1, verb_exit},       {"flood", 2, verb_flood},         {"grow", 1, verb_grow},
-    {"hold", 0, verb_hold},       {"loop", 2, verb_loop},           {"ls", 1, verb_ls},
-    {"missing", 1, verb_missing}, {"mkdir", 1, verb_mkdir},         {"print", 0, verb_print},
-    {"random", 1, verb_random},   {"read", 1, verb_read},           {"remove", 1, verb_remove},
-    {"sleep", 1, verb_sleep},     {"spin", 0, verb_spin},           {"stat", 1, verb_stat},
-    {"stdin", 0, verb_stdin},     {"trap", 0, verb_trap},           {"try-grow", 1, verb_try_grow},
+    {"abort", 0, verb_abort},         {"append", 2, verb_append}, {"args", 0, verb_args},
+    {"clock", 0, verb_clock},         {"cwd", 0, verb_cwd},       {"env", 1, verb_env},
+    {"environ", 0, verb_environ},     {"eprint", 0, verb_eprint}, {"exists", 1, verb_exists},
+    {"exit", 1, verb_exit},           {"flood", 2, verb_flood},   {"grow", 1, verb_grow},
+    {"hold", 0, verb_hold},           {"loop", 2, verb_loop},     {"ls", 1, verb_ls},
+    {"missing", 1, verb_missing},     {"mkdir", 1, verb_mkdir},   {"print", 0, verb_print},
+    {"random", 1, verb_random},       {"read", 1, verb_read},     {"remove", 1, verb_remove},
+    {"sleep", 1, verb_sleep},         {"spin", 0, verb_spin},     {"stat", 1, verb_stat},
+    {"stdin", 0, verb_stdin},         {"trap", 0, verb_trap},     {"try-grow", 1, verb_try_grow},
     {"wait-file", 1, verb_wait_file}, {"write", 2, verb_write},
 };
 
-static bool is_joint(const char *word) {
+static bool is_joint(const char* word) {
     return strcmp(word, ";") == 0 || strcmp(word, "--") == 0;
 }
 
-static void run_verb(int count, char **words) {
+static void run_verb(int count, char** words) {
     for (size_t i = 0; i < sizeof kVerbs / sizeof kVerbs[0]; i++) {
         if (strcmp(kVerbs[i].name, words[0]) == 0 && count - 1 >= kVerbs[i].operands_min) {
             kVerbs[i].run(count - 1, words + 1);
@@ -392,7 +414,7 @@ static void run_verb(int count, char **words) {
     exit(2);
 }
 
-static int run_script(int count, char **words) {
+static int run_script(int count, char** words) {
     int start = 0;
     while (start < count) {
         int end = start;
@@ -409,20 +431,20 @@ static int run_script(int count, char **words) {
     return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
     all_count = argc;
     all_words = argv;
     if (argc > 1) {
         return run_script(argc - 1, argv + 1);
     }
-    const char *script = getenv("ACTOR_SCRIPT");
+    const char* script = getenv("ACTOR_SCRIPT");
     if (script == NULL) {
         puts("actor: nothing to do (no arguments, no ACTOR_SCRIPT)");
         return 0;
     }
-    static char *words[kWordsMax];
+    static char* words[kWordsMax];
     int count = 0;
-    for (char *word = strtok(strdup(script), " \t\n"); word != NULL && count < kWordsMax;
+    for (char* word = strtok(strdup(script), " \t\n"); word != NULL && count < kWordsMax;
          word = strtok(NULL, " \t\n")) {
         words[count++] = word;
     }

@@ -1,7 +1,7 @@
 /* boat: a small skiff crosses the sea, drawn in ASCII, with what the node granted this guest.
  *
  * boat [FRAMES [SECONDS_PER_FRAME]]: FRAMES 0 is for ever. The frames come one after the other, so
- * that a log shows them too. The text of /config/banner is shown when there is one, and the sailors'
+ * that a log shows them too. The text of /config/banner is shown when there is one, and the crew's
  * names come from /shared/crew, which an init container may have written.
  */
 #include <stdio.h>
@@ -12,17 +12,13 @@
 
 enum { kWidth = 62 };
 
-static const char *const kBoat[] = {
-    "    |\\      ",
-    "    | \\     ",
-    "    |  \\    ",
-    "    |___\\   ",
-    " \\--|-----/ ",
-    "  \\______/  ",
+static const char* const kBoat[] = {
+    "    |\\      ", "    | \\     ", "    |  \\    ",
+    "    |___\\   ", " \\--|-----/ ", "  \\______/  ",
 };
 
-static void show_file(const char *title, const char *path) {
-    FILE *file = fopen(path, "r");
+static void show_file(const char* title, const char* path) {
+    FILE* file = fopen(path, "r");
     if (file == NULL) {
         return;
     }
@@ -35,8 +31,8 @@ static void show_file(const char *title, const char *path) {
     fclose(file);
 }
 
-static void show_variable(const char *title, const char *name) {
-    const char *value = getenv(name);
+static void show_variable(const char* title, const char* name) {
+    const char* value = getenv(name);
     if (value != NULL) {
         printf("  %-10s %s\n", title, value);
     }
@@ -69,7 +65,7 @@ static void draw(int frame) {
     fflush(stdout);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
     int frames = argc > 1 ? atoi(argv[1]) : 8;
     double seconds = argc > 2 ? atof(argv[2]) : 0.4;
     struct timespec pause = {.tv_sec = (time_t)seconds,

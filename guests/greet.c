@@ -1,14 +1,14 @@
-/* greet: what Krustlet's hello-world demos print: a line on each stream, environment, arguments, and
- * a file when there is one. */
+/* greet: what Krustlet's hello-world demos print: a line on each stream, environment, arguments,
+ * and a file when there is one. */
 #include <stdio.h>
 
-extern char **environ;
+extern char** environ;
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
     puts("Hello, world!");
     fflush(stdout);
     fputs("Hello from stderr!\n", stderr);
-    for (char **entry = environ; *entry != NULL; entry++) {
+    for (char** entry = environ; *entry != NULL; entry++) {
         puts(*entry);
     }
     printf("Args are:");
@@ -16,7 +16,7 @@ int main(int argc, char **argv) {
         printf(" %s", argv[i]);
     }
     puts("");
-    FILE *file = fopen("/mnt/storage/bacon_ipsum.txt", "r");
+    FILE* file = fopen("/mnt/storage/bacon_ipsum.txt", "r");
     if (file != NULL) {
         puts("\nBacon ipsum:");
         for (int letter; (letter = fgetc(file)) != EOF;) {

@@ -8,7 +8,7 @@
 
 static char line[64];
 
-static size_t append_number(char *to, unsigned long long number) {
+static size_t append_number(char* to, unsigned long long number) {
     char digits[20];
     size_t count = 0;
     do {
@@ -43,7 +43,7 @@ void _start(void) {
     }
     length += append_number(line + length, now);
     line[length++] = '\n';
-    __wasi_ciovec_t text = {.buf = (const uint8_t *)line, .buf_len = length};
+    __wasi_ciovec_t text = {.buf = (const uint8_t*)line, .buf_len = length};
     __wasi_size_t written;
     (void)__wasi_fd_write(1, &text, 1, &written);
 

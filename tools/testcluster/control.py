@@ -209,11 +209,12 @@ class Cluster:
         keys, config = self.pki, f"{self.pki}/controller-manager.kubeconfig"
         return [
             f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0",
-            "--controllers=*,bootstrapsigner,tokencleaner", "--use-service-account-credentials=true",
+            "--controllers=*,bootstrapsigner,tokencleaner",
+            "--use-service-account-credentials=true",
             f"--root-ca-file={keys}/ca.crt", f"--service-account-private-key-file={keys}/sa.key",
             f"--cluster-signing-cert-file={keys}/ca.crt",
             f"--cluster-signing-key-file={keys}/ca.key",
-            # The default burst of 30 makes its start five seconds longer; the rate stays the default.
+            # With the default burst of 30 its start takes five seconds longer; the rate is as ever.
             "--kube-api-burst=200",
             "--allocate-node-cidrs=true", f"--cluster-cidr={net.pod_range(self.slot)}",
             "--node-cidr-mask-size=22",
@@ -364,8 +365,8 @@ class Cluster:
         for name, node in self.state.get("nodes", {}).items():
             agent = node.get("agent")
             joined = ready and api.is_node_ready(self.api(), name)
-            say(f"node {name:21} {'running, pid ' + str(agent['pid']) if proc.is_alive(agent) else 'stopped'}"
-                f", {'Ready' if joined else 'not Ready'}")
+            running = f"running, pid {agent['pid']}" if proc.is_alive(agent) else "stopped"
+            say(f"node {name:21} {running}, {'Ready' if joined else 'not Ready'}")
         return ready
 
 

@@ -1,7 +1,6 @@
 """Skiff nodes of a test cluster, each joined the way docs/ tells an operator.
 
-A node has a network namespace, a host name, cgroups, a root folder, a run folder and a log folder of
-its own, so several run on one machine and all use port 10250.
+A node has a network namespace, a host name, cgroups, a root, a run and a log folder of its own, so several run on one machine and all use port 10250.
 """
 
 import glob
