@@ -1,0 +1,29 @@
+// The kubelet's layout for volumes that change as a whole: what a reader sees is the old payload or
+// the new one.
+//
+//   <volume>/..2026_11_23_22_14_05.000000001/key    the files
+//   <volume>/..data -> ..2026_11_23_22_14_05.…      swapped by rename(2)
+//   <volume>/key -> ..data/key                      one link for each first path component
+//
+// All links are relative, so they hold wherever the folder is mounted.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "volumes/payload.h"
+
+namespace skiff::volumes {
+
+enum class Written { changed, unchanged };
+
+// Makes `folder` (which exists) show exactly `payload`, whose paths were checked. Writes nothing
+// when it already does, so that watchers of the files stay quiet. With `fs_group` the files get
+// that group and group read. Blocking. What a crash leaves behind is removed by the next call.
+[[nodiscard]] Result<Written> write_payload(const std::filesystem::path& folder,
+                                            const Payload& payload,
+                                            std::optional<std::uint32_t> fs_group, WallTime now);
+
+}  // namespace skiff::volumes
