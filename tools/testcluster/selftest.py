@@ -5,8 +5,10 @@ It needs root, what tools/packages.txt lists and the built control plane (tools/
 """
 
 import base64
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,13 +32,28 @@ def run(*command, **options):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options).stdout
 
 
-def leftovers(name):
-    """What of a cluster is still on the machine."""
-    found = [path for path in (os.path.join(ROOT, "build", f"cluster-{name}"),)
-             if os.path.exists(path)]
-    found += [its for its in os.listdir("/sys/class/net") if its.startswith("skc")]
+def folder_of(name):
+    return os.path.join(ROOT, "build", f"cluster-{name}")
+
+
+def mark_of(name):
+    """The hardware address of a cluster's wire: what tells it from clusters of other people."""
+    with open(os.path.join(folder_of(name), "state.json")) as file:
+        return json.load(file)["mark"]
+
+
+def leftovers(name, mark):
+    """What of a cluster is still on the machine; other clusters may come and go meanwhile."""
+    found = [folder_of(name)] if os.path.exists(folder_of(name)) else []
+    wires = [its for its in os.listdir("/sys/class/net") if re.fullmatch(r"skc\d+", its)]
+    for wire in wires:
+        with contextlib.suppress(FileNotFoundError):
+            with open(f"/sys/class/net/{wire}/address") as file:
+                found += [wire] if file.read().strip() == mark else []
     if os.path.isdir("/run/netns"):
-        found += [its for its in os.listdir("/run/netns") if its.startswith("skc")]
+        # A namespace whose wire is gone belongs to nobody who is alive.
+        found += [its for its in os.listdir("/run/netns")
+                  if re.fullmatch(r"skc\d+", its) and its not in wires]
     return found
 
 
@@ -54,7 +71,6 @@ class RunningCluster(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.already_there = leftovers("self")
         run(CLUSTER, "up", "--name", "self", "--owner", str(os.getpid()))
         cls.cluster = Cluster("self")
         cls.cluster.state = cls.cluster.load()
@@ -62,8 +78,9 @@ class RunningCluster(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
+        mark = mark_of("self")
         run(CLUSTER, "down", "--name", "self")
-        assert leftovers("self") == cls.already_there, leftovers("self")
+        assert wait_until(lambda: not leftovers("self", mark), 5), leftovers("self", mark)
 
     def kubectl(self, *words, **options):
         return run(self.environment["KUBECTL"], *words,
@@ -173,14 +190,18 @@ class Interrupted(unittest.TestCase):
     """An `up` that does not come to its end leaves nothing."""
 
     def interrupt(self, number, marker):
-        before = leftovers("self-3")
         child = subprocess.Popen([CLUSTER, "up", "--name", "self-3"], stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL)
-        folder = os.path.join(ROOT, "build", "cluster-self-3")
-        self.assertTrue(wait_until(lambda: os.path.exists(os.path.join(folder, marker)), 60))
+        self.assertTrue(wait_until(
+            lambda: os.path.exists(os.path.join(folder_of("self-3"), marker)), 60))
+        mark = mark_of("self-3")
         child.send_signal(number)
         child.wait()
-        self.assertTrue(wait_until(lambda: leftovers("self-3") == before, 20), leftovers("self-3"))
+        self.check_gone(mark)
+
+    def check_gone(self, mark):
+        self.assertTrue(wait_until(lambda: not leftovers("self-3", mark), 20),
+                        leftovers("self-3", mark))
 
     def test_kill_while_the_network_is_made(self):
         self.interrupt(signal.SIGKILL, "state.json")
@@ -192,14 +213,15 @@ class Interrupted(unittest.TestCase):
         self.interrupt(signal.SIGINT, "logs/kube-apiserver.log")
 
     def test_owner_that_dies_takes_its_cluster_along(self):
-        before = leftovers("self-3")
         owner = subprocess.Popen(["sleep", "1000"])
         try:
             run(CLUSTER, "up", "--name", "self-3", "--owner", str(owner.pid))
+            mark = mark_of("self-3")
+            self.assertIn(folder_of("self-3"), leftovers("self-3", mark))
         finally:
             owner.kill()
             owner.wait()
-        self.assertTrue(wait_until(lambda: leftovers("self-3") == before, 20), leftovers("self-3"))
+        self.check_gone(mark)
 
 
 if __name__ == "__main__":
