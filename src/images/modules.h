@@ -1,0 +1,31 @@
+// Finds a Wasm file in the layers of an image, as a process inside the container would. Blocking.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "images/digest.h"
+
+namespace skiff::images {
+
+struct FoundModule {
+    std::filesystem::path path;  // on the host, inside one of the layers
+    Digest digest;
+    Bytes size;
+};
+
+struct ModuleQuery {
+    std::vector<std::filesystem::path> layers;  // lowest first
+    std::string command;                        // "/x.wasm", "bin/x.wasm", "x.wasm"
+    std::string working_dir;                    // of the image
+    std::vector<std::string> search_path;       // folders of PATH
+};
+
+// A command with a slash is relative to the working folder; one without is looked up in the search
+// path, then in the working folder. Upper layers hide lower ones, whiteouts hide files, symbolic
+// links stay inside the image. Fails with not_found or corrupt.
+[[nodiscard]] Result<FoundModule> find_module_in(const ModuleQuery& query);
+
+}  // namespace skiff::images
