@@ -1,0 +1,37 @@
+#include "engine/fresh.h"
+
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <cstdint>
+
+namespace skiff::engine {
+
+namespace {
+
+#if defined(__x86_64__)
+// The C library keeps both words at fixed places of the thread's control block, on this
+// architecture only. The lowest byte of a canary is zero, so that no string can carry it.
+[[gnu::no_stack_protector]] void set_thread_secrets(std::uint64_t canary, std::uint64_t guard) {
+    asm volatile("movq %0, %%fs:0x28" ::"r"(canary & ~0xffULL));
+    asm volatile("movq %0, %%fs:0x30" ::"r"(guard));
+}
+#else
+void set_thread_secrets(std::uint64_t, std::uint64_t) {}
+#endif
+
+}  // namespace
+
+void draw_fresh_secrets() {
+    std::uint64_t random[3] = {};
+    if (::getrandom(random, sizeof random, 0) != sizeof random) {
+        return;
+    }
+    set_thread_secrets(random[0], random[1]);
+    // Up to 4 TiB of nothing: no memory, one entry in the kernel's list. New mappings go below it.
+    constexpr std::uint64_t kPages = 1ULL << 30;
+    const std::size_t bytes = (1 + random[2] % kPages) * 4096;
+    (void)::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+}  // namespace skiff::engine

@@ -1,0 +1,465 @@
+#include "engine/keeper.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/identity.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "wire/paths.h"
+#include "wire/runner_page.h"
+
+namespace skiff::engine {
+
+namespace {
+
+std::int64_t clock_ns(clockid_t clock) {
+    timespec now{};
+    ::clock_gettime(clock, &now);
+    return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+std::string wire_text(std::string_view text) {
+    return bounded_utf8(text, wire::kExitMessageBytesMax);
+}
+
+}  // namespace
+
+int Keeper::poll_timeout_ms() const {
+    std::int64_t first = 0;
+    for (const auto& [id, child] : children_) {
+        if (child.kill_at_ns > 0 && (first == 0 || child.kill_at_ns < first)) {
+            first = child.kill_at_ns;
+        }
+    }
+    if (first == 0) {
+        return -1;
+    }
+    const std::int64_t left = first - clock_ns(CLOCK_MONOTONIC);
+    return left <= 0 ? 0
+                     : static_cast<int>(std::min<std::int64_t>(left / 1'000'000 + 1, 3'600'000));
+}
+
+void Keeper::poll_once() {
+    std::vector<pollfd> polls = {{listener_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
+    if (parent_.valid()) {
+        polls.push_back({parent_.get(), POLLIN, 0});
+    }
+    const std::size_t first_connection = polls.size();
+    for (const auto& connection : connections_) {
+        const short events = connection->has_backlog() ? POLLIN | POLLOUT : POLLIN;
+        polls.push_back({connection->fd(), events, 0});
+    }
+    for (const auto& [id, child] : children_) {
+        if (child.report_fd >= 0) {
+            polls.push_back({child.report_fd, POLLIN, 0});
+        }
+    }
+    if (::poll(polls.data(), polls.size(), poll_timeout_ms()) < 0 && errno != EINTR) {
+        log::critical("poll failed", log::kv("error", strerror(errno)));
+        SKIFF_ASSERT(false, "poll");
+    }
+    if (parent_.valid() && polls[2].revents != 0) {
+        ending_ = draining_ = true;
+        kill_all();
+    }
+    // Reports before ends: a runner that ended at once was ready first.
+    for (auto& [id, child] : children_) {
+        if (child.report_fd >= 0) {
+            read_report(child);
+        }
+    }
+    reap();
+    kill_overdue();
+    for (std::size_t i = connections_.size(); i-- > 0;) {
+        if (polls[first_connection + i].revents != 0) {
+            serve(i);
+        }
+    }
+    accept_agents();
+}
+
+Result<void> Keeper::run() {
+    while (!(draining_ && children_.empty())) {
+        poll_once();
+        const bool busy = std::ranges::any_of(
+            children_, [](const auto& child) { return child.second.report_fd >= 0; });
+        if (settings_.starts_max > 0 && starts_ >= settings_.starts_max && !busy && !draining_) {
+            execute_anew();
+        }
+    }
+    log::info("keeper ends", log::kv("build", build_id()));
+    (void)os::remove_file(wire::keeper_socket(settings_.run_dir, build_id()));
+    return {};
+}
+
+void Keeper::accept_agents() {
+    while (auto socket = accept_own(listener_.get())) {
+        if (connections_.size() >= kConnectionsMax) {
+            log::warn("too many agents", log::kv("max", kConnectionsMax));
+            return;
+        }
+        connections_.push_back(std::make_unique<Connection>(std::move(*socket)));
+    }
+}
+
+void Keeper::drop(std::size_t connection, const Error& error) {
+    if (error.code != Code::unavailable) {
+        log::warn("agent dropped", log::kv("error", error.message));
+    }
+    connections_.erase(connections_.begin() + static_cast<std::ptrdiff_t>(connection));
+}
+
+void Keeper::serve(std::size_t connection) {
+    Connection& agent = *connections_[connection];
+    if (auto flushed = agent.flush(); !flushed) {
+        drop(connection, flushed.error());
+        return;
+    }
+    while (true) {
+        auto packet = agent.receive();
+        if (!packet) {
+            drop(connection, packet.error());
+            return;
+        }
+        if (!*packet) {
+            return;
+        }
+        handle(agent, std::move(**packet));
+    }
+}
+
+void Keeper::handle(Connection& from, Packet packet) {
+    std::visit(
+        [&](auto& message) {
+            using T = std::remove_cvref_t<decltype(message)>;
+            if constexpr (std::is_same_v<T, wire::Start>) {
+                on(from, message, std::move(packet.fds));
+            } else if constexpr (std::is_same_v<T, wire::Hello> || std::is_same_v<T, wire::List>) {
+                on(from, message);
+            } else if constexpr (std::is_same_v<T, wire::Stop> || std::is_same_v<T, wire::Kill> ||
+                                 std::is_same_v<T, wire::Forget> ||
+                                 std::is_same_v<T, wire::Shutdown>) {
+                on(message);
+            } else {
+                log::warn("an agent sends a keeper's message");
+            }
+        },
+        packet.message);
+}
+
+void Keeper::on(Connection& from, const wire::Hello& hello) {
+    // What a killed agent had still asked for comes before what its successor is told.
+    for (auto& other : connections_) {
+        if (other.get() == &from) {
+            continue;
+        }
+        while (auto packet = other->receive()) {
+            if (!*packet) {
+                break;
+            }
+            handle(*other, std::move(**packet));
+        }
+    }
+    log::info("agent connected", log::kv("agent", hello.agent));
+    wire::Welcome welcome;
+    welcome.build = build_id();
+    welcome.engine = wasm::Engine::version();
+    welcome.compatibility_key = parts_->engine.compatibility_key().value_or("");
+    welcome.pid = static_cast<std::uint32_t>(::getpid());
+    (void)from.send(welcome);
+    for (const auto& exited : exits_) {
+        (void)from.send(exited);
+    }
+    on(from, wire::List{});
+}
+
+void Keeper::on(Connection& from, const wire::List&) {
+    wire::Running running;
+    for (const auto& [id, child] : children_) {
+        if (running.items.size() == wire::kRunningItemsMax) {
+            running.last = false;
+            (void)from.send(running);
+            running = {};
+        }
+        running.items.push_back({child.container_id, child.pod_uid,
+                                 static_cast<std::uint32_t>(child.pid), child.start_time,
+                                 child.started_ns});
+    }
+    (void)from.send(running);
+}
+
+void Keeper::on(Connection& from, const wire::Start& request, std::vector<os::Fd> fds) {
+    auto started = start(request, fds);
+    if (started) {
+        return;
+    }
+    wire::StartFailed failed;
+    failed.request_id = request.request_id;
+    failed.container_id = request.container_id;
+    failed.stage = started.error().reason.empty() ? "request" : started.error().reason;
+    failed.message = wire_text(started.error().message);
+    (void)from.send(failed);
+}
+
+void Keeper::on(const wire::Stop& stop) {
+    const auto found = children_.find(stop.container_id);
+    if (found == children_.end()) {
+        return;
+    }
+    Child& child = found->second;
+    if (child.stop == wire::StopMode::none || child.phase != ChildPhase::running) {
+        kill(child, Intent::stop);
+        return;
+    }
+    if (stop.grace_ms == 0) {
+        kill(child, Intent::kill);
+        return;
+    }
+    constexpr std::uint64_t kGraceMsMax = 1000ULL * 60 * 60 * 24 * 365;
+    const std::int64_t at =
+        clock_ns(CLOCK_MONOTONIC) +
+        static_cast<std::int64_t>(std::min(stop.grace_ms, kGraceMsMax)) * 1'000'000;
+    if (child.kill_at_ns == 0) {
+        signal_stop(child);
+        child.kill_at_ns = at;
+    }
+    child.kill_at_ns = std::min(child.kill_at_ns, at);
+}
+
+void Keeper::on(const wire::Kill& request) {
+    const auto found = children_.find(request.container_id);
+    if (found != children_.end()) {
+        kill(found->second, Intent::kill);
+    }
+}
+
+void Keeper::on(const wire::Forget& forget) {
+    if (!wire::valid_container_id(forget.container_id)) {
+        return;
+    }
+    std::erase_if(exits_, [&](const wire::Exited& exited) {
+        return exited.container_id == forget.container_id;
+    });
+    (void)os::remove_file(wire::exit_file(settings_.run_dir, forget.container_id));
+}
+
+void Keeper::on(const wire::Shutdown& shutdown) {
+    draining_ = true;
+    if (shutdown.mode == wire::ShutdownMode::kill_all) {
+        kill_all();
+    }
+}
+
+void Keeper::broadcast(const wire::Message& message) {
+    for (std::size_t i = connections_.size(); i-- > 0;) {
+        if (auto sent = connections_[i]->send(message); !sent) {
+            // The poll loop may be walking over the list: it sees the end at its next turn.
+            log::warn("agent does not listen", log::kv("error", sent.error().message));
+            ::shutdown(connections_[i]->fd(), SHUT_RDWR);
+        }
+    }
+}
+
+Result<void> Keeper::start(const wire::Start& request, const std::vector<os::Fd>& fds) {
+    if (!wire::valid_container_id(request.container_id)) {
+        return fail(Code::invalid, "the container id is not valid");
+    }
+    if (fds.size() < wire::kFirstFreeFd) {
+        return fail(Code::invalid, "{} descriptors, at least {}", fds.size(), wire::kFirstFreeFd);
+    }
+    if (children_.contains(request.container_id)) {
+        return fail(Code::exists, "container {} runs already", request.container_id);
+    }
+    if (draining_) {
+        return fail(Code::unavailable, "this keeper ends with its last container");
+    }
+    if (children_.size() >= kChildrenMax) {
+        return fail(Code::exhausted, "{} containers run already", children_.size());
+    }
+    SKIFF_TRY(auto report, os::make_pipe());
+    ::fcntl(report.read.get(), F_SETFL, O_NONBLOCK);
+    os::Fd stop;
+    if (request.stop != wire::StopMode::none) {
+        SKIFF_TRY(stop, os::make_eventfd());
+    }
+    RunnerInput input;
+    for (const auto& fd : fds) {
+        input.fds.push_back(fd.get());
+    }
+    input.report_fd = report.write.get();
+    input.stop_fd = stop.get();
+    const pid_t pid = fork_runner(input);
+    if (pid < 0) {
+        return fail(errno_error(errno, "fork").with_reason("fork"));
+    }
+    Child child;
+    child.request_id = request.request_id;
+    child.container_id = request.container_id;
+    child.pod_uid = request.pod_uid;
+    child.pid = pid;
+    child.start_time = os::start_time_of(pid).value_or(0);
+    child.stop = request.stop;
+    child.oom_counter = request.oom_counter;
+    child.oom_kills_before = request.oom_kills_before;
+    child.memory_bytes_limit = request.memory_bytes_limit;
+    child.report_fd = report.read.release();
+    child.stop_fd = stop.release();
+    children_.emplace(child.container_id, std::move(child));
+    ++starts_;
+    return {};
+}
+
+pid_t Keeper::fork_runner(const RunnerInput& input) {
+    // The child is born as process 1 of a pid namespace of its own. A process enters one only by
+    // birth, and this process may ask for one only once before it returns to its own.
+    // Without one the guest could see and signal others, so there is no going on.
+    if (::unshare(CLONE_NEWPID) < 0) {
+        return -1;
+    }
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        run_container(*parts_, input);
+    }
+    const int error = errno;
+    const int back = ::setns(own_pid_namespace_.get(), CLONE_NEWPID);
+    SKIFF_ASSERT(back == 0, "the keeper cannot return to its pid namespace");
+    errno = error;
+    return pid;
+}
+
+void Keeper::read_report(Child& child) {
+    std::array<char, kReportBytesMax> buffer;
+    const ssize_t size = ::read(child.report_fd, buffer.data(), buffer.size());
+    if (size < 0) {
+        return;
+    }
+    ::close(std::exchange(child.report_fd, -1));
+    auto report = size > 0
+                      ? wire::decode<RunnerReport>({buffer.data(), static_cast<std::size_t>(size)})
+                      : Result<RunnerReport>(fail(Code::internal, "no report"));
+    if (report && report->ready) {
+        child.phase = ChildPhase::running;
+        child.started_ns = report->started_ns;
+        broadcast(wire::Started{child.request_id, child.container_id,
+                                static_cast<std::uint32_t>(child.pid), child.start_time,
+                                child.started_ns});
+        return;
+    }
+    child.phase = ChildPhase::failed;
+    child.failed_stage = report ? report->stage : "request";
+    child.failed_message =
+        report ? wire_text(report->message) : "the runner died while its cage was built";
+    // Whatever it is doing, there will be no guest.
+    ::kill(child.pid, SIGKILL);
+}
+
+void Keeper::reap() {
+    signalfd_siginfo ignored{};
+    while (::read(signals_.get(), &ignored, sizeof ignored) > 0) {
+    }
+    while (true) {
+        int status = 0;
+        const pid_t pid = ::waitpid(-1, &status, WNOHANG);
+        if (pid <= 0) {
+            return;
+        }
+        const auto found = std::ranges::find_if(
+            children_, [pid](const auto& child) { return child.second.pid == pid; });
+        if (found == children_.end()) {
+            continue;
+        }
+        if (found->second.report_fd >= 0) {
+            read_report(found->second);
+        }
+        Child child = std::move(found->second);
+        children_.erase(found);
+        bury(std::move(child), status);
+    }
+}
+
+void Keeper::bury(Child child, int wait_status) {
+    if (child.stop_fd >= 0) {
+        ::close(child.stop_fd);
+    }
+    if (child.phase != ChildPhase::running) {
+        if (child.intent != Intent::none) {
+            child.failed_message = "it was stopped before it started";
+        }
+        broadcast(wire::StartFailed{child.request_id, child.container_id, child.failed_stage,
+                                    child.failed_message});
+        return;
+    }
+    const auto page =
+        os::read_file(wire::runner_page_file(settings_.run_dir, child.container_id), 64_KiB);
+    std::uint64_t oom_kills = 0;
+    if (!child.oom_counter.empty()) {
+        oom_kills = parse_oom_kills(os::read_kernel_file(child.oom_counter).value_or(""));
+    }
+    const wire::Exited exited =
+        judge_end(child, wait_status, page.value_or(""), oom_kills, clock_ns(CLOCK_REALTIME));
+    auto written =
+        os::write_file_atomic(wire::exit_file(settings_.run_dir, child.container_id),
+                              wire::encode_exit_file(exited), 0600, os::Durability::process);
+    if (!written) {
+        log::error("exit not recorded", log::kv("container", child.container_id),
+                   log::kv("error", written.error().message));
+    }
+    if (exits_.size() >= kExitsMax) {
+        exits_.erase(exits_.begin());  // Its file stays.
+    }
+    exits_.push_back(exited);
+    broadcast(exited);
+}
+
+void Keeper::signal_stop(const Child& child) {
+    const auto page = os::open(wire::runner_page_file(settings_.run_dir, child.container_id),
+                               O_WRONLY | O_NOFOLLOW);
+    const std::uint32_t flag = 1;
+    if (!page || ::pwrite(page->get(), &flag, sizeof flag, offsetof(wire::RunnerPage, stop)) < 0) {
+        log::warn("stop flag not set", log::kv("container", child.container_id));
+    }
+    const std::uint64_t one = 1;
+    (void)!::write(child.stop_fd, &one, sizeof one);
+}
+
+void Keeper::kill(Child& child, Intent intent) {
+    if (child.intent == Intent::none) {
+        child.intent = intent;
+    }
+    child.kill_at_ns = 0;
+    // Not reaped yet, so the number is still its own. It is process 1 of its namespace: with it
+    // everything in there dies.
+    ::kill(child.pid, SIGKILL);
+}
+
+void Keeper::kill_overdue() {
+    const std::int64_t now = clock_ns(CLOCK_MONOTONIC);
+    for (auto& [id, child] : children_) {
+        if (child.kill_at_ns > 0 && child.kill_at_ns <= now) {
+            kill(child, Intent::kill);
+        }
+    }
+}
+
+void Keeper::kill_all() {
+    for (auto& [id, child] : children_) {
+        kill(child, Intent::kill);
+    }
+}
+
+}  // namespace skiff::engine

@@ -1,0 +1,339 @@
+#include "engine/runner.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+
+#include "base/log.h"
+#include "engine/fresh.h"
+#include "engine/log_writer.h"
+#include "engine/runner_policy.h"
+#include "os/file.h"
+#include "sandbox/user_namespace.h"
+#include "wire/message.h"
+#include "wire/paths.h"
+#include "wire/runner_page.h"
+
+namespace skiff::engine {
+
+namespace {
+
+// Exit statuses of a runner; what the page says tells them from a guest's own.
+constexpr int kTrapped = 134;
+constexpr int kOutOfMemory = 137;
+constexpr int kStartFailed = 128;
+
+std::int64_t clock_ns(clockid_t clock) {
+    timespec now{};
+    ::clock_gettime(clock, &now);
+    return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+template <typename T>
+void store(T& where, T value) {
+    std::atomic_ref<T>(where).store(value, std::memory_order_release);
+}
+
+// Default signal handling, except that a broken pipe is an error and no death. Everything that the
+// keeper blocks or ignores is undone.
+void reset_signals() {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD}) {
+        ::signal(signal, SIG_DFL);
+    }
+    ::signal(SIGPIPE, SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// One runner on its way. Members are plain: the process ends with _exit.
+class Runner {
+public:
+    Runner(const RunnerParts& parts, const RunnerInput& input) : parts_(parts), input_(input) {}
+
+    [[noreturn]] void run() {
+        const auto ready = prepare();
+        if (!ready) {
+            give_up(ready.error());
+        }
+        report_ready();
+        finish(parts_.engine.run(*module_, guest_));
+    }
+
+private:
+    Result<void> prepare();
+    Result<void> map_page();
+    Result<void> read_grant();
+    Result<void> load_artifact();
+    void open_log();
+    void prepare_guest();
+    int fd_of(std::int32_t index) const {
+        return index < 0 ? -1 : input_.fds[static_cast<std::size_t>(index)];
+    }
+    std::vector<int> guests_fds() const;
+    void report(const RunnerReport& report) const;
+    void report_ready();
+    [[noreturn]] void give_up(const Error& error);
+    [[noreturn]] void finish(const wasm::Outcome& outcome);
+
+    // Output to the log and, where the grant says so, to a terminal or pipe as well.
+    class Output final : public wasm::OutputSink {
+    public:
+        Output(LogWriter& log, int stdout_fd, int stderr_fd)
+            : log_(log), copies_{stdout_fd, stderr_fd} {}
+        void write(int stream, std::string_view bytes) override {
+            log_.write(stream, bytes);
+            int& copy = copies_[stream == 2 ? 1 : 0];
+            if (copy >= 0 && !os::write_all(copy, bytes)) {
+                copy = -1;  // Whoever listened is gone; the guest and its log go on.
+            }
+        }
+
+    private:
+        LogWriter& log_;
+        std::array<int, 2> copies_;
+    };
+
+    const RunnerParts& parts_;
+    const RunnerInput& input_;
+    std::int64_t forked_ns_ = clock_ns(CLOCK_MONOTONIC);
+    wire::RunnerPage* page_ = nullptr;
+    char* page_message_ = nullptr;
+    wire::Grant grant_;
+    SystemClock clock_;
+    std::optional<wasm::Engine> own_engine_;
+    std::optional<wasm::Module> module_;
+    std::optional<LogWriter> log_;
+    std::optional<Output> output_;
+    wasm::GuestGrant guest_;
+};
+
+Result<void> Runner::map_page() {
+    struct stat facts{};
+    const int fd = input_.fds[wire::kPageFd];
+    if (::fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode) ||
+        facts.st_size != static_cast<off_t>(wire::kRunnerPageBytes)) {
+        return fail(Code::invalid, "the runner's page is no file of {} bytes",
+                    wire::kRunnerPageBytes);
+    }
+    void* memory =
+        ::mmap(nullptr, wire::kRunnerPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED) {
+        return fail_errno(errno, "map the runner's page");
+    }
+    page_ = static_cast<wire::RunnerPage*>(memory);
+    page_message_ = static_cast<char*>(memory) + wire::kPageMessageOffset;
+    if (page_->magic != wire::kRunnerPageMagic || page_->version != 1) {
+        return fail(Code::invalid, "the runner's page has another format");
+    }
+    page_->forked_monotonic_ns = forked_ns_;
+    return {};
+}
+
+Result<void> Runner::read_grant() {
+    const int fd = input_.fds[wire::kGrantFd];
+    constexpr int kSeals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK;
+    if ((::fcntl(fd, F_GET_SEALS) & kSeals) != kSeals) {
+        return fail(Code::invalid, "the grant is not sealed");
+    }
+    struct stat facts{};
+    if (::fstat(fd, &facts) < 0 || facts.st_size <= 0 ||
+        facts.st_size > static_cast<off_t>(wire::kGrantBytesMax)) {
+        return fail(Code::invalid, "the grant has no size");
+    }
+    const auto size = static_cast<std::size_t>(facts.st_size);
+    void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (memory == MAP_FAILED) {
+        return fail_errno(errno, "map the grant");
+    }
+    auto grant = wire::decode_grant({static_cast<const char*>(memory), size}, input_.fds.size());
+    ::munmap(memory, size);
+    if (!grant) {
+        return fail(std::move(grant.error()));
+    }
+    grant_ = std::move(*grant);
+    return {};
+}
+
+Result<void> Runner::load_artifact() {
+    const wasm::Engine* engine = &parts_.engine;
+    if (grant_.limits.stack_bytes > 0) {
+        SKIFF_TRY(own_engine_, wasm::Engine::create({grant_.limits.stack_bytes}));
+        engine = &*own_engine_;
+    }
+    SKIFF_TRY(module_, engine->load(input_.fds[wire::kArtifactFd]));
+    return {};
+}
+
+void Runner::open_log() {
+    std::vector<int> slots;
+    for (const std::int32_t index : grant_.log.slot_fds) {
+        slots.push_back(fd_of(index));
+    }
+    log_.emplace(std::move(slots), grant_.log.slot_bytes_max, *page_, clock_);
+    output_.emplace(*log_, fd_of(grant_.log.stdout_fd), fd_of(grant_.log.stderr_fd));
+}
+
+void Runner::prepare_guest() {
+    guest_.args = std::move(grant_.args);
+    guest_.env = std::move(grant_.env);
+    guest_.root = grant_.root.kind == wire::RootKind::none ? "" : "/";
+    guest_.initial_cwd = std::move(grant_.cwd);
+    guest_.entry = std::move(grant_.entry);
+    guest_.stdin_fd = fd_of(grant_.stdin_fd);
+    guest_.terminal = grant_.tty == wire::Toggle::on;
+    guest_.stop_fd = grant_.stop == wire::StopMode::none ? -1 : input_.stop_fd;
+    guest_.stop_flag = &page_->stop;
+    guest_.output = &*output_;
+    guest_.memory_bytes_max = grant_.limits.memory_bytes;
+    guest_.message_bytes_max = wire::kExitMessageBytesMax;
+    page_->memory_bytes_limit = grant_.limits.memory_bytes;
+}
+
+std::vector<int> Runner::guests_fds() const {
+    std::vector<int> kept = {input_.report_fd, input_.stop_fd, fd_of(grant_.stdin_fd),
+                             fd_of(grant_.log.stdout_fd), fd_of(grant_.log.stderr_fd)};
+    for (const std::int32_t index : grant_.log.slot_fds) {
+        kept.push_back(fd_of(index));
+    }
+    return kept;
+}
+
+Result<void> Runner::prepare() {
+    const auto stage = [](std::string_view name, Result<void> result) -> Result<void> {
+        if (!result) {
+            return fail(std::move(result.error()).with_reason(std::string(name)));
+        }
+        return result;
+    };
+    SKIFF_CHECK(stage("request", map_page()));
+    SKIFF_CHECK(stage("grant", read_grant()));
+    auto policy = policy_of(grant_, input_.fds, parts_.privilege, parts_.lifetime);
+    if (!policy) {
+        return stage("grant", fail(std::move(policy.error())));
+    }
+    if (grant_.oom_score_adj != 0) {
+        (void)os::write_kernel_file("/proc/self/oom_score_adj",
+                                    std::to_string(grant_.oom_score_adj));
+    }
+    ::prctl(PR_SET_NAME, grant_.label.empty() ? "skiff-runner" : grant_.label.c_str());
+    sandbox::Confinement confinement(*policy, parts_.shared,
+                                     policy->syscalls == sandbox::SyscallProfile::command
+                                         ? parts_.command_filter
+                                         : parts_.network_filter);
+    SKIFF_CHECK(confinement.build());
+    // Native code is mapped while executable mappings and /proc can still be had.
+    SKIFF_CHECK(stage("artifact", load_artifact()));
+    open_log();
+    prepare_guest();
+    SKIFF_CHECK(confinement.enter());
+    SKIFF_CHECK(confinement.lock(guests_fds()));
+    return {};
+}
+
+void Runner::report(const RunnerReport& report) const {
+    std::string bytes = wire::encode(report);
+    bytes.resize(std::min(bytes.size(), kReportBytesMax));
+    (void)!::write(input_.report_fd, bytes.data(), bytes.size());
+}
+
+void Runner::report_ready() {
+    page_->started_ns = clock_ns(CLOCK_REALTIME);
+    page_->running_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    store(page_->phase, static_cast<std::uint32_t>(wire::RunnerPhase::running));
+    RunnerReport ready;
+    ready.ready = true;
+    ready.started_ns = page_->started_ns;
+    report(ready);
+    ::close(input_.report_fd);
+}
+
+void Runner::give_up(const Error& error) {
+    RunnerReport failed;
+    failed.stage = error.reason.empty() ? "request" : error.reason;
+    failed.message = error.message.substr(0, kReportBytesMax - 256);
+    report(failed);
+    ::_exit(kStartFailed);
+}
+
+void Runner::finish(const wasm::Outcome& outcome) {
+    log_->finish();
+    const std::size_t length = std::min(outcome.message.size(), wire::kExitMessageBytesMax);
+    if (length > 0) {
+        std::memcpy(page_message_, outcome.message.data(), length);
+    }
+    page_->message_bytes = static_cast<std::uint32_t>(length);
+    int code = kTrapped;
+    switch (outcome.kind) {
+        case wasm::OutcomeKind::exited:
+            code = outcome.exit_code & 0xff;
+            break;
+        case wasm::OutcomeKind::trapped:
+        case wasm::OutcomeKind::host_panic:
+            break;
+        case wasm::OutcomeKind::out_of_memory:
+            code = kOutOfMemory;
+            break;
+        case wasm::OutcomeKind::start_failed:
+            code = kStartFailed;
+            break;
+    }
+    page_->outcome = static_cast<std::uint32_t>(outcome.kind);
+    page_->exit_code = code;
+    page_->memory_bytes_peak = outcome.memory_bytes_peak;
+    page_->memory_bytes_refused = outcome.memory_bytes_refused;
+    page_->finished_ns = clock_ns(CLOCK_REALTIME);
+    store(page_->phase, static_cast<std::uint32_t>(wire::RunnerPhase::ended));
+    ::_exit(code);
+}
+
+}  // namespace
+
+Result<RunnerParts> make_runner_parts(const std::string& run_dir) {
+    // A keeper that executed itself anew is in its namespaces already.
+    Privilege privilege = sandbox::has_single_id() ? Privilege::ordinary_user : Privilege::full;
+    if (!sandbox::can_confine()) {
+        SKIFF_CHECK(sandbox::become_own_root());
+        // A copy of the mounts that belongs to this user namespace, so that they may be cloned.
+        if (::unshare(CLONE_NEWNS) < 0) {
+            return fail_errno(errno, "make a mount namespace of one's own");
+        }
+        privilege = Privilege::ordinary_user;
+        log::warn("pods run as an ordinary user",
+                  log::kv("weaker", "one user id for all pods, no limits by control groups"));
+    }
+    SKIFF_TRY(auto engine, wasm::Engine::create({}));
+    SKIFF_TRY(auto shared, sandbox::make_shared_parts(wire::root_folder(run_dir)));
+    SKIFF_TRY(auto command, sandbox::SyscallFilter::build(sandbox::SyscallProfile::command));
+    SKIFF_TRY(auto network,
+              sandbox::SyscallFilter::build(sandbox::SyscallProfile::command_network));
+    SKIFF_TRY(auto null_device, os::open("/dev/null", O_RDWR));
+    return RunnerParts{std::move(engine),    std::move(shared),      std::move(command),
+                       std::move(network),   std::move(null_device), privilege,
+                       Lifetime::independent};
+}
+
+void run_container(const RunnerParts& parts, const RunnerInput& input) {
+    draw_fresh_secrets();
+    reset_signals();
+    std::vector<int> kept = input.fds;
+    kept.insert(kept.end(), {input.report_fd, input.stop_fd, parts.null_device.get(),
+                             parts.shared.empty_network.get()});
+    for (const int fd : {0, 1, 2}) {
+        ::dup2(parts.null_device.get(), fd);
+    }
+    sandbox::close_all_but(std::move(kept));
+    Runner runner(parts, input);
+    runner.run();
+}
+
+}  // namespace skiff::engine

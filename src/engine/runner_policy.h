@@ -1,0 +1,17 @@
+// From the grant on the wire to the policy that the sandbox applies.
+#pragma once
+
+#include <span>
+
+#include "base/result.h"
+#include "engine/runner.h"
+#include "sandbox/policy.h"
+#include "wire/grant.h"
+
+namespace skiff::engine {
+
+// `fds`: the descriptors that the grant's indexes mean.
+[[nodiscard]] Result<sandbox::Policy> policy_of(const wire::Grant& grant, std::span<const int> fds,
+                                                Privilege privilege, Lifetime lifetime);
+
+}  // namespace skiff::engine
