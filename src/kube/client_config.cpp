@@ -184,6 +184,23 @@ Result<ClientConfig> parse_kubeconfig(std::string_view yaml, const std::filesyst
     return config;
 }
 
+Result<ClientConfig> parse_first_cluster(std::string_view yaml) {
+    SKIFF_TRY(auto text, yaml_to_json(yaml));
+    json::value root = json::parse(text);
+    const json::object* map = root.if_object();
+    const json::value* clusters = map == nullptr ? nullptr : map->if_contains("clusters");
+    const json::array* list = clusters == nullptr ? nullptr : clusters->if_array();
+    const json::object* first = list == nullptr || list->empty() ? nullptr : (*list)[0].if_object();
+    const json::value* cluster = first == nullptr ? nullptr : first->if_contains("cluster");
+    if (cluster == nullptr || !cluster->is_object()) {
+        return fail(Code::invalid, "not a kubeconfig: no clusters");
+    }
+    ClientConfig config;
+    config.namespace_ = "default";
+    SKIFF_CHECK(read_cluster(Section(&cluster->get_object(), "clusters[0].cluster"), "/", config));
+    return config;
+}
+
 Result<ClientConfig> load_kubeconfig(const std::filesystem::path& path, std::string_view context) {
     std::ifstream file(path, std::ios::binary);
     if (!file) {

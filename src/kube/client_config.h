@@ -34,6 +34,10 @@ inline constexpr std::size_t kKubeconfigBytesMax = std::size_t{4} << 20;
                                                     const std::filesystem::path& folder,
                                                     std::string_view context = {});
 
+// The server and CA of the first cluster of a kubeconfig that needs no context and no user: the
+// public cluster-info. Fails with Code::invalid.
+[[nodiscard]] Result<ClientConfig> parse_first_cluster(std::string_view yaml);
+
 // A kubeconfig file with one cluster, user and context called `name` that says `config`.
 [[nodiscard]] std::string format_kubeconfig(const ClientConfig& config, std::string_view name);
 

@@ -327,6 +327,10 @@ bool is_empty_struct(const void* object, const StructTable& table) {
     });
 }
 
+std::string quote_json(std::string_view text) {
+    return json::serialize(json::string_view(text.data(), text.size()));
+}
+
 namespace detail {
 
 Result<void> parse_into(std::string_view text, UnknownFields unknown, const StructTable& table,

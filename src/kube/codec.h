@@ -98,6 +98,9 @@ template <typename T>
     return detail::encode_from(struct_table<T>(), &object);
 }
 
+// `text` as a JSON string, quotes included.
+[[nodiscard]] std::string quote_json(std::string_view text);
+
 // One object of a manifest, not yet decoded.
 struct Document {
     std::string apiVersion;

@@ -1,0 +1,315 @@
+#include "node/certificates.h"
+
+#include <arpa/inet.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include <memory>
+
+#include "base/text.h"
+
+namespace skiff::node {
+
+namespace {
+
+template <auto Free>
+struct Deleter {
+    template <typename T>
+    void operator()(T* object) const {
+        Free(object);
+    }
+};
+using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
+using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
+using Request = std::unique_ptr<X509_REQ, Deleter<X509_REQ_free>>;
+using Memory = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
+using Extension = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION_free>>;
+
+constexpr std::int64_t kServingDays = 365;
+
+Error crypto_error(std::string_view what) {
+    char text[256] = "unknown";
+    if (unsigned long code = ERR_get_error(); code != 0) {
+        ERR_error_string_n(code, text, sizeof text);
+    }
+    ERR_clear_error();
+    return Error{Code::internal, {}, fmt::format("{}: {}", what, text), {}};
+}
+
+Memory memory_of(std::string_view text) {
+    return Memory(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
+
+std::string text_of(const Memory& memory) {
+    char* bytes = nullptr;
+    long size = BIO_get_mem_data(memory.get(), &bytes);
+    return std::string(bytes, static_cast<std::size_t>(size));
+}
+
+Result<Key> read_key(const std::string& pem) {
+    Memory memory = memory_of(pem);
+    Key key(PEM_read_bio_PrivateKey(memory.get(), nullptr, nullptr, nullptr));
+    if (key == nullptr) {
+        return fail(crypto_error("private key unreadable"));
+    }
+    return key;
+}
+
+Result<std::string> write_key(EVP_PKEY* key) {
+    Memory memory(BIO_new(BIO_s_mem()));
+    if (PEM_write_bio_PrivateKey(memory.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+        return fail(crypto_error("private key not written"));
+    }
+    return text_of(memory);
+}
+
+Certificate first_certificate(std::string_view pem) {
+    Memory memory = memory_of(pem);
+    Certificate certificate(PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr));
+    ERR_clear_error();
+    return certificate;
+}
+
+Result<void> set_name(X509_NAME* name, std::string_view common_name,
+                      std::string_view organization) {
+    auto add = [name](const char* field, std::string_view value) {
+        return value.empty() ||
+               X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8,
+                                          reinterpret_cast<const unsigned char*>(value.data()),
+                                          static_cast<int>(value.size()), -1, 0) == 1;
+    };
+    if (!add("O", organization) || !add("CN", common_name)) {
+        return fail(crypto_error("subject name"));
+    }
+    return {};
+}
+
+std::vector<std::string> name_entries(const X509_NAME* name, int nid) {
+    std::vector<std::string> values;
+    for (int at = -1;;) {
+        at = X509_NAME_get_index_by_NID(name, nid, at);
+        if (at < 0) {
+            return values;
+        }
+        ASN1_STRING* entry = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+        unsigned char* text = nullptr;
+        int size = ASN1_STRING_to_UTF8(&text, entry);
+        if (size >= 0) {
+            values.emplace_back(reinterpret_cast<char*>(text), static_cast<std::size_t>(size));
+            OPENSSL_free(text);
+        }
+    }
+}
+
+Result<WallTime> read_time(const ASN1_TIME* time) {
+    std::tm parts{};
+    if (ASN1_TIME_to_tm(time, &parts) != 1) {
+        return fail(crypto_error("certificate time"));
+    }
+    return WallTime(std::chrono::seconds(timegm(&parts)));
+}
+
+std::string public_key_der(EVP_PKEY* key) {
+    unsigned char* bytes = nullptr;
+    int size = i2d_PUBKEY(key, &bytes);
+    if (size <= 0) {
+        return {};
+    }
+    std::string der(reinterpret_cast<char*>(bytes), static_cast<std::size_t>(size));
+    OPENSSL_free(bytes);
+    return der;
+}
+
+std::string digest(const EVP_MD* method, std::string_view text) {
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    EVP_Digest(text.data(), text.size(), bytes, &size, method, nullptr);
+    return std::string(reinterpret_cast<char*>(bytes), size);
+}
+
+Result<void> add_extension(X509* certificate, int nid, const std::string& value) {
+    X509V3_CTX context;
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, certificate, certificate, nullptr, nullptr, 0);
+    Extension extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
+    if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) {
+        return fail(crypto_error("certificate extension " + value));
+    }
+    return {};
+}
+
+bool set_random_serial(X509* certificate) {
+    std::uint64_t serial = 0;
+    return RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof serial) == 1 &&
+           ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), serial >> 1) == 1;
+}
+
+Result<void> fill_serving(X509* certificate, EVP_PKEY* key, std::string_view common_name,
+                          const std::string& alternative_names, WallTime now) {
+    auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+    // An hour back, for peers whose clock is behind.
+    std::time_t from = static_cast<std::time_t>(seconds - 3600);
+    std::time_t until = static_cast<std::time_t>(seconds + kServingDays * 24 * 3600);
+    X509_NAME* name = X509_get_subject_name(certificate);
+    SKIFF_CHECK(set_name(name, common_name, {}));
+    bool done = X509_set_version(certificate, 2) == 1 && set_random_serial(certificate) &&
+                X509_set_issuer_name(certificate, name) == 1 &&
+                ASN1_TIME_set(X509_getm_notBefore(certificate), from) != nullptr &&
+                ASN1_TIME_set(X509_getm_notAfter(certificate), until) != nullptr &&
+                X509_set_pubkey(certificate, key) == 1;
+    if (!done) {
+        return fail(crypto_error("self-signed certificate"));
+    }
+    SKIFF_CHECK(add_extension(certificate, NID_basic_constraints, "critical,CA:TRUE"));
+    SKIFF_CHECK(add_extension(certificate, NID_key_usage,
+                              "critical,digitalSignature,keyEncipherment,keyCertSign"));
+    SKIFF_CHECK(add_extension(certificate, NID_ext_key_usage, "serverAuth"));
+    SKIFF_CHECK(add_extension(certificate, NID_subject_alt_name, alternative_names));
+    if (X509_sign(certificate, key, EVP_sha256()) == 0) {
+        return fail(crypto_error("self-signed certificate not signed"));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::string> generate_key() {
+    Key key(EVP_EC_gen("P-256"));
+    if (key == nullptr) {
+        return fail(crypto_error("key not made"));
+    }
+    return write_key(key.get());
+}
+
+Result<std::string> make_certificate_request(const std::string& key_pem,
+                                             std::string_view common_name,
+                                             std::string_view organization) {
+    SKIFF_TRY(auto key, read_key(key_pem));
+    Request request(X509_REQ_new());
+    SKIFF_CHECK(set_name(X509_REQ_get_subject_name(request.get()), common_name, organization));
+    Memory memory(BIO_new(BIO_s_mem()));
+    bool done = X509_REQ_set_version(request.get(), 0) == 1 &&
+                X509_REQ_set_pubkey(request.get(), key.get()) == 1 &&
+                X509_REQ_sign(request.get(), key.get(), EVP_sha256()) > 0 &&
+                PEM_write_bio_X509_REQ(memory.get(), request.get()) == 1;
+    if (!done) {
+        return fail(crypto_error("certificate request not made"));
+    }
+    return text_of(memory);
+}
+
+Result<std::string> certificate_request_name(const std::string& key_pem,
+                                             std::string_view common_name,
+                                             std::string_view organization,
+                                             std::span<const std::string> usages) {
+    SKIFF_TRY(auto key, read_key(key_pem));
+    std::string text;
+    auto add = [&text](std::string_view part) { text += base64url(part) + "|"; };
+    add(public_key_der(key.get()));
+    add(common_name);
+    add(organization);
+    for (const std::string& usage : usages) {
+        add(usage);
+    }
+    return "node-csr-" + base64url(digest(EVP_sha512_256(), text));
+}
+
+Result<CertificateFacts> read_certificate(std::string_view pem) {
+    Certificate certificate = first_certificate(pem);
+    if (certificate == nullptr) {
+        return fail(Code::invalid, "no certificate in the PEM text");
+    }
+    CertificateFacts facts;
+    const X509_NAME* name = X509_get_subject_name(certificate.get());
+    auto common_names = name_entries(name, NID_commonName);
+    facts.common_name = common_names.empty() ? std::string() : common_names.front();
+    facts.organizations = name_entries(name, NID_organizationName);
+    SKIFF_TRY(facts.not_before, read_time(X509_get0_notBefore(certificate.get())));
+    SKIFF_TRY(facts.not_after, read_time(X509_get0_notAfter(certificate.get())));
+    return facts;
+}
+
+bool key_fits(const std::string& certificate_pem, const std::string& key_pem) {
+    Certificate certificate = first_certificate(certificate_pem);
+    auto key = read_key(key_pem);
+    bool fits =
+        certificate != nullptr && key && X509_check_private_key(certificate.get(), key->get()) == 1;
+    ERR_clear_error();
+    return fits;
+}
+
+Result<SelfSigned> make_self_signed(std::string_view common_name,
+                                    const std::vector<std::string>& dns_names,
+                                    const std::vector<std::string>& ips, WallTime now) {
+    std::string alternative_names;
+    for (const std::string& name : dns_names) {
+        // The names are the node's own; a comma would end an entry.
+        if (name.find_first_of(",:= ") != std::string::npos) {
+            return fail(Code::invalid, "\"{}\" is not a DNS name", name);
+        }
+        alternative_names += (alternative_names.empty() ? "DNS:" : ",DNS:") + name;
+    }
+    for (const std::string& ip : ips) {
+        unsigned char bytes[16];
+        if (inet_pton(AF_INET, ip.c_str(), bytes) != 1 &&
+            inet_pton(AF_INET6, ip.c_str(), bytes) != 1) {
+            return fail(Code::invalid, "\"{}\" is not an IP address", ip);
+        }
+        alternative_names += (alternative_names.empty() ? "IP:" : ",IP:") + ip;
+    }
+    SelfSigned made;
+    SKIFF_TRY(made.key_pem, generate_key());
+    SKIFF_TRY(auto key, read_key(made.key_pem));
+    Certificate certificate(X509_new());
+    SKIFF_CHECK(fill_serving(certificate.get(), key.get(), common_name, alternative_names, now));
+    Memory memory(BIO_new(BIO_s_mem()));
+    if (PEM_write_bio_X509(memory.get(), certificate.get()) != 1) {
+        return fail(crypto_error("certificate not written"));
+    }
+    made.certificate_pem = text_of(memory);
+    return made;
+}
+
+Result<std::vector<std::string>> public_key_hashes(std::string_view pem) {
+    std::vector<std::string> hashes;
+    Memory memory = memory_of(pem);
+    while (true) {
+        Certificate certificate(PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr));
+        if (certificate == nullptr) {
+            break;
+        }
+        std::string der = public_key_der(X509_get0_pubkey(certificate.get()));
+        hashes.push_back("sha256:" + to_hex(digest(EVP_sha256(), der)));
+    }
+    ERR_clear_error();
+    if (hashes.empty()) {
+        return fail(Code::invalid, "no certificate in the PEM text");
+    }
+    return hashes;
+}
+
+std::string base64url(std::string_view bytes) {
+    std::string text = base64_encode(bytes);
+    while (text.ends_with('=')) {
+        text.pop_back();
+    }
+    std::replace(text.begin(), text.end(), '+', '-');
+    std::replace(text.begin(), text.end(), '/', '_');
+    return text;
+}
+
+std::string hmac_sha256_base64url(std::string_view key, std::string_view text) {
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+         reinterpret_cast<const unsigned char*>(text.data()), text.size(), bytes, &size);
+    return base64url(std::string_view(reinterpret_cast<char*>(bytes), size));
+}
+
+}  // namespace skiff::node
