@@ -86,8 +86,8 @@ def is_ours(slot, mark):
     try:
         with open(f"/sys/class/net/skc{slot}/address") as file:
             return file.read().strip() == mark
-    except FileNotFoundError:
-        return True
+    except OSError:
+        return True  # Gone, or just going.
 
 
 def create(slot):

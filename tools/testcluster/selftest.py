@@ -47,7 +47,8 @@ def leftovers(name, mark):
     found = [folder_of(name)] if os.path.exists(folder_of(name)) else []
     wires = [its for its in os.listdir("/sys/class/net") if re.fullmatch(r"skc\d+", its)]
     for wire in wires:
-        with contextlib.suppress(FileNotFoundError):
+        # An interface that is just going cannot be read.
+        with contextlib.suppress(OSError):
             with open(f"/sys/class/net/{wire}/address") as file:
                 found += [wire] if file.read().strip() == mark else []
     if os.path.isdir("/run/netns"):
