@@ -1,0 +1,222 @@
+#include "server/kubelet_api.h"
+
+#include "base/log.h"
+#include "kube/codec.h"
+#include "server/log_query.h"
+
+namespace skiff::server {
+
+using async::Task;
+using http::plain_text;
+using http::ServerResponse;
+
+namespace {
+
+// Routes that run or show something inside pods; one setting turns them all off.
+constexpr std::string_view kDebugRoutes[] = {"run",  "exec",          "attach",      "portForward",
+                                             "logs", "containerLogs", "runningpods", "debug"};
+// Known to clients, but not offered by this version.
+constexpr std::string_view kLaterRoutes[] = {"run", "exec", "attach", "portForward"};
+
+bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+ServerResponse method_not_allowed() {
+    ServerResponse response = plain_text(405, "405: Method Not Allowed");
+    response.headers.set("Allow", "GET");
+    return response;
+}
+
+// Sends what a log source writes, beginning the response with the first piece, so that a source
+// that fails before it can still be answered with a status of its own.
+class ResponseSink final : public pods::LogSink {
+public:
+    explicit ResponseSink(http::Exchange& exchange) : exchange_(exchange) {}
+    Task<Result<void>> write(std::string chunk) override {
+        if (!exchange_.begun()) {
+            SKIFF_CO_CHECK(co_await begin());
+        }
+        co_return co_await exchange_.write(chunk);
+    }
+    Task<Result<void>> begin() {
+        http::Headers headers;
+        headers.set("Content-Type", "text/plain; charset=utf-8");
+        headers.set("X-Content-Type-Options", "nosniff");
+        return exchange_.begin(200, std::move(headers));
+    }
+
+private:
+    http::Exchange& exchange_;
+};
+
+int status_of_log_error(Code code) {
+    return code == Code::not_found ? 404 : 400;
+}
+
+Task<void> answer(http::Exchange& exchange, ServerResponse response) {
+    // A peer that has gone needs no answer; the connection ends itself.
+    auto sent = co_await exchange.respond(std::move(response));
+}
+
+}  // namespace
+
+KubeletApi::KubeletApi(const Clock& clock, const NodeView& node, pods::LogSource& logs,
+                       Reviews* reviews, KubeletApiSettings settings)
+    : clock_(clock),
+      node_(node),
+      logs_(logs),
+      settings_(std::move(settings)),
+      authenticator_(clock, reviews, settings_.anonymous),
+      authorizer_(clock, reviews, settings_.node_name, settings_.authorization) {}
+
+// Whether the request may go on. Strangers get the same 401 for every path, readable or not.
+Task<Result<void>> KubeletApi::admit(const http::ServerRequest& request,
+                                     Result<RequestTarget>& target) {
+    if (request.peer.kind == http::Peer::Kind::kTls) {
+        SKIFF_CO_TRY(User user, co_await authenticator_.authenticate(request));
+        if (target) {
+            Attributes attributes = attributes_of(request.method, *target);
+            auto allowed = co_await authorizer_.authorize(std::move(user), std::move(attributes));
+            SKIFF_CO_CHECK(std::move(allowed));
+        }
+    }
+    if (!target) {
+        co_return fail(std::move(target.error()));
+    }
+    if (request.peer.kind == http::Peer::Kind::kPlain && target->route() != "healthz") {
+        co_return fail(Code::not_found, "404: Page Not Found");
+    }
+    co_return Result<void>{};
+}
+
+Task<void> KubeletApi::handle(http::Exchange& exchange) {
+    auto target = parse_target(exchange.request().target);
+    auto admitted = co_await admit(exchange.request(), target);
+    if (admitted) {
+        co_await route(exchange, *target);
+        co_return;
+    }
+    int status = 500;
+    std::string text = admitted.error().message;
+    switch (admitted.error().code) {
+        case Code::unauthenticated:
+            status = 401;
+            text = "Unauthorized";
+            break;
+        case Code::denied:
+            status = 403;
+            break;
+        case Code::invalid:
+            status = 400;
+            break;
+        case Code::not_found:
+            status = 404;
+            break;
+        default:
+            break;
+    }
+    ServerResponse refusal = plain_text(status, std::move(text));
+    co_await answer(exchange, std::move(refusal));
+}
+
+Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& target) {
+    std::string_view name = target.route();
+    const std::string& method = exchange.request().method;
+    bool is_get = method == "GET";
+    if (settings_.debug_handlers == DebugHandlers::disabled && is_one_of(kDebugRoutes, name)) {
+        ServerResponse off = plain_text(405, "Debug endpoints are disabled.");
+        co_await answer(exchange, std::move(off));
+    } else if (name == "healthz" && target.segments.size() <= 2) {
+        ServerResponse response =
+            is_get || method == "HEAD" ? health(target) : method_not_allowed();
+        co_await answer(exchange, std::move(response));
+    } else if (name == "pods" && target.segments.size() == 1) {
+        ServerResponse response = is_get ? pod_list() : method_not_allowed();
+        co_await answer(exchange, std::move(response));
+    } else if (name == "containerLogs" && target.segments.size() == 4) {
+        if (is_get) {
+            co_await serve_logs(exchange, target);
+        } else {
+            ServerResponse response = method_not_allowed();
+            co_await answer(exchange, std::move(response));
+        }
+    } else if (is_one_of(kLaterRoutes, name)) {
+        ServerResponse later =
+            plain_text(501, fmt::format("{} is not supported by this version of Skiff", name));
+        co_await answer(exchange, std::move(later));
+    } else {
+        ServerResponse unknown = plain_text(404, "404: Page Not Found");
+        co_await answer(exchange, std::move(unknown));
+    }
+}
+
+ServerResponse KubeletApi::health(const RequestTarget& target) const {
+    std::string only = target.segments.size() == 2 ? target.segments[1] : "";
+    constexpr std::string_view kChecks[] = {"ping", "log", "syncloop"};
+    if (!only.empty() && !is_one_of(kChecks, only)) {
+        return plain_text(404, "404: Page Not Found");
+    }
+    std::string report;
+    bool healthy = true;
+    for (std::string_view check : kChecks) {
+        if (!only.empty() && check != only) {
+            continue;
+        }
+        auto good = check == "syncloop" ? node_.sync_loop_health() : Result<void>{};
+        healthy = healthy && good;
+        report += good ? fmt::format("[+]{} ok\n", check)
+                       : fmt::format("[-]{} failed: {}\n", check, good.error().message);
+    }
+    if (!healthy) {
+        return plain_text(500, report + "healthz check failed\n");
+    }
+    return plain_text(200, target.find("verbose") ? report + "healthz check passed\n" : "ok");
+}
+
+ServerResponse KubeletApi::pod_list() const {
+    ServerResponse response;
+    response.headers.set("Content-Type", "application/json");
+    response.body = R"({"kind":"PodList","apiVersion":"v1","metadata":{},"items":[)";
+    bool first = true;
+    for (const auto& pod : node_.pods()) {
+        response.body += first ? "" : ",";
+        response.body += kube::to_json(*pod);
+        first = false;
+    }
+    response.body += "]}\n";
+    return response;
+}
+
+Task<void> KubeletApi::serve_logs(http::Exchange& exchange, const RequestTarget& target) {
+    auto options = parse_log_query(target, clock_.wall_now());
+    if (!options) {
+        int status = options.error().reason == "Invalid" ? 422 : 400;
+        ServerResponse refusal = plain_text(status, options.error().message);
+        co_await answer(exchange, std::move(refusal));
+        co_return;
+    }
+    PodName pod{target.segments[1], target.segments[2]};
+    ResponseSink sink(exchange);
+    auto sent = co_await logs_.read(pod, target.segments[3], *options, sink);
+    if (!sent && !exchange.begun()) {
+        ServerResponse refusal =
+            plain_text(status_of_log_error(sent.error().code), sent.error().message);
+        co_await answer(exchange, std::move(refusal));
+        co_return;
+    }
+    if (!sent) {
+        // The head is gone, so the cut connection is what says that something is missing.
+        log::debug("log stream ended early", log::kv("pod", pod),
+                   log::kv("error", sent.error().message));
+        co_return;
+    }
+    if (!exchange.begun()) {
+        if (!co_await sink.begin()) {
+            co_return;
+        }
+    }
+    auto ended = co_await exchange.end();
+}
+
+}  // namespace skiff::server

@@ -1,0 +1,67 @@
+// The kubelet API: what the API server, monitors and the node's own command line ask of a node
+// (contract §3).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "http/server.h"
+#include "kube/types.h"
+#include "pods/ports.h"
+#include "server/authentication.h"
+#include "server/authorization.h"
+#include "server/request_target.h"
+
+namespace skiff::server {
+
+// What the routes show of the node. Reactor thread, never blocks.
+class NodeView {
+public:
+    virtual ~NodeView() = default;
+    // Every pod of the node with its present status.
+    [[nodiscard]] virtual std::vector<std::shared_ptr<const kube::Pod>> pods() const = 0;
+    // Fails when the loop that decides about pods has stood still too long (contract row 57); the
+    // message is for operators.
+    [[nodiscard]] virtual Result<void> sync_loop_health() const = 0;
+};
+
+enum class DebugHandlers { enabled, disabled };
+
+struct KubeletApiSettings {
+    std::string node_name;
+    Anonymous anonymous = Anonymous::refused;
+    AuthorizationMode authorization = AuthorizationMode::webhook;
+    DebugHandlers debug_handlers = DebugHandlers::enabled;
+};
+
+// One handler for three doors: TLS (10250) asks who and whether; the private UNIX socket belongs to
+// root, who may do all; plain HTTP (127.0.0.1:10248) offers /healthz and nothing else.
+class KubeletApi final : public http::Handler {
+public:
+    // `reviews` may be null (no cluster): then nobody but the UNIX socket gets in by TLS. All
+    // outlive this object.
+    KubeletApi(const Clock& clock, const NodeView& node, pods::LogSource& logs, Reviews* reviews,
+               KubeletApiSettings settings);
+    [[nodiscard]] async::Task<void> handle(http::Exchange& exchange) override;
+
+private:
+    [[nodiscard]] async::Task<Result<void>> admit(const http::ServerRequest& request,
+                                                  Result<RequestTarget>& target);
+    [[nodiscard]] async::Task<void> route(http::Exchange& exchange, const RequestTarget& target);
+    [[nodiscard]] async::Task<void> serve_logs(http::Exchange& exchange,
+                                               const RequestTarget& target);
+    [[nodiscard]] http::ServerResponse health(const RequestTarget& target) const;
+    [[nodiscard]] http::ServerResponse pod_list() const;
+
+    const Clock& clock_;
+    const NodeView& node_;
+    pods::LogSource& logs_;
+    KubeletApiSettings settings_;
+    Authenticator authenticator_;
+    Authorizer authorizer_;
+};
+
+}  // namespace skiff::server
