@@ -116,6 +116,10 @@ Task<Result<void>> Keepers::read_build(SteadyTime deadline) {
 
 Task<Result<void>> Keepers::connect_all(SteadyTime deadline) {
     SKIFF_CO_CHECK(co_await read_build(deadline));
+    co_return co_await connect_running(deadline);
+}
+
+Task<Result<void>> Keepers::connect_running(SteadyTime deadline) {
     SKIFF_CO_TRY(auto names, os::list_folder(paths_.run_dir));
     constexpr std::string_view kPrefix = "keeper-";
     constexpr std::string_view kSuffix = ".sock";
@@ -198,7 +202,7 @@ Task<Result<void>> Keepers::connect(std::shared_ptr<Keeper> keeper) {
     }
     keeper->link = std::move(*link);
     remember(*keeper);
-    if (keeper->build != current_build_) {
+    if (!current_build_.empty() && keeper->build != current_build_) {
         wire::Shutdown shutdown;
         shutdown.mode = wire::ShutdownMode::when_empty;
         post(keeper->build, shutdown);

@@ -47,6 +47,8 @@ public:
     // passed to events), or is proved dead, or stays silent until `deadline`. Keepers of other
     // builds are asked to end with their last runner.
     [[nodiscard]] async::Task<Result<void>> connect_all(SteadyTime deadline);
+    // The same without asking skiff-engine, which may be gone: to end what runs.
+    [[nodiscard]] async::Task<Result<void>> connect_running(SteadyTime deadline);
     // The build whose keeper takes new containers; starts it if it does not run. Concurrent callers
     // join.
     [[nodiscard]] async::Task<Result<std::string>> ensure_current();

@@ -1,0 +1,321 @@
+// KeeperRuntime: starting, stopping and removing one container.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "os/file.h"
+#include "runtime/runtime.h"
+#include "wire/paths.h"
+#include "wire/runner_page.h"
+
+namespace skiff::runtime {
+
+namespace {
+
+using async::Task;
+
+constexpr std::string_view kNotCreated = "CreateContainerError";
+constexpr std::string_view kNotRun = "RunContainerError";
+// A runner alone needs about 1 MiB; the kernel's own tables come on top.
+constexpr Bytes kMemoryMin = 4_MiB;
+constexpr auto kAnswerMax = std::chrono::seconds(60);
+constexpr auto kKillMax = std::chrono::seconds(10);
+constexpr std::size_t kIdBytes = 32;
+constexpr std::size_t kShortId = 16;
+
+SteadyTime after(Duration duration) {
+    return std::chrono::steady_clock::now() +
+           std::chrono::duration_cast<SteadyTime::duration>(duration);
+}
+
+std::int64_t nanoseconds(WallTime time) {
+    return time.time_since_epoch().count();
+}
+
+wire::StopMode stored_stop_mode(pods::ContainerSpec::StopMode mode) {
+    switch (mode) {
+        case pods::ContainerSpec::StopMode::kill:
+            return wire::StopMode::none;
+        case pods::ContainerSpec::StopMode::file:
+            return wire::StopMode::file;
+        case pods::ContainerSpec::StopMode::lifecycle:
+            return wire::StopMode::lifecycle;
+    }
+    return wire::StopMode::none;
+}
+
+// How long a stop may take before a caller is told that it hangs. Bounded, so that sums do not
+// wrap.
+Duration bounded(Duration grace) {
+    constexpr Duration kGraceMax = std::chrono::hours(24 * 365);
+    return std::clamp(grace, Duration::zero(), kGraceMax);
+}
+
+Error with_default_reason(Error error, std::string_view reason) {
+    if (error.reason.empty() && error.code != Code::cancelled) {
+        error.reason = std::string(reason);
+    }
+    return error;
+}
+
+}  // namespace
+
+// ---- starting ----------------------------------------------------------------------------------
+
+Task<Result<ContainerId>> KeeperRuntime::start(const pods::ContainerSpec& spec) {
+    return start_copy(spec);
+}
+
+Task<Result<ContainerId>> KeeperRuntime::start_copy(pods::ContainerSpec spec) {
+    auto artifact = co_await artifacts_.find(spec.artifact.key);
+    if (!artifact) {
+        co_return fail(with_default_reason(std::move(artifact.error()), kNotCreated));
+    }
+    auto keeper = co_await keepers_.ensure_current();
+    if (!keeper) {
+        co_return fail(with_default_reason(std::move(keeper.error()), kNotRun));
+    }
+    auto made = make_container(spec, *keeper);
+    if (!made) {
+        co_return fail(with_default_reason(std::move(made.error()), kNotCreated));
+    }
+    Held container = std::move(*made);
+    auto launched = co_await launch(container, spec, std::move(*artifact));
+    if (!launched) {
+        co_return fail(with_default_reason(std::move(launched.error()), kNotCreated));
+    }
+    co_return ContainerId(container->stored.id);
+}
+
+Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerSpec& spec,
+                                                          const std::string& keeper) {
+    auto pod = pods_.find(spec.pod);
+    if (pod == pods_.end()) {
+        return fail(Code::internal, "the pod was not prepared");
+    }
+    if (auto other = active(spec.pod, spec.name)) {
+        return fail(Code::conflict, "container {} still runs or may run as {}", spec.name,
+                    other->stored.id);
+    }
+    if (spec.name.empty() || spec.name.front() == '.' || spec.name.find('/') != std::string::npos) {
+        return fail(Code::invalid, "\"{}\" cannot be the name of a container", spec.name);
+    }
+    auto container = std::make_shared<Container>();
+    StoredContainer& stored = container->stored;
+    stored.id = random_.hex(kIdBytes);
+    ContainerId id(stored.id);
+    stored.pod_uid = spec.pod.str();
+    stored.pod_namespace = spec.pod_name.ns;
+    stored.pod_name = spec.pod_name.name;
+    stored.name = spec.name;
+    stored.kind = spec.kind;
+    stored.attempt = spec.attempt;
+    stored.spec_hash = spec.spec_hash;
+    stored.image = spec.image.reference;
+    stored.image_id = spec.image.image_id;
+    stored.created_ns = nanoseconds(clock_.wall_now());
+    stored.keeper = keeper;
+    stored.cgroup = pod_cgroup(spec.pod) + "/" + stored.id.substr(0, kShortId);
+    stored.log_folder = paths_.container_logs(spec.pod_name, spec.pod, spec.name).string();
+    stored.log_link = paths_.container_log_link(spec.pod_name, spec.name, id).string();
+    stored.stop_mode = stored_stop_mode(spec.stop_mode);
+    stored.memory_limit = spec.memory_limit ? spec.memory_limit->value : 0;
+    bool has_layer = spec.image.kind == pods::ImageKind::layered &&
+                     spec.root == pods::ContainerSpec::Root::writable;
+    if (has_layer) {
+        stored.layer = paths_.container_layer(spec.pod, spec.name, id).string();
+    }
+    // The record is first: whatever is made after this line is found and removed by the next agent.
+    SKIFF_CHECK(store_container(paths_, stored));
+    containers_.emplace(stored.id, container);
+    by_pod_[spec.pod].push_back(container);
+    return container;
+}
+
+Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSpec& spec,
+                                         std::shared_ptr<const OpenArtifact> artifact) {
+    const StoredContainer& stored = container->stored;
+    os::CgroupLimits limits;
+    if (spec.memory_limit) {
+        limits.memory = std::max(*spec.memory_limit, kMemoryMin);
+    }
+    limits.cpu_limit_millis = spec.cpu_limit_millis;
+    limits.cpu_request_millis = spec.cpu_request_millis;
+    limits.pids = settings_.pids_max;
+    auto plan = [&]() -> Result<StartPlan> {
+        SKIFF_TRY(os::CgroupPlace place, cgroups_->create(stored.cgroup, limits));
+        StartContext context{paths_,           settings_.logs,
+                             *artifact,        pods_.at(spec.pod).stored.first_id,
+                             std::move(place), 0};
+        return make_start_plan(spec, stored, context);
+    }();
+    if (!plan) {
+        discard(container);
+        co_return fail(std::move(plan.error()));
+    }
+    plan->start.request_id = next_request_++;
+    container->waiter = Container::Waiter::start;
+    wire::Message message = std::move(plan->start);
+    auto sent = co_await keepers_.send(stored.keeper, std::move(message), std::move(plan->fds));
+    if (!sent) {
+        discard(container);
+        co_return fail(with_default_reason(std::move(sent.error()), kNotRun));
+    }
+    auto answered = co_await container->answered.wait(after(kAnswerMax));
+    container->waiter = Container::Waiter::none;
+    if (!answered) {
+        // Whether it runs is not known: it stays in the books as starting, so that no second one is
+        // started before the keeper has said that this one is dead.
+        wire::Kill kill;
+        kill.container_id = stored.id;
+        keepers_.post(stored.keeper, kill);
+        co_return fail(with_default_reason(std::move(answered.error()), kNotRun));
+    }
+    if (container->start_error) {
+        Error error = *container->start_error;
+        discard(container);
+        co_return fail(std::move(error));
+    }
+    co_return Result<void>{};
+}
+
+void KeeperRuntime::discard(const Held& container) {
+    const StoredContainer& stored = container->stored;
+    if (auto removed = remove_container_files(paths_, stored); !removed) {
+        log::error("files of a container not removed", log::kv("id", stored.id),
+                   log::kv("error", format_as(removed.error())));
+    }
+    remove_cgroup_later(stored.cgroup);
+    drop(container);
+}
+
+void KeeperRuntime::drop(const Held& container) {
+    const StoredContainer& stored = container->stored;
+    if (auto removed = os::remove_file(paths_.container_record(ContainerId(stored.id))); !removed) {
+        log::error("record not removed", log::kv("error", format_as(removed.error())));
+    }
+    auto list = by_pod_.find(PodUid(stored.pod_uid));
+    if (list != by_pod_.end()) {
+        std::erase(list->second, container);
+        if (list->second.empty()) {
+            by_pod_.erase(list);
+        }
+    }
+    containers_.erase(stored.id);
+}
+
+Task<void> KeeperRuntime::remove_cgroup(std::string name) {
+    const os::CgroupTree* cgroups = cgroups_.get();
+    auto work = [cgroups, name] { return cgroups->remove(name); };
+    auto removed = co_await pool_.run(std::move(work));
+    if (!removed && removed.error().code != Code::cancelled) {
+        log::warn("cgroup not removed", log::kv("error", format_as(removed.error())));
+    }
+}
+
+void KeeperRuntime::remove_cgroup_later(const std::string& name) {
+    scope_.spawn("remove cgroup", remove_cgroup(name));
+}
+
+// ---- ending ------------------------------------------------------------------------------------
+
+Task<Result<void>> KeeperRuntime::stop(const ContainerId& id, Duration grace) {
+    return stop_copy(id, bounded(grace));
+}
+
+Task<Result<void>> KeeperRuntime::stop_copy(ContainerId id, Duration grace) {
+    auto container = find(id.str());
+    if (!container || container->stored.phase == Phase::ended) {
+        co_return Result<void>{};
+    }
+    SKIFF_CO_CHECK(co_await ask_to_end(container, grace));
+    auto ended = co_await container->ended.wait(after(grace + kKillMax));
+    if (ended || ended.error().code == Code::cancelled) {
+        co_return ended;
+    }
+    // The keeper should have killed it by now. The cgroup reaches it without the keeper.
+    log::warn("container does not end, killing its cgroup", log::kv("id", id));
+    SKIFF_CO_CHECK(cgroups_->kill(container->stored.cgroup));
+    SKIFF_CO_CHECK(co_await ask_to_end(container, Duration::zero()));
+    auto killed = co_await container->ended.wait(after(kKillMax));
+    if (!killed && killed.error().code == Code::timeout) {
+        co_return fail(Code::internal, "container {} cannot be killed", id);
+    }
+    co_return killed;
+}
+
+Task<Result<void>> KeeperRuntime::ask_to_end(Held container, Duration grace) {
+    const StoredContainer& stored = container->stored;
+    if (container->orphan) {
+        co_return co_await stop_orphan(container, grace);
+    }
+    container->asked = Container::Asked::stop;
+    wire::Stop stop;
+    stop.container_id = stored.id;
+    stop.grace_ms = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(grace).count());
+    wire::Message message = std::move(stop);
+    std::vector<int> none;
+    auto sent = co_await keepers_.send(stored.keeper, std::move(message), std::move(none));
+    if (!sent && sent.error().code == Code::cancelled) {
+        co_return fail(std::move(sent.error()));
+    }
+    // A lost connection comes back, or the container becomes an orphan: the caller asks again then.
+    co_return Result<void>{};
+}
+
+Task<Result<void>> KeeperRuntime::stop_orphan(Held container, Duration grace) {
+    const StoredContainer& stored = container->stored;
+    bool handles_stop = stored.stop_mode != wire::StopMode::none && grace > Duration::zero();
+    if (handles_stop) {
+        container->asked = Container::Asked::stop;
+        // Without its keeper nobody can wake the guest's waits; it sees the flag when it looks.
+        auto path = wire::runner_page_file(paths_.run_dir.string(), stored.id);
+        if (auto page = os::open(path, O_WRONLY | O_NOFOLLOW)) {
+            std::uint32_t on = 1;
+            constexpr off_t kOffset = offsetof(wire::RunnerPage, stop);
+            (void)!::pwrite(page->get(), &on, sizeof on, kOffset);
+        }
+        auto ended = co_await container->ended.wait(after(grace));
+        if (ended || ended.error().code == Code::cancelled) {
+            co_return ended;
+        }
+    }
+    container->asked = handles_stop || stored.stop_mode != wire::StopMode::none
+                           ? Container::Asked::kill
+                           : Container::Asked::stop;
+    SKIFF_CO_CHECK(os::send_signal(container->orphan.get(), SIGKILL));
+    co_return cgroups_->kill(stored.cgroup);
+}
+
+Task<Result<void>> KeeperRuntime::remove(const ContainerId& id) {
+    return remove_copy(id);
+}
+
+Task<Result<void>> KeeperRuntime::remove_copy(ContainerId id) {
+    auto container = find(id.str());
+    if (!container) {
+        co_return Result<void>{};
+    }
+    if (container->stored.phase != Phase::ended) {
+        co_return fail(Code::conflict, "container {} still runs", container->stored.name);
+    }
+    const state::Paths* paths = &paths_;
+    const os::CgroupTree* cgroups = cgroups_.get();
+    auto work = [paths, cgroups, stored = container->stored]() -> Result<void> {
+        SKIFF_CHECK(remove_container_files(*paths, stored));
+        return cgroups->remove(stored.cgroup);
+    };
+    SKIFF_CO_CHECK(co_await pool_.run(std::move(work)));
+    // The record goes last: until then all of this can be done again.
+    if (find(id.str()) == container) {
+        drop(container);
+        changed(container->stored);
+    }
+    co_return Result<void>{};
+}
+
+}  // namespace skiff::runtime

@@ -1,0 +1,290 @@
+#include "runtime/runtime.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "state/checkpoint.h"
+#include "wire/paths.h"
+
+namespace skiff::runtime {
+
+namespace {
+
+using async::Task;
+
+constexpr std::string_view kCgroupsKind = "cgroups";
+constexpr std::string_view kSandboxFailed = "FailedCreatePodSandBox";
+constexpr std::size_t kNameBytesMax = 253;
+
+CompileSettings compile_settings(const RuntimeSettings& settings) {
+    CompileSettings compile;
+    compile.engine_program = settings.engine_program;
+    compile.time_max = settings.compile_time_max;
+    compile.memory_max = settings.compile_memory_max;
+    compile.at_once = settings.compiles_at_once;
+    return compile;
+}
+
+KeeperSettings keeper_settings(const RuntimeSettings& settings) {
+    KeeperSettings keeper;
+    keeper.engine_program = settings.engine_program;
+    keeper.lifetime = settings.lifetime;
+    return keeper;
+}
+
+// Names become parts of paths; those from the API are checked there, those of files are not.
+Result<void> check_name(std::string_view what, const std::string& name) {
+    bool bad = name.empty() || name.size() > kNameBytesMax || name.front() == '.' ||
+               name.find('/') != std::string::npos || name.find('\0') != std::string::npos;
+    if (bad) {
+        return fail_because(Code::invalid, kSandboxFailed, "\"{}\" cannot be the {} of a pod",
+                            bounded_utf8(name, kNameBytesMax), what);
+    }
+    return {};
+}
+
+bool same_limits(const os::CgroupLimits& a, const os::CgroupLimits& b) {
+    return a.memory == b.memory && a.cpu_limit_millis == b.cpu_limit_millis &&
+           a.cpu_request_millis == b.cpu_request_millis && a.pids == b.pids;
+}
+
+}  // namespace
+
+std::string pod_cgroup(const PodUid& pod) {
+    return "pod" + pod.str();
+}
+
+std::unique_ptr<os::CgroupTree> open_cgroups(const state::Instance& instance,
+                                             const std::string& root) {
+    auto stored = state::load_checkpoint(instance.paths().cgroups(), kCgroupsKind);
+    if (stored) {
+        std::vector<std::string> bases;
+        for (auto line : split(*stored, '\n')) {
+            bases.emplace_back(line);
+        }
+        return os::CgroupTree::reopen(bases);
+    }
+    os::CgroupSettings settings;
+    settings.root = root;
+    settings.instance = "skiff-" + instance.id();
+    auto tree = os::CgroupTree::open(settings);
+    auto written = state::store_checkpoint(instance.paths().cgroups(), kCgroupsKind,
+                                           fmt::format("{}", fmt::join(tree->bases(), "\n")),
+                                           os::Durability::process);
+    if (!written) {
+        log::error("cgroup bases not recorded", log::kv("error", format_as(written.error())));
+    }
+    return tree;
+}
+
+KeeperRuntime::KeeperRuntime(RuntimeSettings settings, RuntimeParts parts,
+                             std::unique_ptr<os::CgroupTree> cgroups)
+    : settings_(std::move(settings)),
+      pool_(parts.pool),
+      clock_(parts.clock),
+      random_(parts.random),
+      paths_(parts.instance.paths()),
+      cgroups_(std::move(cgroups)),
+      ids_(settings_.ids, paths_.run_dir),
+      scope_(parts.reactor.executor()),
+      keepers_(keeper_settings(settings_), paths_, *cgroups_, parts.reactor.executor(), *this),
+      artifacts_(compile_settings(settings_), paths_, *cgroups_, parts.reactor.executor(), pool_,
+                 random_) {}
+
+KeeperRuntime::~KeeperRuntime() = default;
+
+Task<Result<std::unique_ptr<KeeperRuntime>>> KeeperRuntime::create(RuntimeSettings settings,
+                                                                   RuntimeParts parts) {
+    auto cgroups = open_cgroups(parts.instance, settings.cgroup_root);
+    std::unique_ptr<KeeperRuntime> runtime(
+        new KeeperRuntime(std::move(settings), parts, std::move(cgroups)));
+    auto recovered = co_await runtime->recover();
+    if (!recovered) {
+        co_await runtime->stop_tasks();
+        co_return fail(std::move(recovered.error()).context("runtime"));
+    }
+    co_return std::move(runtime);
+}
+
+Task<void> KeeperRuntime::stop_tasks() {
+    co_await scope_.stop();
+    co_await artifacts_.stop();
+    co_await keepers_.stop();
+}
+
+// ---- what there is -----------------------------------------------------------------------------
+
+std::optional<std::uint32_t> KeeperRuntime::first_id(const PodUid& pod) const {
+    auto found = pods_.find(pod);
+    return found == pods_.end() ? std::nullopt
+                                : std::optional<std::uint32_t>(found->second.stored.first_id);
+}
+
+std::vector<pods::ContainerRecord> KeeperRuntime::containers(const PodUid& pod) const {
+    std::vector<pods::ContainerRecord> records;
+    auto found = by_pod_.find(pod);
+    if (found == by_pod_.end()) {
+        return records;
+    }
+    for (const auto& container : found->second) {
+        if (container->stored.phase != Phase::starting) {
+            records.push_back(container->stored.to_record());
+        }
+    }
+    return records;
+}
+
+std::vector<PodUid> KeeperRuntime::pods() const {
+    std::set<PodUid> uids;
+    for (const auto& [uid, pod] : pods_) {
+        uids.insert(uid);
+    }
+    for (const auto& [uid, list] : by_pod_) {
+        uids.insert(uid);
+    }
+    constexpr std::string_view kPrefix = "pod";
+    for (const auto& name : cgroups_->children("")) {
+        if (name.starts_with(kPrefix)) {
+            uids.insert(PodUid(name.substr(kPrefix.size())));
+        }
+    }
+    return {uids.begin(), uids.end()};
+}
+
+void KeeperRuntime::set_observer(std::function<void(const PodUid&)> observer) {
+    observer_ = std::move(observer);
+}
+
+std::optional<pods::ContainerUsage> KeeperRuntime::usage(const ContainerId& id) const {
+    auto container = find(id.str());
+    if (!container || container->stored.phase != Phase::running) {
+        return std::nullopt;
+    }
+    auto usage = cgroups_->usage(container->stored.cgroup);
+    if (!usage) {
+        return std::nullopt;
+    }
+    return pods::ContainerUsage{usage->cpu, usage->working_set};
+}
+
+KeeperRuntime::Held KeeperRuntime::find(const std::string& id) const {
+    auto found = containers_.find(id);
+    return found == containers_.end() ? nullptr : found->second;
+}
+
+KeeperRuntime::Held KeeperRuntime::active(const PodUid& pod, const std::string& name) const {
+    auto found = by_pod_.find(pod);
+    if (found != by_pod_.end()) {
+        for (const auto& container : found->second) {
+            if (container->stored.name == name && container->stored.phase != Phase::ended) {
+                return container;
+            }
+        }
+    }
+    return nullptr;
+}
+
+void KeeperRuntime::changed(const StoredContainer& stored) {
+    if (observer_) {
+        observer_(PodUid(stored.pod_uid));
+    }
+}
+
+void KeeperRuntime::write_record(const StoredContainer& stored) {
+    if (auto written = store_container(paths_, stored); !written) {
+        log::error("container not recorded", log::kv("id", stored.id),
+                   log::kv("error", format_as(written.error())));
+    }
+}
+
+// ---- pods --------------------------------------------------------------------------------------
+
+Task<Result<void>> KeeperRuntime::prepare_pod(const pods::PodSandbox& sandbox) {
+    return prepare_copy(sandbox);
+}
+
+Task<Result<void>> KeeperRuntime::prepare_copy(pods::PodSandbox sandbox) {
+    os::CgroupLimits limits;
+    limits.memory = sandbox.memory_limit;
+    limits.cpu_limit_millis = sandbox.cpu_limit_millis;
+    limits.cpu_request_millis = sandbox.cpu_request_millis;
+    auto found = pods_.find(sandbox.pod);
+    if (found != pods_.end() && found->second.prepared &&
+        same_limits(found->second.limits, limits)) {
+        co_return Result<void>{};
+    }
+    SKIFF_CO_CHECK(check_name("uid", sandbox.pod.str()));
+    SKIFF_CO_CHECK(check_name("name", sandbox.pod_name.name));
+    SKIFF_CO_CHECK(check_name("namespace", sandbox.pod_name.ns));
+    if (found == pods_.end()) {
+        auto first_id = ids_.allocate();
+        if (!first_id) {
+            co_return fail(std::move(first_id.error()).with_reason(kSandboxFailed));
+        }
+        Pod pod;
+        pod.stored =
+            StoredPod{sandbox.pod.str(), sandbox.pod_name.ns, sandbox.pod_name.name, *first_id};
+        if (auto stored = store_pod(paths_, pod.stored); !stored) {
+            ids_.release(*first_id);
+            co_return fail(std::move(stored.error()).with_reason(kSandboxFailed));
+        }
+        found = pods_.emplace(sandbox.pod, std::move(pod)).first;
+    }
+    auto created = cgroups_->create(pod_cgroup(sandbox.pod), limits);
+    if (!created) {
+        co_return fail(std::move(created.error()).with_reason(kSandboxFailed));
+    }
+    found->second.limits = limits;
+    found->second.prepared = true;
+    co_return Result<void>{};
+}
+
+Task<Result<void>> KeeperRuntime::remove_pod(const PodUid& pod) {
+    return remove_pod_copy(pod);
+}
+
+Task<Result<void>> KeeperRuntime::remove_pod_copy(PodUid uid) {
+    std::vector<ContainerId> ids;
+    if (auto list = by_pod_.find(uid); list != by_pod_.end()) {
+        for (const auto& container : list->second) {
+            if (container->stored.phase != Phase::ended) {
+                co_return fail(Code::conflict, "container {} still runs", container->stored.name);
+            }
+            ids.emplace_back(container->stored.id);
+        }
+    }
+    for (const auto& id : ids) {
+        SKIFF_CO_CHECK(co_await remove_copy(id));
+    }
+    std::vector<std::filesystem::path> trees = {paths_.pod_containers(uid)};
+    if (auto pod = pods_.find(uid); pod != pods_.end()) {
+        const StoredPod& stored = pod->second.stored;
+        trees.push_back(paths_.pod_logs(PodName{stored.pod_namespace, stored.name}, uid));
+    }
+    const os::CgroupTree* cgroups = cgroups_.get();
+    auto work = [trees, cgroups, group = pod_cgroup(uid)]() -> Result<void> {
+        for (const auto& tree : trees) {
+            SKIFF_CHECK(os::remove_tree(tree));
+        }
+        return cgroups->remove(group);
+    };
+    SKIFF_CO_CHECK(co_await pool_.run(std::move(work)));
+    SKIFF_CO_CHECK(os::remove_file(paths_.pod_record(uid)));
+    if (auto pod = pods_.find(uid); pod != pods_.end()) {
+        ids_.release(pod->second.stored.first_id);
+        pods_.erase(pod);
+    }
+    by_pod_.erase(uid);
+    co_return Result<void>{};
+}
+
+Task<Result<pods::Artifact>> KeeperRuntime::compile(const pods::ModuleFile& module,
+                                                    std::string handler,
+                                                    std::function<void()> compiling) {
+    return artifacts_.compile(module, std::move(handler), std::move(compiling));
+}
+
+}  // namespace skiff::runtime

@@ -1,0 +1,186 @@
+// The Runtime port of pods over keepers: containers as processes of `skiff-engine`.
+//
+// This object may be destroyed, or its process killed, at any instruction: what runs goes on, and
+// the next object made on the same folders knows it again. A container's record is on disk before
+// the keeper hears of it, its end before the keeper may forget it. Nothing is started a second time
+// before the first is proved gone.
+//
+// Reactor thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "async/blocking.h"
+#include "async/scope.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "os/cgroup.h"
+#include "pods/ports.h"
+#include "runtime/artifacts.h"
+#include "runtime/keepers.h"
+#include "runtime/record.h"
+#include "runtime/start_plan.h"
+#include "state/id_ranges.h"
+#include "state/instance.h"
+
+namespace skiff::runtime {
+
+struct RuntimeSettings {
+    std::filesystem::path engine_program;  // skiff-engine
+    // Absolute cgroup path; empty: below the group this process was started in.
+    std::string cgroup_root;
+    LogSettings logs;
+    // die: keepers and containers end with this process (`skiff run`).
+    os::OnParentDeath lifetime = os::OnParentDeath::live_on;
+    Duration compile_time_max = std::chrono::minutes(5);
+    Bytes compile_memory_max;       // zero: the larger of a quarter of the machine and 2 GiB
+    unsigned compiles_at_once = 0;  // zero: all cores but one, at least one
+    std::uint32_t pids_max = 128;   // threads and processes of one container
+    state::IdRangeSettings ids;
+};
+
+// What the runtime borrows; all of it outlives the runtime.
+struct RuntimeParts {
+    async::Reactor& reactor;
+    async::BlockingPool& pool;
+    const Clock& clock;
+    Random& random;
+    const state::Instance& instance;
+};
+
+class KeeperRuntime final : public pods::Runtime, private KeeperEvents {
+public:
+    // Reads the records, finds the keepers, adopts what runs and learns what ended meanwhile; then
+    // has a keeper of the current build running. When this returns, containers() is the truth.
+    [[nodiscard]] static async::Task<Result<std::unique_ptr<KeeperRuntime>>> create(
+        RuntimeSettings settings, RuntimeParts parts);
+    ~KeeperRuntime() override;
+    KeeperRuntime(const KeeperRuntime&) = delete;
+    KeeperRuntime& operator=(const KeeperRuntime&) = delete;
+
+    // Ends this object's tasks and connections; containers go on. Call before destroying it.
+    [[nodiscard]] async::Task<void> stop_tasks();
+    // What of the limits cannot be enforced on this machine, for one warning at start.
+    [[nodiscard]] std::vector<std::string> warnings() const { return cgroups_->warnings(); }
+    // First of the pod's 65,536 host ids, for volumes that must be chowned; nullopt before
+    // prepare_pod().
+    [[nodiscard]] std::optional<std::uint32_t> first_id(const PodUid& pod) const;
+
+    [[nodiscard]] std::vector<pods::ContainerRecord> containers(const PodUid& pod) const override;
+    [[nodiscard]] std::vector<PodUid> pods() const override;
+    void set_observer(std::function<void(const PodUid&)> observer) override;
+    [[nodiscard]] async::Task<Result<void>> prepare_pod(const pods::PodSandbox& sandbox) override;
+    [[nodiscard]] async::Task<Result<pods::Artifact>> compile(
+        const pods::ModuleFile& module, std::string handler,
+        std::function<void()> compiling) override;
+    [[nodiscard]] async::Task<Result<ContainerId>> start(const pods::ContainerSpec& spec) override;
+    [[nodiscard]] async::Task<Result<void>> stop(const ContainerId& id, Duration grace) override;
+    [[nodiscard]] async::Task<Result<void>> remove(const ContainerId& id) override;
+    [[nodiscard]] async::Task<Result<void>> remove_pod(const PodUid& pod) override;
+    [[nodiscard]] std::optional<pods::ContainerUsage> usage(const ContainerId& id) const override;
+
+private:
+    struct Container {
+        StoredContainer stored;
+        async::Event answered;  // Started, StartFailed or Exited came for this start
+        std::optional<Error> start_error;
+        async::Event ended;
+        // Held while the container has no keeper.
+        os::Fd orphan;
+        // What we asked for, to tell the exit of an orphan.
+        enum class Asked { nothing, stop, kill } asked = Asked::nothing;
+        // Whether a start() of this life waits for the answer (and cleans up after a failure).
+        enum class Waiter { none, start } waiter = Waiter::none;
+    };
+    using Held = std::shared_ptr<Container>;
+    struct Pod {
+        StoredPod stored;
+        os::CgroupLimits limits;
+        bool prepared = false;  // in this life of the agent
+    };
+
+    KeeperRuntime(RuntimeSettings settings, RuntimeParts parts,
+                  std::unique_ptr<os::CgroupTree> cgroups);
+
+    // Recovery (recover.cpp).
+    [[nodiscard]] async::Task<Result<void>> recover();
+    void load_records();
+    void sweep_leftovers();
+    void on_keeper_message(const std::string& build, const wire::Message& message) override;
+    void on_keeper_gone(const std::string& build) override;
+    void on_started(const std::string& build, const wire::Started& started);
+    void on_start_failed(const wire::StartFailed& failed);
+    void on_exited(const std::string& build, const wire::Exited& exited);
+    void on_running(const std::string& build, const wire::Running& running);
+    void settle_unlisted(const std::string& build);
+    // Finds out by process, exit file, page and cgroup what became of a container that no keeper
+    // knows.
+    void settle_without_keeper(const Held& container);
+    void finish_from_traces(const Held& container, std::optional<os::ProcessExit> status);
+    void adopt_orphan(const Held& container, os::Fd pidfd);
+    // True when the container's group holds a process, which is adopted.
+    [[nodiscard]] bool adopt_from_cgroup(const Held& container);
+    void fail_start(const Held& container, Error error);
+    void finish(const Held& container, const wire::Exited& exited);
+    void finish_as(const Held& container, StoredExit exit);
+    [[nodiscard]] std::string termination_message(const StoredContainer& stored) const;
+    [[nodiscard]] std::vector<Held> unsettled(const std::string& build) const;
+    [[nodiscard]] async::Task<void> watch_orphan(Held container);
+    [[nodiscard]] async::Task<void> name_logs_for_ever();
+    void name_logs(const StoredContainer& stored);
+
+    // Starting and ending (containers.cpp).
+    [[nodiscard]] async::Task<Result<ContainerId>> start_copy(pods::ContainerSpec spec);
+    [[nodiscard]] Result<Held> make_container(const pods::ContainerSpec& spec,
+                                              const std::string& keeper);
+    [[nodiscard]] async::Task<Result<void>> launch(Held container, const pods::ContainerSpec& spec,
+                                                   std::shared_ptr<const OpenArtifact> artifact);
+    [[nodiscard]] async::Task<Result<void>> stop_copy(ContainerId id, Duration grace);
+    [[nodiscard]] async::Task<Result<void>> ask_to_end(Held container, Duration grace);
+    [[nodiscard]] async::Task<Result<void>> stop_orphan(Held container, Duration grace);
+    [[nodiscard]] async::Task<Result<void>> remove_copy(ContainerId id);
+    [[nodiscard]] async::Task<Result<void>> remove_pod_copy(PodUid uid);
+    [[nodiscard]] async::Task<Result<void>> prepare_copy(pods::PodSandbox sandbox);
+    // Forgets a container that never was: no record, no files, no group.
+    void discard(const Held& container);
+    void drop(const Held& container);
+    void remove_cgroup_later(const std::string& name);
+    [[nodiscard]] async::Task<void> remove_cgroup(std::string name);
+    [[nodiscard]] Held find(const std::string& id) const;
+    [[nodiscard]] Held active(const PodUid& pod, const std::string& name) const;
+    void write_record(const StoredContainer& stored);
+    void changed(const StoredContainer& stored);
+
+    RuntimeSettings settings_;
+    async::BlockingPool& pool_;
+    const Clock& clock_;
+    Random& random_;
+    const state::Paths& paths_;
+    std::unique_ptr<os::CgroupTree> cgroups_;
+    state::IdRanges ids_;
+    std::map<std::string, Held> containers_;
+    std::map<PodUid, std::vector<Held>> by_pod_;  // oldest first
+    std::map<PodUid, Pod> pods_;
+    // Keeper build → ids of its Running that is not complete yet.
+    std::map<std::string, std::set<std::string>> listed_;
+    std::function<void(const PodUid&)> observer_;
+    std::uint64_t next_request_ = 1;
+    async::Scope scope_;
+    Keepers keepers_;
+    Artifacts artifacts_;
+};
+
+// The cgroup tree of the instance: the one that an earlier agent of this boot recorded, else a new
+// one.
+[[nodiscard]] std::unique_ptr<os::CgroupTree> open_cgroups(const state::Instance& instance,
+                                                           const std::string& root);
+
+[[nodiscard]] std::string pod_cgroup(const PodUid& pod);
+
+}  // namespace skiff::runtime
