@@ -5,10 +5,11 @@ use crate::failure::{Code, Failure, truncate};
 use crate::grant::{Grant, RawGrant};
 use crate::inspect::{Inspection, inspect_bytes};
 use crate::run::{Ending, Outcome, run};
+use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::{Mutex, Once};
+use std::sync::Once;
 
 /// Longest error text: a stranger's names may be in it.
 const ERROR_BYTES_MAX: usize = 4096;
@@ -99,23 +100,32 @@ impl RawInspection {
     }
 }
 
-/// The text and place of the latest panic, kept by the hook for the call that catches it.
-static PANIC: Mutex<Option<String>> = Mutex::new(None);
+thread_local! {
+    /// Whether this thread is in a call of ours, and the text and place of a panic in it.
+    static IN_CALL: Cell<bool> = const { Cell::new(false) };
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
 
+/// Panics in our calls become texts for the caller; all others go where they went before.
 fn keep_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| {
-            *PANIC.lock().unwrap_or_else(|lock| lock.into_inner()) = Some(panic.to_string());
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if IN_CALL.get() {
+                PANIC.set(Some(panic.to_string()));
+            } else {
+                before(panic);
+            }
         }));
     });
 }
 
 fn caught<R>(call: impl FnOnce() -> R) -> Result<R, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|_| {
-        let text = PANIC.lock().unwrap_or_else(|lock| lock.into_inner()).take();
-        text.unwrap_or_else(|| String::from("panic of unknown origin"))
-    })
+    let outer = IN_CALL.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    IN_CALL.set(outer);
+    result.map_err(|_| PANIC.take().unwrap_or_else(|| String::from("panic of unknown origin")))
 }
 
 /// Runs `call`, writes an error text and answers with a `skiff_code`.

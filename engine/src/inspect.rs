@@ -12,6 +12,8 @@ use wasmtime::{Engine, ExternType, Module};
 const MISSING_NAMED_MAX: usize = 10;
 /// How many imports or exports an inspection lists; a module may have a million.
 const NAMES_MAX: usize = 10_000;
+/// Other page sizes are a proposal that is off.
+const PAGE_BYTES: u64 = 65_536;
 
 pub const HAS_START: u32 = 1 << 0;
 pub const HAS_INITIALIZE: u32 = 1 << 1;
@@ -212,8 +214,7 @@ fn inspect_payload(
         Payload::MemorySection(memories) => {
             for memory in memories {
                 let memory = memory?;
-                let page_bytes = 1u64 << memory.page_size_log2.unwrap_or(16).min(16);
-                let bytes = memory.initial.saturating_mul(page_bytes);
+                let bytes = memory.initial.saturating_mul(PAGE_BYTES);
                 inspection.memory_bytes_min = inspection.memory_bytes_min.max(bytes);
             }
         }
@@ -281,7 +282,8 @@ pub fn inspect_module(module: &Module) -> Inspection {
     for export in module.exports() {
         inspection.export(export.name(), matches!(export.ty(), ExternType::Func(_)));
     }
-    inspection.memory_bytes_min = module.resources_required().max_initial_memory_size.unwrap_or(0);
+    let pages = module.resources_required().max_initial_memory_size.unwrap_or(0);
+    inspection.memory_bytes_min = pages.saturating_mul(PAGE_BYTES);
     inspection
 }
 

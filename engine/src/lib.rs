@@ -13,3 +13,6 @@ mod poll;
 mod run;
 mod stdio;
 mod stop;
+
+pub use engine::{Engine, Loaded};
+pub use grant::RawGrant;

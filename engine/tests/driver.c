@@ -119,7 +119,7 @@ static int compile_to_file(const skiff_engine* engine, const char* path) {
     return fd;
 }
 
-static int run(const skiff_engine* engine, int artifact, skiff_grant* grant) {
+static int run(const skiff_engine* engine, int artifact, const skiff_grant* grant) {
     skiff_text error;
     skiff_module* module = NULL;
     if (skiff_engine_load(engine, artifact, &module, &error) != SKIFF_OK) {

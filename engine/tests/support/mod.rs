@@ -1,0 +1,355 @@
+//! Runs guests as Skiff does: compile, then fork, then load and run in the child.
+//!
+//! One lock around each run: a fork copies the locks of other threads in whatever state they are.
+
+#![allow(dead_code)] // Each test program uses another part.
+
+use skiff_engine::{RawGrant, ffi};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+pub const OK: c_int = 0;
+pub const INVALID: c_int = 1;
+pub const UNSUPPORTED: c_int = 2;
+pub const INCOMPATIBLE: c_int = 3;
+
+pub const EXITED: u32 = 1;
+pub const TRAPPED: u32 = 2;
+pub const OUT_OF_MEMORY: u32 = 3;
+pub const START_FAILED: u32 = 5;
+
+/// What a test grants; the rest is as the header's zero says.
+#[derive(Default)]
+pub struct Grant {
+    pub args: Vec<&'static str>,
+    pub env: Vec<&'static str>,
+    pub root: Option<String>,
+    pub cwd: Option<&'static str>,
+    pub entry: Option<&'static str>,
+    /// The bytes of stdin; None: closed.
+    pub stdin: Option<&'static str>,
+    pub memory_bytes_max: u64,
+    pub message_bytes_max: u32,
+    /// Asks the guest to stop as soon as it has written something.
+    pub stop_after_output: bool,
+    /// Asks the guest to stop as soon as its runner sleeps.
+    pub stop_soon: bool,
+    pub flags: u32,
+}
+
+/// How a guest ended and what it wrote.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub kind: u32,
+    pub exit_code: i32,
+    pub message: String,
+    pub bytes_peak: u64,
+    pub bytes_refused: u64,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub struct Engine {
+    pub raw: *mut skiff_engine::Engine,
+    _one_at_a_time: MutexGuard<'static, ()>,
+}
+
+pub fn text(mut text: ffi::Text) -> String {
+    if text.data.is_null() {
+        return String::new();
+    }
+    let copy =
+        unsafe { std::slice::from_raw_parts(text.data.cast::<u8>(), text.size + 1) }.to_vec();
+    unsafe { ffi::skiff_text_free(&mut text) };
+    assert_eq!(copy.last(), Some(&0));
+    String::from_utf8(copy[..copy.len() - 1].to_vec()).expect("texts are UTF-8")
+}
+
+fn empty() -> ffi::Text {
+    ffi::Text { data: ptr::null_mut(), size: 0 }
+}
+
+fn memfd() -> File {
+    unsafe { File::from_raw_fd(libc::memfd_create(c"artifact".as_ptr(), libc::MFD_CLOEXEC)) }
+}
+
+fn pipe() -> (File, File) {
+    let mut fds = [0; 2];
+    assert_eq!(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) }
+}
+
+impl Engine {
+    pub fn new() -> Engine {
+        let guard = ONE_AT_A_TIME.lock().unwrap_or_else(|lock| lock.into_inner());
+        let mut raw = ptr::null_mut();
+        let mut error = empty();
+        let code = unsafe { ffi::skiff_engine_new(ptr::null(), &mut raw, &mut error) };
+        assert_eq!((code, text(error).as_str()), (OK, ""));
+        Engine { raw, _one_at_a_time: guard }
+    }
+
+    /// The artifact in an open file, or code and text of the failure.
+    pub fn compile(&self, wasm: &[u8]) -> Result<File, (c_int, String)> {
+        let mut artifact = ffi::Bytes { data: ptr::null_mut(), size: 0 };
+        let mut error = empty();
+        let code = unsafe {
+            let (data, size) = (wasm.as_ptr(), wasm.len());
+            ffi::skiff_engine_compile(
+                self.raw,
+                data,
+                size,
+                &mut artifact,
+                ptr::null_mut(),
+                &mut error,
+            )
+        };
+        if code != OK {
+            assert!(artifact.data.is_null());
+            return Err((code, text(error)));
+        }
+        let mut file = memfd();
+        file.write_all(unsafe { std::slice::from_raw_parts(artifact.data, artifact.size) })
+            .expect("room for an artifact");
+        unsafe { ffi::skiff_bytes_free(&mut artifact) };
+        Ok(file)
+    }
+
+    /// kind, wasi, flags, imports, exports; and the code.
+    pub fn inspect(&self, wasm: &[u8]) -> (c_int, ffi::RawInspection, String) {
+        let mut found = std::mem::MaybeUninit::zeroed();
+        let mut error = empty();
+        let code = unsafe {
+            let (data, size) = (wasm.as_ptr(), wasm.len());
+            ffi::skiff_engine_inspect(self.raw, data, size, found.as_mut_ptr(), &mut error)
+        };
+        (code, unsafe { found.assume_init() }, text(error))
+    }
+
+    pub fn load(&self, file: &File) -> Result<*mut skiff_engine::Loaded, (c_int, String)> {
+        let mut module = ptr::null_mut();
+        let mut error = empty();
+        let code =
+            unsafe { ffi::skiff_engine_load(self.raw, file.as_raw_fd(), &mut module, &mut error) };
+        if code == OK { Ok(module) } else { Err((code, text(error))) }
+    }
+
+    pub fn run(&self, wasm: &[u8], grant: &Grant) -> Report {
+        let artifact = self.compile(wasm).expect("a guest that compiles");
+        let (reader, writer) = pipe();
+        let stop = SharedStop::new();
+        let stdin = grant.stdin.map(|content| {
+            let (reader, mut writer) = pipe();
+            writer.write_all(content.as_bytes()).expect("less than a pipe's buffer");
+            reader
+        });
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            drop(reader);
+            // A guest that hangs fails its test and not all of them.
+            unsafe { libc::alarm(20) };
+            self.run_in_child(&artifact, grant, stdin.as_ref(), &stop, writer);
+            unsafe { libc::_exit(0) };
+        }
+        drop(writer);
+        if grant.stop_soon {
+            wait_until_asleep(child);
+            stop.order();
+        }
+        let report = collect(reader, grant.stop_after_output.then_some(&stop));
+        let mut status = 0;
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(status, 0, "the runner died; it had written {report:?}");
+        report
+    }
+
+    fn run_in_child(
+        &self,
+        artifact: &File,
+        grant: &Grant,
+        stdin: Option<&File>,
+        stop: &SharedStop,
+        mut report: File,
+    ) {
+        let module = self.load(artifact).expect("an artifact that loads");
+        let lists = [&grant.args, &grant.env].map(|list| {
+            list.iter().map(|text| CString::new(*text).expect("no NUL")).collect::<Vec<_>>()
+        });
+        let [args, env] = lists
+            .each_ref()
+            .map(|list| list.iter().map(|text| text.as_ptr()).collect::<Vec<*const c_char>>());
+        let c = |text: Option<&str>| text.map(|text| CString::new(text).expect("no NUL"));
+        let (root, cwd, entry) = (c(grant.root.as_deref()), c(grant.cwd), c(grant.entry));
+        let p = |text: &Option<CString>| text.as_ref().map_or(ptr::null(), |text| text.as_ptr());
+        let raw = RawGrant {
+            size: size_of::<RawGrant>() as u32,
+            flags: grant.flags,
+            args: args.as_ptr(),
+            args_count: args.len(),
+            env: env.as_ptr(),
+            env_count: env.len(),
+            root: p(&root),
+            initial_cwd: p(&cwd),
+            entry: p(&entry),
+            stdin_fd: stdin.map_or(-1, |file| file.as_raw_fd()),
+            stop_fd: if grant.stop_after_output || grant.stop_soon {
+                stop.event.as_raw_fd()
+            } else {
+                -1
+            },
+            stop_flag: stop.flag,
+            write: Some(write_message),
+            write_context: (&raw mut report).cast::<c_void>(),
+            memory_bytes_max: grant.memory_bytes_max,
+            random_bytes_max: 0,
+            hostcall_bytes_max: 0,
+            handles_max: 0,
+            blocking_threads_max: 0,
+            message_bytes_max: grant.message_bytes_max,
+        };
+        let mut outcome = std::mem::MaybeUninit::uninit();
+        let outcome = unsafe {
+            ffi::skiff_engine_run_command(self.raw, module, &raw, outcome.as_mut_ptr());
+            outcome.assume_init()
+        };
+        let mut end = Vec::new();
+        end.extend(outcome.kind.to_le_bytes());
+        end.extend(outcome.exit_code.to_le_bytes());
+        end.extend(outcome.memory_bytes_peak.to_le_bytes());
+        end.extend(outcome.memory_bytes_refused.to_le_bytes());
+        end.extend(text(outcome.message).into_bytes());
+        send(&mut report, 0, &end);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        unsafe { ffi::skiff_engine_free(self.raw) };
+    }
+}
+
+/// A stop flag in a page shared with the child, and the eventfd that wakes it.
+struct SharedStop {
+    flag: *const AtomicU32,
+    event: File,
+}
+
+impl SharedStop {
+    fn new() -> SharedStop {
+        unsafe {
+            let page = libc::mmap(
+                ptr::null_mut(),
+                4096,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            assert_ne!(page, libc::MAP_FAILED);
+            let event = File::from_raw_fd(libc::eventfd(0, libc::EFD_CLOEXEC));
+            SharedStop { flag: page.cast(), event }
+        }
+    }
+
+    fn order(&self) {
+        unsafe { (*self.flag).store(1, Ordering::Release) };
+        (&self.event).write_all(&1u64.to_ne_bytes()).expect("an eventfd takes a number");
+    }
+}
+
+impl Drop for SharedStop {
+    fn drop(&mut self) {
+        unsafe { libc::munmap(self.flag.cast_mut().cast(), 4096) };
+    }
+}
+
+/// Returns once the process waits, most probably in its event loop. (It may wait for something else: the order
+/// has to reach the guest all the same.)
+fn wait_until_asleep(process: libc::pid_t) {
+    let path = format!("/proc/{process}/stat");
+    loop {
+        let stat = std::fs::read_to_string(&path).expect("a process that was not reaped");
+        let state = stat.rsplit_once(") ").expect("the name is in brackets").1.chars().next();
+        if state != Some('R') {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// A message of the child: stream 0 is its report.
+fn send(file: &mut File, stream: u8, bytes: &[u8]) {
+    let mut message = vec![stream];
+    message.extend((bytes.len() as u32).to_le_bytes());
+    message.extend(bytes);
+    file.write_all(&message).expect("the test reads");
+}
+
+unsafe extern "C" fn write_message(
+    context: *mut c_void,
+    stream: c_int,
+    bytes: *const u8,
+    size: usize,
+) -> libc::ssize_t {
+    // Takes less than it is offered, as a full disk or a pipe may.
+    let size = size.min(1000);
+    let bytes = unsafe { std::slice::from_raw_parts(bytes, size) };
+    send(unsafe { &mut *context.cast::<File>() }, stream as u8, bytes);
+    size as libc::ssize_t
+}
+
+fn collect(mut reader: File, stop: Option<&SharedStop>) -> Report {
+    let mut report = Report::default();
+    let mut stop = stop;
+    let mut head = [0; 5];
+    while reader.read_exact(&mut head).is_ok() {
+        let size = u32::from_le_bytes(head[1..5].try_into().expect("four bytes"));
+        let mut bytes = vec![0; size as usize];
+        reader.read_exact(&mut bytes).expect("a whole message");
+        match head[0] {
+            0 => {
+                report.kind = u32::from_le_bytes(bytes[0..4].try_into().expect("four bytes"));
+                report.exit_code = i32::from_le_bytes(bytes[4..8].try_into().expect("four bytes"));
+                report.bytes_peak = u64::from_le_bytes(bytes[8..16].try_into().expect("eight"));
+                report.bytes_refused = u64::from_le_bytes(bytes[16..24].try_into().expect("eight"));
+                report.message = String::from_utf8(bytes[24..].to_vec()).expect("UTF-8");
+            }
+            1 => report.stdout += &String::from_utf8_lossy(&bytes),
+            _ => report.stderr += &String::from_utf8_lossy(&bytes),
+        }
+        if let Some(stop) = stop.take() {
+            stop.order();
+        }
+    }
+    report
+}
+
+/// Runs Wasm text.
+pub fn run(wat: &str, grant: &Grant) -> Report {
+    Engine::new().run(&wat::parse_str(wat).expect("valid text"), grant)
+}
+
+/// A folder that is removed with the value.
+pub struct Folder(pub String);
+
+impl Folder {
+    pub fn new() -> Folder {
+        let mut name = *b"/tmp/skiff-engine-XXXXXX\0";
+        assert!(!unsafe { libc::mkdtemp(name.as_mut_ptr().cast()) }.is_null());
+        Folder(String::from_utf8(name[..name.len() - 1].to_vec()).expect("ASCII"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
