@@ -1,0 +1,59 @@
+// What a container's spec and its image together mean: whose ids, which module, which arguments,
+// which limits, how it is stopped. Pure, but for looking a user's name up in the image's layers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kube/types.h"
+#include "pods/expand.h"
+#include "pods/ports.h"
+
+namespace skiff::pods {
+
+// Who the guest is (contract row 51).
+struct Identity {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;
+};
+
+// runAsUser and runAsGroup, else the image's user, else root; runAsNonRoot is held. Errors have
+// reason CreateContainerConfigError and the kubelet's texts.
+[[nodiscard]] Result<Identity> identity_of(const kube::Pod& pod, const kube::Container& container,
+                                           const Image& image);
+
+// Which module runs with which arguments (design §7). For a layered image `module` is the path to
+// look up; for an artifact it is empty: there is only one.
+struct Command {
+    std::string module;
+    std::string function;  // what follows '#'
+    std::vector<std::string> argv;
+};
+
+// Fails with reason CreateContainerError when neither pod nor image say what to run.
+[[nodiscard]] Result<Command> command_of(const kube::Container& container, const Image& image,
+                                         const Variables& variables);
+
+// `skiff/NAME` (every container) and `CONTAINER.skiff/NAME` (one, which wins).
+struct Annotations {
+    enum class Stop { by_module, file } stop = Stop::by_module;
+};
+// Fails with reason CreateContainerConfigError for a value that the setting does not have.
+[[nodiscard]] Result<Annotations> annotations_of(const kube::Pod& pod,
+                                                 const kube::Container& container);
+// One line for each annotation below `skiff/` that nobody knows: a Warning event.
+[[nodiscard]] std::vector<std::string> unknown_annotations(const kube::Pod& pod);
+
+// The pod's share of the node.
+[[nodiscard]] PodSandbox sandbox_of(const kube::Pod& pod);
+
+[[nodiscard]] std::optional<Bytes> memory_limit(const kube::ResourceList& limits);
+[[nodiscard]] std::optional<std::int64_t> cpu_millis(const kube::ResourceList& list);
+
+[[nodiscard]] const kube::Container* find_container(const kube::Pod& pod, std::string_view name);
+
+}  // namespace skiff::pods

@@ -1,0 +1,147 @@
+// The heart: what should happen next to one pod, and what its status is. A pure function of the
+// desired pod, what the node has of it, what was tried so far, and the time. No I/O, no clock.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "kube/types.h"
+#include "pods/observed.h"
+#include "pods/ports.h"
+#include "pods/restart.h"
+
+namespace skiff::pods {
+
+inline constexpr Duration kDefaultGrace = std::chrono::seconds(30);
+// Nobody is killed faster, not even by a forced deletion (contract row 38).
+inline constexpr Duration kGraceMin = std::chrono::seconds(2);
+
+// Something that takes time: how far it is.
+struct Step {
+    enum class Phase { idle, running, done, failed };
+    Phase phase = Phase::idle;
+    // Of the last failure: kept while a retry runs, so that the status does not flicker.
+    Code code = Code::internal;
+    std::string reason;
+    std::string message;
+    WallTime retry_at;           // when phase is failed
+    std::uint32_t failures = 0;  // in a row
+
+    [[nodiscard]] bool runs() const { return phase == Phase::running; }
+    [[nodiscard]] bool done() const { return phase == Phase::done; }
+    // Not begun, or failed and due.
+    [[nodiscard]] bool due(WallTime now) const {
+        return phase == Phase::idle || (phase == Phase::failed && retry_at <= now);
+    }
+};
+
+// What the worker remembers of one container between decisions.
+struct ContainerMemory {
+    Step start;  // of the next run
+    std::optional<CrashBackOff> back_off;
+    // A stop was asked for: when what is left is killed.
+    std::optional<WallTime> stop_by;
+    // It was stopped because its definition changed, so it starts again whatever the policy says.
+    enum class AfterStop { policy, start_again } after_stop = AfterStop::policy;
+    // Says the CrashLoopBackOff of which run was told by an event.
+    std::optional<std::uint32_t> told_back_off;
+};
+
+struct Admission {
+    enum class Verdict { pending, admitted, rejected } verdict = Verdict::pending;
+    std::string reason;   // OutOfcpu …
+    std::string message;  // without "Pod was rejected: "
+};
+
+struct Termination {
+    Duration grace{};
+    WallTime kill_at;
+};
+
+// What the worker remembers of the pod. Lost with the agent: everything here can be found again.
+struct PodMemory {
+    Admission admission;
+    enum class Object { present, gone } object = Object::present;
+    // The machine was booted anew: init containers run again before the others.
+    enum class Boot { same, anew } boot = Boot::same;
+    Step sandbox;    // Runtime::prepare_pod and Network::set_up
+    Step volumes;    // Volumes::set_up
+    Step tear_down;  // Volumes and Network
+    Step removal;    // Runtime::remove_pod, after the object is gone
+    std::optional<Termination> termination;
+    std::map<std::string, ContainerMemory> containers;
+    enum class Finish { not_asked, asked } finish = Finish::not_asked;
+};
+
+// What does not change from pod to pod.
+struct NodeFacts {
+    std::string node_name;
+    std::vector<std::string> host_ips;
+    kube::ResourceList allocatable;
+    Duration crash_back_off_max = kCrashBackOffMax;
+};
+
+struct Situation {
+    const kube::Pod& pod;
+    const std::vector<ContainerRecord>& records;
+    // The status decided last; at first, the API server's.
+    const kube::PodStatus& previous;
+    const PodMemory& memory;
+    const NodeFacts& node;
+    // Of the sandbox, once it is prepared.
+    const std::vector<std::string>& pod_ips;
+    // nullptr while nobody probes.
+    const ProbeResults* probes = nullptr;
+    WallTime now;
+};
+
+struct Action {
+    enum class Kind {
+        prepare,           // sandbox and network
+        mount,             // volumes
+        start,             // `container`: image, compile, start
+        stop,              // `id` within `grace`
+        cancel_starts,     // nothing may start any more
+        remove_container,  // `id`, an ended record that nobody needs
+        tear_down,         // volumes and network of an ended pod
+        finish,            // StatusSink::finish
+        remove_pod,        // everything that is left on the node
+        retire,            // nothing is left: the worker may end
+    };
+    Kind kind = Kind::prepare;
+    std::string container;
+    ContainerKind container_kind = ContainerKind::regular;
+    std::uint32_t attempt = 0;
+    ContainerId id;
+    Duration grace{};
+    WallTime stop_by;
+    CrashBackOff back_off;  // start: what to remember
+    ContainerMemory::AfterStop after_stop = ContainerMemory::AfterStop::policy;
+    std::string message;  // of the Killing event; empty for none
+};
+
+// A container that waits for its back-off to end: to be told by one event for each run.
+struct BackOffNotice {
+    std::string container;
+    std::uint32_t attempt = 0;
+};
+
+struct Decision {
+    kube::PodStatus status;
+    std::vector<Action> actions;
+    // When to decide again even if nothing happens.
+    std::optional<WallTime> wake;
+    std::optional<Termination> termination;
+    std::vector<BackOffNotice> back_offs;
+};
+
+[[nodiscard]] Decision decide(const Situation& situation);
+
+// True while the pod counts against the node's resources.
+[[nodiscard]] bool is_terminating(const Situation& situation);
+
+}  // namespace skiff::pods

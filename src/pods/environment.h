@@ -1,0 +1,50 @@
+// The environment of a container (contract rows 26 to 28): what the image sets, then envFrom, then
+// env in order, then the services of the namespace, then HOSTNAME.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/task.h"
+#include "base/result.h"
+#include "kube/types.h"
+#include "pods/expand.h"
+#include "pods/ports.h"
+
+namespace skiff::pods {
+
+struct Environment {
+    std::vector<std::string> variables;  // "NAME=value", in order, names unique
+    // What the pod itself declares (without the image's): for $(VAR) in command and args.
+    Variables declared;
+};
+
+// A field of the pod that the downward API knows ("metadata.labels['app']", "status.podIP" …).
+// Fails with invalid for any other.
+[[nodiscard]] Result<std::string> field_value(const kube::Pod& pod, const PodFacts& facts,
+                                              std::string_view field_path);
+
+// "limits.cpu" and so on of a container, divided and rounded up. A limit that is not set is what
+// the node can give.
+[[nodiscard]] Result<std::string> resource_value(const kube::Pod& pod,
+                                                 const kube::Container& container,
+                                                 const PodFacts& facts,
+                                                 const kube::ResourceFieldSelector& selector);
+
+// The variables that describe services to a pod of namespace `ns`: those of the namespace when
+// `links` says so, and always `kubernetes` of `default`.
+enum class ServiceLinks { off, on };
+[[nodiscard]] Variables service_variables(
+    const std::vector<std::shared_ptr<const kube::Service>>& services, std::string_view ns,
+    ServiceLinks links);
+
+// Reads what the container refers to. Errors have reason CreateContainerConfigError; not_found and
+// invalid are the user's to mend, anything else may pass by itself.
+[[nodiscard]] Task<Result<Environment>> resolve_environment(Objects& objects,
+                                                            std::shared_ptr<const kube::Pod> pod,
+                                                            std::string container, PodFacts facts,
+                                                            std::vector<std::string> image_env,
+                                                            std::string hostname);
+
+}  // namespace skiff::pods

@@ -1,0 +1,201 @@
+#include "pods/observed.h"
+
+#include <algorithm>
+
+namespace skiff::pods {
+namespace {
+
+constexpr std::string_view kIdPrefix = "skiff://";
+
+Instance from_record(const ContainerRecord& record) {
+    Instance instance;
+    instance.attempt = record.attempt;
+    instance.id = record.id;
+    instance.spec_hash = record.spec_hash;
+    instance.image = record.image;
+    instance.image_id = record.image_id;
+    instance.started = record.started;
+    if (record.exit) {
+        Ended ended;
+        ended.exit_code = record.exit->exit_code;
+        ended.reason = record.exit->reason;
+        ended.message = record.exit->message;
+        ended.finished = record.exit->finished;
+        if (ended.reason.empty()) {
+            ended.reason = ended.exit_code == 0 ? "Completed" : "Error";
+        }
+        instance.ended = std::move(ended);
+    }
+    return instance;
+}
+
+Instance from_terminated(const kube::ContainerStatus& status,
+                         const kube::ContainerStateTerminated& terminated) {
+    Instance instance;
+    instance.source = Instance::Source::status;
+    instance.attempt = static_cast<std::uint32_t>(std::max(status.restartCount, 0));
+    instance.id = parse_container_id(terminated.containerID);
+    instance.image = status.image;
+    instance.image_id = status.imageID;
+    Ended ended;
+    ended.exit_code = terminated.exitCode;
+    ended.reason = terminated.reason;
+    ended.message = terminated.message;
+    if (terminated.startedAt) {
+        instance.started = terminated.startedAt->at;
+    }
+    if (terminated.finishedAt) {
+        ended.finished = terminated.finishedAt->at;
+    }
+    instance.ended = std::move(ended);
+    return instance;
+}
+
+Instance lost_instance(const kube::ContainerStatus& status, WallTime now) {
+    Instance instance;
+    instance.source = Instance::Source::status;
+    instance.attempt = static_cast<std::uint32_t>(std::max(status.restartCount, 0));
+    instance.id = parse_container_id(status.containerID);
+    instance.image = status.image;
+    instance.image_id = status.imageID;
+    if (status.state.running->startedAt) {
+        instance.started = status.state.running->startedAt->at;
+    }
+    Ended ended;
+    ended.exit_code = 137;
+    ended.reason = "ContainerStatusUnknown";
+    ended.message = "The container could not be located. The container used to be Running";
+    ended.finished = now;
+    instance.ended = std::move(ended);
+    return instance;
+}
+
+// The run that only the status remembers, if any.
+std::optional<Instance> from_status(const kube::ContainerStatus& status, WallTime now) {
+    if (status.state.terminated) {
+        return from_terminated(status, *status.state.terminated);
+    }
+    if (status.state.running) {
+        return lost_instance(status, now);
+    }
+    if (status.lastState.terminated) {
+        return from_terminated(status, *status.lastState.terminated);
+    }
+    return std::nullopt;
+}
+
+ContainerView view_of(const std::string& name, const std::vector<ContainerRecord>& records,
+                      const kube::ContainerStatus* status, WallTime now) {
+    std::vector<const ContainerRecord*> own;
+    for (const ContainerRecord& record : records) {
+        if (record.name == name) {
+            own.push_back(&record);
+        }
+    }
+    std::stable_sort(own.begin(), own.end(),
+                     [](const auto* a, const auto* b) { return a->attempt > b->attempt; });
+    ContainerView view;
+    if (!own.empty()) {
+        view.latest = from_record(*own[0]);
+    }
+    if (own.size() > 1) {
+        view.before = from_record(*own[1]);
+    }
+    for (std::size_t i = 2; i < own.size(); ++i) {
+        if (own[i]->exit) {
+            view.outdated.push_back(own[i]->id);
+        }
+    }
+    if (status == nullptr) {
+        return view;
+    }
+    auto remembered = from_status(*status, now);
+    if (!view.latest) {
+        view.latest = std::move(remembered);
+        if (status->state.terminated && status->lastState.terminated) {
+            view.before = from_terminated(*status, *status->lastState.terminated);
+        }
+        return view;
+    }
+    if (!view.before) {
+        // The record of the run before is gone; what the status told of it stays true.
+        if (remembered && remembered->id != view.latest->id) {
+            view.before = std::move(remembered);
+        } else if (status->lastState.terminated) {
+            view.before = from_terminated(*status, *status->lastState.terminated);
+        }
+    }
+    return view;
+}
+
+}  // namespace
+
+PodView observe(const kube::Pod& pod, const std::vector<ContainerRecord>& records,
+                const kube::PodStatus& previous, WallTime now) {
+    PodView view;
+    for (const kube::Container& container : pod.spec.initContainers) {
+        view[container.name] =
+            view_of(container.name, records,
+                    find_status(previous.initContainerStatuses, container.name), now);
+    }
+    for (const kube::Container& container : pod.spec.containers) {
+        view[container.name] = view_of(
+            container.name, records, find_status(previous.containerStatuses, container.name), now);
+    }
+    return view;
+}
+
+bool sandbox_was_lost(const std::vector<ContainerRecord>& records,
+                      const kube::PodStatus& previous) {
+    if (!records.empty() || is_terminal(previous.phase)) {
+        return false;
+    }
+    auto ran = [](const kube::ContainerStatus& status) { return !status.containerID.empty(); };
+    return std::ranges::any_of(previous.initContainerStatuses, ran) ||
+           std::ranges::any_of(previous.containerStatuses, ran);
+}
+
+std::string spec_hash(const kube::Container& container) {
+    // FNV-1a: it only has to notice change, nobody gains by a collision with an own pod.
+    std::uint64_t hash = 14695981039346656037ULL;
+    auto mix = [&hash](std::string_view text) {
+        for (char c : text) {
+            hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+        }
+        hash = (hash ^ 0xffU) * 1099511628211ULL;
+    };
+    mix(container.name);
+    mix(container.image);
+    return fmt::format("{:016x}", hash);
+}
+
+ContainerId parse_container_id(std::string_view status_id) {
+    if (status_id.starts_with(kIdPrefix)) {
+        status_id.remove_prefix(kIdPrefix.size());
+    }
+    return ContainerId(std::string(status_id));
+}
+
+std::string format_container_id(const ContainerId& id) {
+    return id.empty() ? std::string() : std::string(kIdPrefix) + id.str();
+}
+
+bool is_sidecar(const kube::Container& init_container) {
+    return init_container.restartPolicy && *init_container.restartPolicy == "Always";
+}
+
+const kube::ContainerStatus* find_status(const std::vector<kube::ContainerStatus>& statuses,
+                                         std::string_view name) {
+    auto found = std::ranges::find(statuses, name, &kube::ContainerStatus::name);
+    return found == statuses.end() ? nullptr : &*found;
+}
+
+bool is_terminal(std::string_view phase) {
+    return phase == "Succeeded" || phase == "Failed";
+}
+
+std::string describe_pod(const kube::Pod& pod) {
+    return pod.metadata.name + "_" + pod.metadata.namespace_ + "(" + pod.metadata.uid + ")";
+}
+
+}  // namespace skiff::pods

@@ -1,0 +1,81 @@
+// What is known of each container of a pod: the node's own records first, the API server's status
+// where there is no record (after a reboot, or after records were lost). Pure.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "kube/types.h"
+#include "pods/ports.h"
+
+namespace skiff::pods {
+
+// How one run of a container ended.
+struct Ended {
+    std::int32_t exit_code = 0;
+    std::string reason;
+    std::string message;
+    WallTime finished;
+};
+
+// One run of a container.
+struct Instance {
+    enum class Source {
+        record,  // the node has it
+        status,  // only the API server remembers it; it has ended
+    };
+    Source source = Source::record;
+    std::uint32_t attempt = 0;
+    ContainerId id;
+    std::string spec_hash;  // empty when it comes from a status
+    std::string image;
+    std::string image_id;
+    WallTime started;
+    std::optional<Ended> ended;  // nullopt while it runs
+
+    [[nodiscard]] bool runs() const { return !ended.has_value(); }
+};
+
+// The two newest runs of a container.
+struct ContainerView {
+    std::optional<Instance> latest;
+    std::optional<Instance> before;
+    // Ended records older than these: nobody asks for their logs any more.
+    std::vector<ContainerId> outdated;
+
+    [[nodiscard]] bool runs() const { return latest && latest->runs(); }
+};
+
+// Keyed by container name; every container of the spec has an entry.
+using PodView = std::map<std::string, ContainerView>;
+
+// `records` as Runtime::containers() gives them. A container whose status says that it ran, and of
+// which there is no record, ended with ContainerStatusUnknown 137 (contract §4.2) at `now`.
+[[nodiscard]] PodView observe(const kube::Pod& pod, const std::vector<ContainerRecord>& records,
+                              const kube::PodStatus& previous, WallTime now);
+
+// True when the pod ran before and the node has nothing of it any more: the machine was booted
+// anew, so init containers have to run again.
+[[nodiscard]] bool sandbox_was_lost(const std::vector<ContainerRecord>& records,
+                                    const kube::PodStatus& previous);
+
+// What a container must be restarted for when it changes (contract row 23): its name and image.
+[[nodiscard]] std::string spec_hash(const kube::Container& container);
+
+// The part after "skiff://" of a status' containerID, and the whole.
+[[nodiscard]] ContainerId parse_container_id(std::string_view status_id);
+[[nodiscard]] std::string format_container_id(const ContainerId& id);
+
+// An init container that goes on running beside the others (restartPolicy: Always).
+[[nodiscard]] bool is_sidecar(const kube::Container& init_container);
+[[nodiscard]] const kube::ContainerStatus* find_status(
+    const std::vector<kube::ContainerStatus>& statuses, std::string_view name);
+[[nodiscard]] bool is_terminal(std::string_view phase);
+// "name_namespace(uid)": how kubelet messages name a pod.
+[[nodiscard]] std::string describe_pod(const kube::Pod& pod);
+
+}  // namespace skiff::pods

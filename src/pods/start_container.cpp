@@ -1,0 +1,235 @@
+#include "pods/start_container.h"
+
+#include "pods/container_config.h"
+#include "pods/environment.h"
+#include "pods/observed.h"
+
+namespace skiff::pods {
+namespace {
+
+constexpr std::string_view kConfigError = "CreateContainerConfigError";
+constexpr std::string_view kCreateError = "CreateContainerError";
+
+// One start in progress; lives in the frame of start_container().
+struct Starting {
+    const Ports& ports;
+    StartRequest request;
+    const kube::Container& container;
+    ContainerSpec spec;
+    Command command;
+};
+
+// Errors of ports that forgot their reason still need a word for `kubectl describe`.
+Error with_default_reason(Error error, std::string_view reason) {
+    return error.reason.empty() ? std::move(error).with_reason(reason) : std::move(error);
+}
+
+Task<Result<ModuleFile>> find_module(Starting& starting) {
+    const Image& image = starting.spec.image;
+    if (image.kind == ImageKind::artifact) {
+        ModuleFile module;
+        module.path = image.module;
+        module.digest = image.module_digest;
+        module.size = image.size;
+        co_return module;
+    }
+    auto found = co_await starting.ports.images.find_module(image, starting.command.module);
+    if (!found) {
+        co_return fail(with_default_reason(std::move(found.error()), kCreateError));
+    }
+    co_return std::move(*found);
+}
+
+Task<Result<void>> compile(Starting& starting) {
+    auto module = co_await find_module(starting);
+    if (!module) {
+        co_return fail(std::move(module.error()));
+    }
+    const Ports* ports = &starting.ports;
+    std::shared_ptr<const kube::Pod> pod = starting.request.pod;
+    std::string container = starting.container.name;
+    std::string name = starting.command.argv.front();
+    Bytes size = module->size;
+    auto told = [ports, pod, container, name, size] {
+        ports->events.emit(*pod, container, EventType::normal, "Compiling",
+                           fmt::format("Compiling module {} ({})", name, size));
+    };
+    std::function<void()> compiling = told;
+    auto artifact = co_await ports->runtime.compile(*module, starting.request.handler, compiling);
+    if (!artifact) {
+        co_return fail(with_default_reason(std::move(artifact.error()), kCreateError));
+    }
+    if (artifact->source == Artifact::Source::compiled) {
+        auto took = std::chrono::round<std::chrono::milliseconds>(artifact->compile_time);
+        ports->events.emit(
+            *pod, container, EventType::normal, "Compiled",
+            fmt::format("Compiled module {} ({}) in {}", name, size, format_duration(took)));
+    }
+    starting.spec.artifact = std::move(*artifact);
+    co_return Result<void>();
+}
+
+Task<Result<void>> mount(Starting& starting, const Variables& variables) {
+    for (const kube::VolumeMount& wanted : starting.container.volumeMounts) {
+        auto volume = starting.request.volumes.find(wanted.name);
+        if (volume == starting.request.volumes.end()) {
+            co_return fail_because(Code::invalid, kConfigError,
+                                   "cannot find volume \"{}\" to mount into container \"{}\"",
+                                   wanted.name, starting.container.name);
+        }
+        std::string sub_path = wanted.subPath;
+        if (!wanted.subPathExpr.empty()) {
+            auto expanded = expand_sub_path(wanted.subPathExpr, variables);
+            if (!expanded) {
+                co_return fail(std::move(expanded.error()));
+            }
+            sub_path = std::move(*expanded);
+        }
+        ContainerMount made;
+        made.host = volume->second.path;
+        if (!sub_path.empty()) {
+            auto resolved = co_await starting.ports.volumes.resolve_mount(*starting.request.pod,
+                                                                          volume->second, sub_path);
+            if (!resolved) {
+                co_return fail(with_default_reason(std::move(resolved.error()), kConfigError));
+            }
+            made.host = std::move(*resolved);
+        }
+        made.container =
+            wanted.mountPath.starts_with('/') ? wanted.mountPath : "/" + wanted.mountPath;
+        made.origin = volume->second.origin;
+        bool read_only =
+            wanted.readOnly || volume->second.access == MountedVolume::Access::read_only;
+        made.access = read_only ? MountAccess::read_only : MountAccess::read_write;
+        starting.spec.mounts.push_back(std::move(made));
+    }
+    co_return Result<void>();
+}
+
+void describe(Starting& starting) {
+    const kube::Pod& pod = *starting.request.pod;
+    const kube::Container& container = starting.container;
+    ContainerSpec& spec = starting.spec;
+    spec.pod = PodUid(pod.metadata.uid);
+    spec.pod_name = PodName{pod.metadata.namespace_, pod.metadata.name};
+    spec.name = container.name;
+    spec.kind = starting.request.kind;
+    spec.attempt = starting.request.attempt;
+    spec.spec_hash = spec_hash(container);
+    spec.working_dir =
+        container.workingDir.empty() ? spec.image.config.working_dir : container.workingDir;
+    spec.termination_message_path = container.terminationMessagePath.empty()
+                                        ? "/dev/termination-log"
+                                        : container.terminationMessagePath;
+    bool read_only = container.securityContext &&
+                     container.securityContext->readOnlyRootFilesystem.value_or(false);
+    spec.root = read_only ? ContainerSpec::Root::read_only : ContainerSpec::Root::writable;
+    spec.memory_limit = memory_limit(container.resources.limits);
+    spec.cpu_limit_millis = cpu_millis(container.resources.limits);
+    spec.cpu_request_millis = cpu_millis(container.resources.requests);
+    spec.pod_network = starting.request.network;
+    spec.runtime_handler = starting.request.handler;
+    spec.tty = container.tty;
+}
+
+Result<void> identify(Starting& starting) {
+    SKIFF_TRY(Identity identity,
+              identity_of(*starting.request.pod, starting.container, starting.spec.image));
+    starting.spec.uid = identity.uid;
+    starting.spec.gid = identity.gid;
+    starting.spec.groups = std::move(identity.groups);
+    return {};
+}
+
+Result<void> choose_stop(Starting& starting) {
+    SKIFF_TRY(Annotations annotations, annotations_of(*starting.request.pod, starting.container));
+    if (annotations.stop == Annotations::Stop::file) {
+        starting.spec.stop_mode = ContainerSpec::StopMode::file;
+    } else if (starting.spec.artifact.handles_stop) {
+        starting.spec.stop_mode = ContainerSpec::StopMode::lifecycle;
+    }
+    return {};
+}
+
+// Everything between the image and the start.
+Task<Result<void>> prepare(Starting& starting) {
+    SKIFF_CO_CHECK(identify(starting));
+    auto environment = co_await resolve_environment(
+        starting.ports.objects, starting.request.pod, starting.container.name,
+        starting.request.facts, starting.spec.image.config.env, starting.request.network.hostname);
+    if (!environment) {
+        co_return fail(std::move(environment.error()));
+    }
+    starting.spec.env = std::move(environment->variables);
+    SKIFF_CO_TRY(starting.command,
+                 command_of(starting.container, starting.spec.image, environment->declared));
+    auto mounted = co_await mount(starting, environment->declared);
+    if (!mounted) {
+        co_return fail(std::move(mounted.error()));
+    }
+    auto compiled = co_await compile(starting);
+    if (!compiled) {
+        co_return fail(std::move(compiled.error()));
+    }
+    SKIFF_CO_CHECK(choose_stop(starting));
+    starting.spec.function = starting.command.function;
+    starting.spec.argv = starting.command.argv;
+    auto mode = starting.ports.network.mode_for(*starting.request.pod, starting.container,
+                                                starting.spec.artifact.opens_sockets);
+    if (!mode) {
+        co_return fail(with_default_reason(std::move(mode.error()), kCreateError));
+    }
+    starting.spec.network = *mode;
+    co_return Result<void>();
+}
+
+Task<Result<ContainerId>> launch(Starting& starting) {
+    auto id = co_await starting.ports.runtime.start(starting.spec);
+    if (!id) {
+        co_return fail(with_default_reason(std::move(id.error()), "RunContainerError"));
+    }
+    const kube::Pod& pod = *starting.request.pod;
+    EventSink& events = starting.ports.events;
+    events.emit(pod, starting.container.name, EventType::normal, "Created", "Container created");
+    events.emit(pod, starting.container.name, EventType::normal, "Started", "Container started");
+    co_return std::move(*id);
+}
+
+void tell_failure(const Starting& starting, const Error& error) {
+    if (error.code == Code::cancelled) {
+        return;
+    }
+    starting.ports.events.emit(*starting.request.pod, starting.container.name, EventType::warning,
+                               "Failed", "Error: " + error.message);
+}
+
+}  // namespace
+
+Task<Result<ContainerId>> start_container(const Ports& ports, StartRequest request) {
+    const kube::Container* container = find_container(*request.pod, request.container);
+    if (container == nullptr) {
+        co_return fail_because(Code::internal, kConfigError, "container {} not in its pod",
+                               request.container);
+    }
+    std::shared_ptr<const kube::Pod> pod = request.pod;
+    auto image = co_await ports.images.ensure(*pod, container->name, container->image,
+                                              container->imagePullPolicy);
+    if (!image) {
+        co_return fail(with_default_reason(std::move(image.error()), "ErrImagePull"));
+    }
+    Starting starting{ports, std::move(request), *container, {}, {}};
+    starting.spec.image = std::move(*image);
+    describe(starting);
+    auto prepared = co_await prepare(starting);
+    if (!prepared) {
+        tell_failure(starting, prepared.error());
+        co_return fail(std::move(prepared.error()));
+    }
+    auto id = co_await launch(starting);
+    if (!id) {
+        tell_failure(starting, id.error());
+    }
+    co_return id;
+}
+
+}  // namespace skiff::pods

@@ -1,0 +1,157 @@
+#include "pods/unsupported.h"
+
+#include <array>
+#include <string_view>
+
+namespace skiff::pods {
+namespace {
+
+using Container = kube::Container;
+using Pod = kube::Pod;
+
+struct ContainerRow {
+    std::string_view field;
+    bool (*asks)(const Container&);
+};
+
+struct PodRow {
+    std::string_view field;
+    bool (*asks)(const Pod&);
+};
+
+// The whole table: a row goes when its feature comes.
+constexpr std::array kContainerRows = {
+    ContainerRow{"livenessProbe", [](const Container& c) { return c.livenessProbe.has_value(); }},
+    ContainerRow{"readinessProbe", [](const Container& c) { return c.readinessProbe.has_value(); }},
+    ContainerRow{"startupProbe", [](const Container& c) { return c.startupProbe.has_value(); }},
+    ContainerRow{"lifecycle.postStart",
+                 [](const Container& c) { return c.lifecycle && c.lifecycle->postStart; }},
+    ContainerRow{"lifecycle.preStop",
+                 [](const Container& c) { return c.lifecycle && c.lifecycle->preStop; }},
+    ContainerRow{"lifecycle.stopSignal",
+                 [](const Container& c) { return c.lifecycle && c.lifecycle->stopSignal; }},
+    ContainerRow{"volumeDevices", [](const Container& c) { return !c.volumeDevices.empty(); }},
+    ContainerRow{"resources.claims",
+                 [](const Container& c) { return !c.resources.claims.empty(); }},
+    ContainerRow{"restartPolicyRules[].action RestartAllContainers",
+                 [](const Container& c) {
+                     for (const auto& rule : c.restartPolicyRules) {
+                         if (rule.action != "Restart") {
+                             return true;
+                         }
+                     }
+                     return false;
+                 }},
+    ContainerRow{"env[].valueFrom.fileKeyRef",
+                 [](const Container& c) {
+                     for (const auto& variable : c.env) {
+                         if (variable.valueFrom && variable.valueFrom->fileKeyRef) {
+                             return true;
+                         }
+                     }
+                     return false;
+                 }},
+    ContainerRow{"volumeMounts[].mountPropagation Bidirectional",
+                 [](const Container& c) {
+                     for (const auto& mount : c.volumeMounts) {
+                         if (mount.mountPropagation.value_or("") == "Bidirectional") {
+                             return true;
+                         }
+                     }
+                     return false;
+                 }},
+};
+
+// hostUsers and shareProcessNamespace: false is what Skiff does.
+constexpr std::array kPodRows = {
+    PodRow{"shareProcessNamespace",
+           [](const Pod& p) { return p.spec.shareProcessNamespace.value_or(false); }},
+    PodRow{"resourceClaims", [](const Pod& p) { return !p.spec.resourceClaims.empty(); }},
+    PodRow{"resources", [](const Pod& p) { return p.spec.resources.has_value(); }},
+    PodRow{"securityContext.sysctls",
+           [](const Pod& p) {
+               return p.spec.securityContext && !p.spec.securityContext->sysctls.empty();
+           }},
+};
+
+struct AnnotationRow {
+    std::string_view name;
+};
+// Settings of design §7 whose room is not built yet. To ignore one would change what a pod may
+// reach.
+constexpr std::array kAnnotationRows = {
+    AnnotationRow{"egress"},
+    AnnotationRow{"http-reuse"},
+    AnnotationRow{"drain-delay"},
+};
+
+std::string list_name(const Pod& pod, const Container& container) {
+    for (const auto& init : pod.spec.initContainers) {
+        if (init.name == container.name) {
+            return "initContainers";
+        }
+    }
+    return "containers";
+}
+
+void refuse(std::vector<std::string>& lines, const Pod& pod, const Container& container) {
+    if (!container.securityContext) {
+        return;
+    }
+    const kube::SecurityContext& context = *container.securityContext;
+    std::string place =
+        fmt::format("spec.{}{{{}}}.securityContext", list_name(pod, container), container.name);
+    if (context.privileged.value_or(false)) {
+        lines.push_back(place + ".privileged is not granted: a Wasm container has no privileges");
+    }
+    if (context.capabilities && !context.capabilities->add.empty()) {
+        lines.push_back(
+            fmt::format("{}.capabilities.add [{}] is not granted: a Wasm container has "
+                        "no capabilities",
+                        place, fmt::join(context.capabilities->add, " ")));
+    }
+}
+
+}  // namespace
+
+std::optional<std::string> unsupported(const Pod& pod, const Container& container) {
+    for (const ContainerRow& row : kContainerRows) {
+        if (row.asks(container)) {
+            return fmt::format("spec.{}{{{}}}.{} is not supported by this node",
+                               list_name(pod, container), container.name, row.field);
+        }
+    }
+    for (const PodRow& row : kPodRows) {
+        if (row.asks(pod)) {
+            return fmt::format("spec.{} is not supported by this node", row.field);
+        }
+    }
+    for (const AnnotationRow& row : kAnnotationRows) {
+        for (const std::string& key : {fmt::format("skiff/{}", row.name),
+                                       fmt::format("{}.skiff/{}", container.name, row.name)}) {
+            if (pod.metadata.annotations.contains(key)) {
+                return fmt::format("annotation {} is not supported by this node", key);
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string> refused_powers(const Pod& pod) {
+    std::vector<std::string> lines;
+    for (const Container& container : pod.spec.initContainers) {
+        refuse(lines, pod, container);
+    }
+    for (const Container& container : pod.spec.containers) {
+        refuse(lines, pod, container);
+    }
+    if (pod.spec.hostPID) {
+        lines.emplace_back("spec.hostPID is not granted: a Wasm container sees no processes");
+    }
+    if (pod.spec.hostIPC) {
+        lines.emplace_back("spec.hostIPC is not granted: a Wasm container has no IPC");
+    }
+    return lines;
+}
+
+}  // namespace skiff::pods
