@@ -36,8 +36,9 @@ static void die(const char* what, const skiff_text* error) {
     exit(125);
 }
 
-/* Shared between the driver and its runners: when the first byte of output came. */
+/* Shared between the driver and its runners: when they got how far. */
 struct shared {
+    double forked_ms, loaded_ms;
     _Atomic(double) first_output_ms;
     _Atomic(int) outputs;
 };
@@ -125,6 +126,9 @@ static int run(const skiff_engine* engine, int artifact, const skiff_grant* gran
     if (skiff_engine_load(engine, artifact, &module, &error) != SKIFF_OK) {
         die("load", &error);
     }
+    if (grant->write_context) {
+        ((struct shared*)grant->write_context)->loaded_ms = now_ms();
+    }
     prctl(PR_SET_NAME,
           "driver-runner"); /* a landmark in traces: after this line the locks are shut */
     skiff_outcome outcome;
@@ -184,11 +188,14 @@ static int bench(const skiff_engine* engine, int artifact, skiff_grant* grant, i
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t* pids = calloc((size_t)count, sizeof *pids);
     double* started = calloc((size_t)count, sizeof *started);
+    double* forked = calloc((size_t)count, sizeof *forked);
+    double* loaded = calloc((size_t)count, sizeof *loaded);
     for (int i = 0; i < count; i++) {
         grant->write_context = &shared[i];
         double begin = now_ms();
         pids[i] = fork();
         if (pids[i] == 0) {
+            shared[i].forked_ms = now_ms();
             _exit(run(engine, artifact, grant));
         }
         int status = 0;
@@ -200,6 +207,8 @@ static int bench(const skiff_engine* engine, int artifact, skiff_grant* grant, i
             nanosleep(&(struct timespec){0, 20000}, NULL);
         }
         started[i] = atomic_load(&shared[i].first_output_ms) - begin;
+        forked[i] = shared[i].forked_ms - begin;
+        loaded[i] = shared[i].loaded_ms - shared[i].forked_ms;
     }
     long dirty = 0, threads = 0;
     for (int i = 0; i < count; i++) {
@@ -207,6 +216,9 @@ static int bench(const skiff_engine* engine, int artifact, skiff_grant* grant, i
         threads += 1;
     }
     qsort(started, (size_t)count, sizeof *started, by_size);
+    qsort(forked, (size_t)count, sizeof *forked, by_size);
+    qsort(loaded, (size_t)count, sizeof *loaded, by_size);
+    printf("p50 of fork %.2f ms, of load %.2f ms\n", forked[count / 2], loaded[count / 2]);
     printf("runners %ld start_ms p50 %.2f p99 %.2f private_dirty_kb %ld\n", threads,
            started[count / 2], started[count * 99 / 100], dirty / count);
     if (getenv("DRIVER_HOLD")) {
