@@ -322,6 +322,9 @@ template <>
 const StructTable& struct_table<SubjectAccessReview>();
 
 template <>
+const StructTable& struct_table<VersionAnswer>();
+
+template <>
 const StructTable& struct_table<DeploymentSpec>();
 template <>
 const StructTable& struct_table<Deployment>();

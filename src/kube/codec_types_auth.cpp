@@ -61,4 +61,7 @@ SKIFF_KUBE_TYPE(SubjectAccessReviewStatus, "allowed")
 BOOST_DESCRIBE_STRUCT(SubjectAccessReview, (), (apiVersion, kind, metadata, spec, status))
 SKIFF_KUBE_TYPE(SubjectAccessReview, "apiVersion", "kind")
 
+BOOST_DESCRIBE_STRUCT(VersionAnswer, (), (major, minor, gitVersion))
+SKIFF_KUBE_TYPE(VersionAnswer, "gitVersion")
+
 }  // namespace skiff::kube

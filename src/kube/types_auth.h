@@ -166,4 +166,12 @@ struct SubjectAccessReview {
     friend bool operator==(const SubjectAccessReview&, const SubjectAccessReview&) = default;
 };
 
+// The answer of /version.
+struct VersionAnswer {
+    std::string major;
+    std::string minor;
+    std::string gitVersion;
+    friend bool operator==(const VersionAnswer&, const VersionAnswer&) = default;
+};
+
 }  // namespace skiff::kube
