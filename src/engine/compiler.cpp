@@ -107,8 +107,11 @@ Result<void> lock_up(const CompileSettings& settings) {
     const sandbox::Shared shared{"/tmp", os::Fd()};
     sandbox::Confinement confinement(policy, shared, filter);
     SKIFF_CHECK(confinement.build());
+    std::vector<int> kept = confinement.descriptors();
+    kept.push_back(wire::kCompileReportFd);
+    sandbox::close_all_but(std::move(kept));
     SKIFF_CHECK(confinement.enter());
-    return confinement.lock({wire::kCompileReportFd});
+    return confinement.lock();
 }
 
 wire::ModuleKind kind_of(wasm::ModuleKind kind) {

@@ -171,6 +171,7 @@ Result<void> Runner::load_artifact() {
         engine = &*own_engine_;
     }
     SKIFF_TRY(module_, engine->load(input_.fds[wire::kArtifactFd]));
+    ::close(input_.fds[wire::kArtifactFd]);
     return {};
 }
 
@@ -231,12 +232,19 @@ Result<void> Runner::prepare() {
                                          ? parts_.command_filter
                                          : parts_.network_filter);
     SKIFF_CHECK(confinement.build());
-    // Native code is mapped while executable mappings and /proc can still be had.
+    // Native code is mapped while executable mappings and /proc can still be had. The engine keeps
+    // a descriptor of the artifact (data segments are mapped from it later), so everything that is
+    // not the guest's is closed before and not after.
+    std::vector<int> kept = guests_fds();
+    const std::vector<int> needed = confinement.descriptors();
+    kept.insert(kept.end(), needed.begin(), needed.end());
+    kept.push_back(input_.fds[wire::kArtifactFd]);
+    sandbox::close_all_but(std::move(kept));
     SKIFF_CHECK(stage("artifact", load_artifact()));
     open_log();
     prepare_guest();
     SKIFF_CHECK(confinement.enter());
-    SKIFF_CHECK(confinement.lock(guests_fds()));
+    SKIFF_CHECK(confinement.lock());
     return {};
 }
 

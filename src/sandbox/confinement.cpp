@@ -150,9 +150,13 @@ Result<void> Confinement::enter() {
     return at("root", tree_.enter());
 }
 
-Result<void> Confinement::lock(std::vector<int> kept) {
-    kept.push_back(user_namespace_.get());
-    close_all_but(std::move(kept));
+std::vector<int> Confinement::descriptors() const {
+    std::vector<int> own = tree_.descriptors();
+    own.push_back(user_namespace_.get());
+    return own;
+}
+
+Result<void> Confinement::lock() {
     SKIFF_CHECK(at("lockdown", set_limits(policy_.limits)));
     if (user_namespace_.valid()) {
         SKIFF_CHECK(at("identity", join_namespace(user_namespace_.get(), CLONE_NEWUSER,

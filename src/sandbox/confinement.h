@@ -38,10 +38,12 @@ public:
     [[nodiscard]] Result<void> build();
     // Makes the tree its root: no path of the machine can be named any more.
     [[nodiscard]] Result<void> enter();
-    // Closes every descriptor but 0, 1, 2 and `kept` (negative ones are ignored), drops user,
-    // groups and every capability, sets limits, applies Landlock and the filter. Only what the
-    // filter allows can be done afterwards.
-    [[nodiscard]] Result<void> lock(std::vector<int> kept);
+    // Drops user, groups and every capability, sets limits, applies Landlock and the filter. Only
+    // what the filter allows can be done afterwards. Descriptors stay as they are: see
+    // close_all_but().
+    [[nodiscard]] Result<void> lock();
+    // The descriptors that enter() and lock() still need, and then close.
+    [[nodiscard]] std::vector<int> descriptors() const;
 
 private:
     Result<void> join_cgroups();
@@ -55,7 +57,8 @@ private:
     Tree tree_;
 };
 
-// Closes every descriptor above 2 that is not in `kept`.
+// Closes every descriptor above 2 that is not in `kept`; negative ones there are ignored. To be
+// called after build(), with descriptors() among the kept, before anything opens what must stay.
 void close_all_but(std::vector<int> kept);
 
 // Whether this process may do what confinement needs (CAP_SYS_ADMIN in its user namespace).

@@ -72,7 +72,7 @@ protected:
             Confinement confinement(policy, shared_, filter);
             auto done = confinement.build();
             done = done ? confinement.enter() : done;
-            done = done ? confinement.lock({pipe.write.get()}) : done;
+            done = done ? confinement.lock() : done;
             if (!done) {
                 const std::string text = done.error().reason + ": " + done.error().message;
                 (void)!::write(pipe.write.get(), text.data(), text.size());
@@ -439,8 +439,7 @@ TEST_F(Cage, HasNoPowerAndItsOwnNamespaces) {
     const pid_t pid = ::fork();
     if (pid == 0) {
         Confinement confinement(policy, shared_, filter);
-        const bool done = confinement.build() && confinement.enter() &&
-                          confinement.lock({pipe.write.get(), reply.read.get()});
+        const bool done = confinement.build() && confinement.enter() && confinement.lock();
         char byte = done ? 'k' : 'x';
         (void)!::write(pipe.write.get(), &byte, 1);
         (void)!::read(reply.read.get(), &byte, 1);

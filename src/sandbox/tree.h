@@ -28,6 +28,8 @@ public:
     [[nodiscard]] Result<void> assemble(const std::string& stage);
     // Makes the tree the root and forgets the machine's; the working folder is "/" then.
     [[nodiscard]] Result<void> enter();
+    // Those that enter() needs, between assemble() and it.
+    [[nodiscard]] std::vector<int> descriptors() const { return {base_.get(), root_.get()}; }
 
 private:
     struct Source {

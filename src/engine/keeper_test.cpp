@@ -1,0 +1,339 @@
+// The real skiff-engine, driven over its socket as the agent drives it.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/text.h"
+#include "engine/testing.h"
+#include "os/file.h"
+#include "sandbox/confinement.h"
+#include "wire/paths.h"
+
+namespace skiff::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Agent;
+using testing::KeeperProcess;
+using testing::plain_grant;
+
+class Keeper : public ::testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        // Orphans of a killed keeper become ours, so that a test can wait for them.
+        ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    }
+};
+
+TEST_F(Keeper, ReportsExitCodesOfCoreModulesAndComponents) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    for (const int code : {0, 1, 3, 130, 134, 255}) {
+        const auto exited = agent.run(fmt::format("core{}", code), "actor",
+                                      plain_grant({"actor", "exit", std::to_string(code)}));
+        EXPECT_EQ(exited.kind, wire::ExitKind::exited);
+        EXPECT_EQ(exited.exit_code, code) << exited.message;
+        EXPECT_GE(exited.finished_ns, exited.started_ns);
+    }
+    const auto exited =
+        agent.run("component", "actor-component", plain_grant({"actor", "print", "hi"}));
+    EXPECT_EQ(exited.exit_code, 0);
+    EXPECT_EQ(agent.log_of("component"), "hi\n");
+}
+
+TEST_F(Keeper, GivesArgumentsEnvironmentAndOutput) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    auto grant = plain_grant({"actor", "args", ";", "env", "COLOR", ";", "eprint", "oops"});
+    grant.env = {"COLOR=blue"};
+    EXPECT_EQ(agent.run("a", "actor", grant).exit_code, 0);
+    const std::string log = agent.log_of("a");
+    EXPECT_NE(log.find("blue\n"), std::string::npos) << log;
+    EXPECT_NE(log.find("stderr: oops\n"), std::string::npos) << log;
+}
+
+TEST_F(Keeper, ReportsATrapWithItsBacktrace) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    const auto exited = agent.run("a", "actor", plain_grant({"actor", "trap"}));
+    EXPECT_EQ(exited.kind, wire::ExitKind::trapped);
+    EXPECT_EQ(exited.exit_code, 134);
+    EXPECT_NE(exited.message.find("unreachable"), std::string::npos) << exited.message;
+}
+
+TEST_F(Keeper, ReportsARefusedGrowthAsOutOfMemory) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    auto grant = plain_grant({"actor", "grow", "64"});
+    grant.limits.memory_bytes = 16 << 20;
+    const auto exited = agent.run("a", "actor", grant);
+    EXPECT_EQ(exited.kind, wire::ExitKind::out_of_memory) << exited.message;
+    EXPECT_EQ(exited.exit_code, 137);
+    EXPECT_FALSE(exited.message.empty());
+}
+
+TEST_F(Keeper, JoinsCgroupsAndSeesTheirKiller) {
+    const fs::path memory = "/sys/fs/cgroup/memory";
+    if (!fs::exists(memory / "memory.limit_in_bytes")) {
+        GTEST_SKIP() << "needs the memory controller of cgroup v1";
+    }
+    const fs::path group = memory / fmt::format("skiff-test-{}", ::getpid());
+    fs::create_directory(group);
+    ASSERT_TRUE(os::write_kernel_file(group / "memory.limit_in_bytes", "8388608"));
+    {
+        KeeperProcess keeper;
+        Agent agent(keeper);
+        auto grant = plain_grant({"actor", "grow", "64"});
+        grant.cgroups = {group};
+        wire::Start header;
+        header.oom_counter = group / "memory.oom_control";
+        header.memory_bytes_limit = 8388608;
+        agent.start("a", "actor", grant, header);
+        const auto exited = agent.expect<wire::Exited>();
+        EXPECT_EQ(exited.kind, wire::ExitKind::out_of_memory) << exited.message;
+        EXPECT_EQ(exited.exit_code, 137);
+        EXPECT_EQ(exited.signal, SIGKILL);
+        EXPECT_NE(exited.message.find("8.0 MiB"), std::string::npos) << exited.message;
+    }
+    EXPECT_EQ(::rmdir(group.c_str()), 0);
+}
+
+TEST_F(Keeper, KillsAndStops) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    agent.start("a", "actor", plain_grant({"actor", "hold"}));
+    EXPECT_GT(agent.expect<wire::Started>().pid, 0U);
+    agent.send(wire::Kill{"a"});
+    auto exited = agent.expect<wire::Exited>();
+    EXPECT_EQ(exited.kind, wire::ExitKind::killed);
+    EXPECT_EQ(exited.exit_code, 137);
+
+    agent.start("b", "actor", plain_grant({"actor", "spin"}));
+    agent.expect<wire::Started>();
+    agent.send(wire::Stop{"b", 30'000});
+    exited = agent.expect<wire::Exited>();
+    EXPECT_EQ(exited.kind, wire::ExitKind::stopped);
+    EXPECT_EQ(exited.exit_code, 143);
+}
+
+TEST_F(Keeper, LetsAGuestThatHandlesStoppingFinish) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    const fs::path sign = keeper.folder() / "sign";
+    fs::create_directory(sign);
+    auto grant = plain_grant({"actor", "print", "up", ";", "wait-file", "/run/skiff/terminating",
+                              ";", "print", "bye", ";", "exit", "7"});
+    grant.stop = wire::StopMode::file;
+    wire::Mount mount;
+    mount.target = "/run/skiff";
+    mount.source = sign;
+    grant.mounts = {mount};
+    agent.start("a", "actor", grant);
+    agent.expect<wire::Started>();
+    std::ofstream(sign / "terminating").flush();
+    agent.send(wire::Stop{"a", 8'000});
+    auto exited = agent.expect<wire::Exited>();
+    EXPECT_EQ(exited.kind, wire::ExitKind::exited);
+    EXPECT_EQ(exited.exit_code, 7);
+    EXPECT_EQ(agent.log_of("a"), "up\nbye\n");
+
+    // One that does not listen is killed when the grace is over.
+    grant.args = {"actor", "spin"};
+    agent.start("b", "actor", grant);
+    agent.expect<wire::Started>();
+    agent.send(wire::Stop{"b", 50});
+    exited = agent.expect<wire::Exited>();
+    EXPECT_EQ(exited.kind, wire::ExitKind::killed);
+    EXPECT_EQ(exited.exit_code, 137);
+}
+
+TEST_F(Keeper, NamesWhyAStartFailed) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    auto grant = plain_grant({"actor"});
+    wire::Mount mount;
+    mount.target = "/data";
+    mount.source = "/no/such/folder";
+    grant.mounts = {mount};
+    agent.start("a", "actor", grant);
+    auto failed = agent.expect<wire::StartFailed>();
+    EXPECT_EQ(failed.stage, "mounts");
+    EXPECT_NE(failed.message.find("/data"), std::string::npos) << failed.message;
+    agent.start("b", "actor", plain_grant({"actor", "hold"}));
+    agent.expect<wire::Started>();
+    agent.start("b2", "actor", plain_grant({"actor", "hold"}), {});
+    agent.expect<wire::Started>();
+    wire::Start again;
+    again.container_id = "b";
+    agent.send(again);
+    failed = agent.expect<wire::StartFailed>();
+    EXPECT_EQ(failed.stage, "request");
+}
+
+TEST_F(Keeper, RefusesAnUnsealedGrantAndAForeignArtifact) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    auto grant = plain_grant({"actor"});
+    grant.entry = "no_such_function";
+    agent.start("a", "actor", grant);
+    const auto exited = agent.expect<wire::Exited>();
+    EXPECT_EQ(exited.kind, wire::ExitKind::start_failed);
+    EXPECT_EQ(exited.exit_code, 128);
+    EXPECT_NE(exited.message.find("no_such_function"), std::string::npos) << exited.message;
+}
+
+TEST_F(Keeper, RemembersEndsWhileNoAgentIsThere) {
+    KeeperProcess keeper;
+    std::uint32_t pid = 0;
+    {
+        Agent agent(keeper);
+        agent.start("long", "actor", plain_grant({"actor", "hold"}));
+        pid = agent.expect<wire::Started>().pid;
+        agent.start("short", "actor", plain_grant({"actor", "exit", "3"}));
+        // Gone before it could hear anything: the agent is SIGKILLed.
+    }
+    const auto file = wire::exit_file(keeper.run_dir(), "short");
+    for (int tries = 0; !fs::exists(file) && tries < 1000; ++tries) {
+        ::usleep(10'000);
+    }
+    const auto on_disk = wire::decode_exit_file(*os::read_file(file, 64_KiB));
+    ASSERT_TRUE(on_disk);
+    EXPECT_EQ(on_disk->exit_code, 3);
+    Agent agent(keeper);
+    EXPECT_EQ(agent.expect<wire::Exited>(), *on_disk);
+    auto running = agent.expect<wire::Running>();
+    ASSERT_EQ(running.items.size(), 1U);
+    EXPECT_EQ(running.items[0].container_id, "long");
+    EXPECT_EQ(running.items[0].pid, pid);
+    EXPECT_EQ(running.items[0].start_time, *os::start_time_of(static_cast<pid_t>(pid)));
+    agent.send(wire::Forget{"short"});
+    Agent second(keeper);
+    second.expect<wire::Running>();
+    EXPECT_EQ(second.skipped().size(), 1U) << "nothing but Welcome";
+    EXPECT_FALSE(fs::exists(file));
+}
+
+TEST_F(Keeper, RunnersOutliveAKilledKeeper) {
+    std::optional<KeeperProcess> keeper(std::in_place);
+    std::optional<Agent> agent(std::in_place, *keeper);
+    agent->start("a", "actor", plain_grant({"actor", "sleep", "0.3", ";", "exit", "9"}));
+    const auto pid = static_cast<pid_t>(agent->expect<wire::Started>().pid);
+    auto pidfd = *os::open_pidfd(pid);
+    keeper->kill();
+    EXPECT_FALSE(os::has_ended(pidfd.get()));
+    ASSERT_TRUE(os::wait_ended(pidfd.get(), 10'000));
+    (void)os::reap(pidfd.get());
+    const auto exited = wire::exited_from_page(agent->page_of("a"));
+    EXPECT_EQ(exited.kind, wire::ExitKind::exited);
+    EXPECT_EQ(exited.exit_code, 9);
+}
+
+TEST_F(Keeper, ExecutesItselfAnewWithoutLosingAnything) {
+    KeeperProcess keeper({"--starts-max=3"});
+    Agent agent(keeper);
+    for (int i = 0; i < 10; ++i) {
+        agent.start(fmt::format("hold{}", i), "actor", plain_grant({"actor", "hold"}));
+        agent.expect<wire::Started>();
+    }
+    const std::string log = *os::read_file(keeper.folder() / "keeper.log", 1_MiB);
+    EXPECT_NE(log.find("executions=3"), std::string::npos) << log;
+    agent.send(wire::List{});
+    std::size_t count = 0;
+    while (count != 10) {
+        count = agent.expect<wire::Running>().items.size();
+    }
+    agent.send(wire::Kill{"hold0"});
+    EXPECT_EQ(agent.expect<wire::Exited>().container_id, "hold0");
+}
+
+TEST_F(Keeper, EndsWithItsLastRunnerWhenDrained) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    agent.start("a", "actor", plain_grant({"actor", "sleep", "0.1"}));
+    agent.expect<wire::Started>();
+    agent.send(wire::Shutdown{wire::ShutdownMode::when_empty});
+    agent.start("b", "actor", plain_grant({"actor"}));
+    EXPECT_EQ(agent.expect<wire::StartFailed>().container_id, "b");
+    agent.expect<wire::Exited>();
+    keeper.wait_ended();
+}
+
+TEST_F(Keeper, VolumesWorkWithThePodsIds) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    const fs::path volume = keeper.folder() / "volume";
+    fs::create_directory(volume);
+    ASSERT_EQ(::chown(volume.c_str(), 1000, 1000), 0);
+    ASSERT_EQ(::chmod(volume.c_str(), 0700), 0);
+    ::chmod(keeper.folder().c_str(), 0755);
+    auto grant = plain_grant({"actor", "write", "/data/f", "text", ";", "read", "/data/f"});
+    wire::Mount mount;
+    mount.target = "/data";
+    mount.source = volume;
+    mount.access = wire::Access::read_write;
+    wire::Mount hosts;
+    hosts.kind = wire::MountKind::file;
+    hosts.target = "/etc/hosts";
+    hosts.content = "::1 localhost\n";
+    hosts.mode = 0644;
+    grant.mounts = {mount, hosts};
+    EXPECT_EQ(agent.run("root", "actor", grant).exit_code, 1);
+    EXPECT_NE(agent.log_of("root").find("EACCES"), std::string::npos) << agent.log_of("root");
+    grant.identity.uid = 1000;
+    EXPECT_EQ(agent.run("owner", "actor", grant).exit_code, 0);
+    struct stat facts{};
+    ASSERT_EQ(::stat((volume / "f").c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_uid, 1000U);
+    grant.args = {"actor", "read", "/etc/hosts", ";", "ls", "/", ";", "write", "/x", "no"};
+    EXPECT_EQ(agent.run("files", "actor-component", grant).exit_code, 1);
+    EXPECT_NE(agent.log_of("files").find("::1 localhost"), std::string::npos);
+    EXPECT_NE(agent.log_of("files").find("write /x"), std::string::npos) << agent.log_of("files");
+}
+
+TEST_F(Keeper, LogsAFloodInOrder) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    auto grant = plain_grant({"actor", "flood", "20000", "100"});
+    grant.log.slot_bytes_max = 4 << 20;
+    EXPECT_EQ(agent.run("a", "actor", grant).exit_code, 0);
+    const auto page = agent.page_of("a");
+    EXPECT_EQ(page.lines, 20000U);
+    EXPECT_EQ(page.lines_lost, 0U);
+    const std::string log = agent.log_of("a");
+    EXPECT_EQ(std::ranges::count(log, '\n'), 20000);
+}
+
+TEST(Compiler, SaysWhatAModuleIs) {
+    const auto& core = testing::guest("actor");
+    EXPECT_EQ(core.report.facts.kind, wire::ModuleKind::core);
+    EXPECT_EQ(core.report.facts.wasi, 1);
+    EXPECT_TRUE(core.report.facts.has_start);
+    EXPECT_FALSE(core.report.facts.uses_sockets);
+    EXPECT_GT(core.report.artifact_bytes, 1000U);
+    EXPECT_FALSE(core.report.compatibility_key.empty());
+    const auto& component = testing::guest("actor-component");
+    EXPECT_EQ(component.report.facts.kind, wire::ModuleKind::component);
+    EXPECT_TRUE(component.report.facts.has_run);
+}
+
+TEST(Compiler, RefusesWhatIsNoModule) {
+    const auto result = testing::compile("/etc/passwd");
+    EXPECT_EQ(result.report.code, wire::CompileCode::invalid);
+    EXPECT_FALSE(result.report.message.empty());
+    EXPECT_EQ(testing::compile("/dev/null").report.code, wire::CompileCode::invalid);
+}
+
+TEST(Compiler, StaysWithinItsMemoryAndTime) {
+    const auto module = fs::path(SKIFF_GUESTS) / "actor-component.wasm";
+    const auto small = testing::compile(module, {"--memory-bytes=100000000"});
+    EXPECT_NE(small.report.code, wire::CompileCode::ok);
+    EXPECT_EQ(small.report.code, wire::CompileCode::exhausted) << small.report.message;
+}
+
+}  // namespace
+}  // namespace skiff::engine
