@@ -329,10 +329,13 @@ TEST(Compiler, RefusesWhatIsNoModule) {
 }
 
 TEST(Compiler, StaysWithinItsMemoryAndTime) {
-    const auto module = fs::path(SKIFF_GUESTS) / "actor-component.wasm";
-    const auto small = testing::compile(module, {"--memory-bytes=100000000"});
-    EXPECT_NE(small.report.code, wire::CompileCode::ok);
+    const auto module = fs::path(SKIFF_GUESTS) / "hello-go.wasm";
+    const auto small = testing::compile(module, {"--memory-bytes=40000000"});
     EXPECT_EQ(small.report.code, wire::CompileCode::exhausted) << small.report.message;
+    EXPECT_NE(small.report.message.find("38.1 MiB"), std::string::npos) << small.report.message;
+    const auto slow = testing::compile(module, {"--cpu-seconds=1"});
+    EXPECT_EQ(slow.report.code, wire::CompileCode::exhausted) << slow.report.message;
+    EXPECT_NE(slow.report.message.find("1 second"), std::string::npos) << slow.report.message;
 }
 
 }  // namespace

@@ -115,7 +115,12 @@ void LogWriter::finish() {
     flush();
 }
 
-std::size_t LogWriter::write_out(std::string_view text, int& error) {
+void LogWriter::take_back(std::size_t bytes) {
+    (void)!::ftruncate(slots_[page_.log_current], static_cast<off_t>(slot_bytes_ - bytes));
+    slot_bytes_ -= bytes;
+}
+
+std::size_t LogWriter::write_out(std::string_view text) {
     std::size_t done = 0;
     while (done < text.size()) {
         const ssize_t n =
@@ -124,51 +129,54 @@ std::size_t LogWriter::write_out(std::string_view text, int& error) {
             continue;
         }
         if (n <= 0) {
-            error = n < 0 ? errno : EIO;
+            last_error_ = n < 0 ? errno : EIO;
             break;
         }
         done += static_cast<std::size_t>(n);
     }
-    if (done < text.size()) {
-        // No torn line may stay: what is not whole is taken back.
-        const std::size_t end = text.substr(0, done).rfind('\n');
-        const std::size_t whole = end == std::string_view::npos ? 0 : end + 1;
-        if (whole < done) {
-            (void)!::ftruncate(slots_[page_.log_current], static_cast<off_t>(slot_bytes_ + whole));
-        }
-        done = whole;
-    }
     slot_bytes_ += done;
-    lines_ += static_cast<std::uint64_t>(std::count(text.begin(), text.begin() + done, '\n'));
-    return done;
+    if (done == text.size()) {
+        return done;
+    }
+    const std::size_t end = text.substr(0, done).rfind('\n');
+    const std::size_t whole = end == std::string_view::npos ? 0 : end + 1;
+    if (whole < done) {
+        take_back(done - whole);
+    }
+    return whole;
 }
 
-void LogWriter::write_marker() {
-    const std::string text = fmt::format("{} stderr F skiff: {} log lines lost: {}\n",
-                                         std::string_view(stamp_.data(), stamp_bytes_),
-                                         lines_lost_unsaid_, strerror(last_error_));
-    int error = 0;
-    if (write_out(text, error) == text.size()) {
-        lines_lost_unsaid_ = 0;
-    } else {
-        last_error_ = error;
-    }
+std::string LogWriter::marker() const {
+    return fmt::format("{} stderr F skiff: {} log lines lost: {}\n",
+                       std::string_view(stamp_.data(), stamp_bytes_), lines_lost_unsaid_,
+                       strerror(last_error_));
 }
 
 void LogWriter::flush() {
     if (batch_.empty()) {
         return;
     }
+    std::size_t marker_bytes = 0;
     if (lines_lost_unsaid_ > 0) {
-        write_marker();
+        const std::string line = marker();
+        marker_bytes = line.size();
+        batch_.insert(0, line);
     }
-    std::string_view rest = batch_;
-    if (lines_lost_unsaid_ == 0) {
-        int error = 0;
-        rest.remove_prefix(write_out(batch_, error));
-        last_error_ = error != 0 ? error : last_error_;
+    std::size_t done = write_out(batch_);
+    if (marker_bytes > 0 && done <= marker_bytes) {
+        // Only the marker found room: it would be written again and again.
+        take_back(done);
+        done = 0;
+    } else if (marker_bytes > 0) {
+        lines_lost_unsaid_ = 0;
     }
-    const auto lost = static_cast<std::uint64_t>(std::ranges::count(rest, '\n'));
+    const std::size_t from = std::max(done, marker_bytes);
+    const auto count = [&](std::size_t begin, std::size_t end) {
+        return static_cast<std::uint64_t>(
+            std::count(batch_.begin() + begin, batch_.begin() + end, '\n'));
+    };
+    lines_ += done > marker_bytes ? count(marker_bytes, done) : 0;
+    const std::uint64_t lost = count(from, batch_.size());
     lines_lost_ += lost;
     lines_lost_unsaid_ += lost;
     batch_.clear();

@@ -44,9 +44,11 @@ private:
     void append_stamp();
     void flush();
     void rotate();
-    void write_marker();
-    // Bytes of `text` that reached the file; fewer than its size only after an error (`error`).
-    std::size_t write_out(std::string_view text, int& error);
+    std::string marker() const;
+    // Appends `text` to the current slot and takes back what is not a whole line. Returns the bytes
+    // that stay: all of them, or fewer after an error (then last_error_ says which).
+    std::size_t write_out(std::string_view text);
+    void take_back(std::size_t bytes);
     void publish();
 
     std::vector<int> slots_;

@@ -53,7 +53,8 @@ protected:
         std::vector<std::string> out;
         std::string joined;
         for (const auto index : wire::slots_in_order(view())) {
-            for (const auto record : split(slot(index), '\n')) {
+            const std::string text = slot(index);
+            for (const auto record : split(text, '\n')) {
                 if (record.empty()) {
                     continue;
                 }
@@ -98,7 +99,8 @@ TEST_F(Log, CutsLongLinesIntoPartialRecords) {
     const std::string line(LogWriter::kLineBytesMax * 2 + 5, 'x');
     writer_->write(1, line + "\nshort\n");
     EXPECT_EQ(lines(), (std::vector<std::string>{line, "short"}));
-    const auto records = split(slot(0), '\n');
+    const std::string text = slot(0);
+    const auto records = split(text, '\n');
     EXPECT_NE(records[0].find(" stdout P "), std::string_view::npos);
     EXPECT_NE(records[1].find(" stdout P "), std::string_view::npos);
     EXPECT_NE(records[2].find(" stdout F xxxxx"), std::string_view::npos);

@@ -125,6 +125,7 @@ const Rule kCommand[] = {
     {"clone3", ENOSYS},
     // Compilers of path code ask for what older kernels lack; they take the answer.
     {"getcwd", ENOENT},
+    {"readlink", ENOENT},
     {"uname", EPERM},
     {"prlimit64", EPERM},
     {"setsockopt", EACCES},
@@ -162,9 +163,10 @@ const Rule kSockets[] = {
 };
 
 const Rule kCompiler[] = {
-    {"clone3", ENOSYS},
-    {"sched_getaffinity"},
-    {"getrusage"},
+    // Rust looks for files when it prints a backtrace, and does without.
+    {"getcwd", ENOENT},     {"openat", EACCES},     {"readlink", EACCES},
+    {"readlinkat", EACCES}, {"newfstatat", EACCES}, {"statx", EACCES},
+    {"clone3", ENOSYS},     {"sched_getaffinity"},  {"getrusage"},
 };
 
 std::vector<Rule> rules_of(SyscallProfile profile) {
