@@ -1,0 +1,160 @@
+#include "network/network.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "os/file.h"
+
+namespace skiff::network {
+
+namespace fs = std::filesystem;
+using async::Task;
+
+namespace {
+
+constexpr Bytes kNodeFileBytesMax = 1_MiB;
+
+// A node file may be a link (systemd-resolved); it is the node's own, so it is followed.
+std::string node_file(const fs::path& path) {
+    if (path.empty()) {
+        return {};
+    }
+    auto fd = os::open(path, O_RDONLY | O_NONBLOCK);
+    if (!fd) {
+        return {};
+    }
+    return os::read_all(fd->get(), kNodeFileBytesMax).value_or("");
+}
+
+Result<void> write_if_changed(const fs::path& path, const std::string& text) {
+    auto present = os::read_file(path, kNodeFileBytesMax);
+    if (present && *present == text) {
+        return {};
+    }
+    return os::write_file_atomic(path, text, 0644, os::Durability::process);
+}
+
+std::optional<Protocol> protocol_of(const kube::ContainerPort& port) {
+    if (port.protocol.empty() || port.protocol == "TCP") {
+        return Protocol::tcp;
+    }
+    if (port.protocol == "UDP") {
+        return Protocol::udp;
+    }
+    return std::nullopt;
+}
+
+std::uint16_t node_port(const kube::ContainerPort& port) {
+    return static_cast<std::uint16_t>(port.hostPort != 0 ? port.hostPort : port.containerPort);
+}
+
+}  // namespace
+
+NodeNetwork::NodeNetwork(NetworkSettings settings, const state::Paths& paths,
+                         async::BlockingPool& pool, pods::EventSink& events)
+    : settings_(std::move(settings)), paths_(paths), pool_(pool), events_(events) {}
+
+Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
+    PodUid uid(pod.metadata.uid);
+    struct Written {
+        std::vector<FormedDns::Complaint> complaints;
+    };
+    auto copy = std::make_shared<const kube::Pod>(pod);
+    NetworkSettings settings = settings_;
+    fs::path hosts = paths_.pod_hosts(uid);
+    fs::path resolv = paths_.pod_resolv_conf(uid);
+    auto work = [copy, settings, hosts, resolv]() -> Result<Written> {
+        FormedDns dns = form_dns(*copy, parse_resolv_conf(node_file(settings.resolv_conf)),
+                                 settings.cluster_dns);
+        std::string node_hosts = copy->spec.hostNetwork ? node_file(settings.node_hosts) : "";
+        std::string text = hosts_text(*copy, settings.node_ips, node_hosts, settings.cluster_dns);
+        SKIFF_CHECK(os::make_folders(hosts.parent_path(), 0750));
+        SKIFF_CHECK(write_if_changed(hosts, text));
+        SKIFF_CHECK(write_if_changed(resolv, format_resolv_conf(dns.config)));
+        return Written{std::move(dns.complaints)};
+    };
+    auto written = co_await pool_.run(std::move(work));
+    if (!written) {
+        co_return fail(std::move(written.error()).with_reason("FailedCreatePodSandBox"));
+    }
+    complain(pod, written->complaints);
+    pods::PodNetwork network;
+    network.pod_ips = settings_.node_ips;
+    network.hosts_file = std::move(hosts);
+    network.resolv_conf = std::move(resolv);
+    network.hostname = pod_hostname(pod, settings_.node_hostname, settings_.cluster_dns);
+    co_return network;
+}
+
+void NodeNetwork::complain(const kube::Pod& pod,
+                           const std::vector<FormedDns::Complaint>& complaints) {
+    std::string all;
+    for (const auto& complaint : complaints) {
+        all += complaint.reason + complaint.message + "\n";
+    }
+    std::string& told = told_[PodUid(pod.metadata.uid)];
+    if (all == told) {
+        return;
+    }
+    told = all;
+    for (const auto& complaint : complaints) {
+        events_.emit(pod, "", pods::EventType::warning, complaint.reason, complaint.message);
+    }
+}
+
+Result<void> NodeNetwork::check_port(const kube::Pod& pod, const kube::Container& container,
+                                     const kube::ContainerPort& port) const {
+    auto protocol = protocol_of(port);
+    if (!protocol || is_port_free(*protocol, port.hostIP, node_port(port))) {
+        return {};
+    }
+    std::string holder;
+    auto known = holders_.find({*protocol, node_port(port)});
+    bool is_other = known != holders_.end() && (known->second.pod.str() != pod.metadata.uid ||
+                                                known->second.container != container.name);
+    if (is_other) {
+        holder =
+            fmt::format("container {} of pod {}", known->second.container, known->second.pod_name);
+    } else {
+        holder = find_port_holder(*protocol, node_port(port)).value_or("another process");
+    }
+    return fail_because(Code::conflict, "CreateContainerError",
+                        "port {}/{} of the node is taken by {}", node_port(port),
+                        *protocol == Protocol::tcp ? "TCP" : "UDP", holder);
+}
+
+Result<pods::NetworkMode> NodeNetwork::mode_for(const kube::Pod& pod,
+                                                const kube::Container& container,
+                                                bool module_can_open_sockets) {
+    if (!pod.spec.hostNetwork && !module_can_open_sockets) {
+        return pods::NetworkMode::empty;
+    }
+    for (const kube::ContainerPort& port : container.ports) {
+        SKIFF_CHECK(check_port(pod, container, port));
+    }
+    for (const kube::ContainerPort& port : container.ports) {
+        if (auto protocol = protocol_of(port)) {
+            holders_[{*protocol, node_port(port)}] =
+                Holder{PodUid(pod.metadata.uid),
+                       PodName{pod.metadata.namespace_, pod.metadata.name}, container.name};
+        }
+    }
+    return pods::NetworkMode::host;
+}
+
+Task<Result<void>> NodeNetwork::tear_down(const PodUid& pod) {
+    PodUid uid = pod;
+    std::erase_if(holders_, [&](const auto& entry) { return entry.second.pod == uid; });
+    told_.erase(uid);
+    state::Paths paths = paths_;
+    auto work = [paths, uid]() -> Result<void> {
+        SKIFF_CHECK(os::remove_file(paths.pod_hosts(uid)));
+        SKIFF_CHECK(os::remove_file(paths.pod_resolv_conf(uid)));
+        // Other rooms keep files of the pod there as well: the last one that leaves takes it.
+        ::rmdir(paths.pod(uid).c_str());
+        return {};
+    };
+    co_return co_await pool_.run(std::move(work));
+}
+
+}  // namespace skiff::network
