@@ -131,7 +131,7 @@ Result<void> Ingest::finish(const fs::path& target) {
     Digest real = hasher_->finish();
     if (written_ != expected_size_ || real != expected_) {
         std::uint64_t size = written_;
-        keep_ = Keep::no;
+        (void)::unlink(path_.c_str());
         return fail(Code::corrupt, "wrong digest: {} was announced with {} bytes, {} with {} came",
                     expected_, expected_size_, real, size);
     }

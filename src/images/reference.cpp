@@ -113,13 +113,14 @@ std::string take_registry(std::string_view& rest) {
 }
 
 Result<void> check_repository(std::string_view repository, std::string_view whole) {
-    if (to_lower(repository) != repository) {
-        return fail(Code::invalid, "{}: repository name must be lowercase", kInvalid);
-    }
-    for (std::string_view component : split(repository, '/')) {
+    std::string lower = to_lower(repository);
+    for (std::string_view component : split(lower, '/')) {
         if (!is_path_component(component)) {
             return fail(Code::invalid, "{}", kInvalid);
         }
+    }
+    if (lower != repository) {
+        return fail(Code::invalid, "{}: repository name must be lowercase", kInvalid);
     }
     bool identifier =
         whole.size() == 64 && whole.find_first_not_of("0123456789abcdef") == std::string_view::npos;
