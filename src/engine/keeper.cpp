@@ -126,10 +126,8 @@ void Keeper::drop(std::size_t connection, const Error& error) {
 
 void Keeper::serve(std::size_t connection) {
     Connection& agent = *connections_[connection];
-    if (auto flushed = agent.flush(); !flushed) {
-        drop(connection, flushed.error());
-        return;
-    }
+    // An agent that is gone cannot be told anything, but what it had asked for still counts.
+    (void)agent.flush();
     while (true) {
         auto packet = agent.receive();
         if (!packet) {

@@ -218,6 +218,16 @@ TEST_F(Keeper, RemembersEndsWhileNoAgentIsThere) {
     EXPECT_FALSE(fs::exists(file));
 }
 
+TEST_F(Keeper, DoesWhatAnAgentAskedForBeforeItDied) {
+    KeeperProcess keeper;
+    for (int i = 0; i < 20; ++i) {
+        // Gone with Welcome unread, which the kernel reports as a reset.
+        Agent(keeper).start(fmt::format("c{}", i), "actor", plain_grant({"actor", "hold"}));
+    }
+    Agent agent(keeper);
+    EXPECT_EQ(agent.expect<wire::Running>().items.size(), 20U);
+}
+
 TEST_F(Keeper, RunnersOutliveAKilledKeeper) {
     std::optional<KeeperProcess> keeper(std::in_place);
     std::optional<Agent> agent(std::in_place, *keeper);
