@@ -72,6 +72,7 @@ json::value encode_struct(const void* object, const StructTable& table);
 bool is_empty_struct(const void* object, const StructTable& table);
 
 bool decode_scalar(Decoder& decoder, const json::value& value, std::string& out);
+// tidy: allow names: the boolean is what is decoded
 bool decode_scalar(Decoder& decoder, const json::value& value, bool& out);
 bool decode_scalar(Decoder& decoder, const json::value& value, std::int32_t& out);
 bool decode_scalar(Decoder& decoder, const json::value& value, std::int64_t& out);
@@ -83,7 +84,7 @@ bool decode_scalar(Decoder& decoder, const json::value& value, Base64& out);
 bool decode_scalar(Decoder& decoder, const json::value& value, RawJson& out);
 bool decode_scalar(Decoder& decoder, const json::value& value, Ignored& out);
 json::value encode_scalar(const std::string& value);
-json::value encode_scalar(bool value);
+json::value encode_scalar(bool value);  // tidy: allow names: the boolean is what is encoded
 json::value encode_scalar(std::int32_t value);
 json::value encode_scalar(std::int64_t value);
 json::value encode_scalar(const Quantity& value);
@@ -97,7 +98,7 @@ json::value encode_scalar(const Ignored& value);
 inline bool is_zero(const std::string& value) {
     return value.empty();
 }
-inline bool is_zero(bool value) {
+inline bool is_zero(bool value) {  // tidy: allow names: the boolean is what is judged
     return !value;
 }
 inline bool is_zero(std::int32_t value) {
