@@ -1,10 +1,12 @@
 #include "app/workload.h"
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "base/text.h"
 #include "kube/codec.h"
 #include "kube/defaults.h"
+#include "kube/validate.h"
 
 namespace skiff::app {
 

@@ -1,0 +1,384 @@
+// `skiff node`: the agent of a cluster node, or of a machine without a cluster.
+#include <csignal>
+
+#include "app/commands.h"
+#include "app/file_objects.h"
+#include "app/local.h"
+#include "app/node_settings.h"
+#include "app/rooms.h"
+#include "app/static_pods.h"
+#include "base/log.h"
+#include "kube/client_reflector.h"
+#include "kube/patch.h"
+#include "node/agent.h"
+#include "node/api_objects.h"
+#include "node/bootstrap.h"
+#include "os/file.h"
+#include "server/reviews.h"
+#include "status/sync.h"
+
+namespace skiff::app {
+
+namespace {
+
+constexpr Bytes kPemBytesMax = 1_MiB;
+constexpr auto kServerGrace = std::chrono::seconds(2);
+
+// The two requests of status, over the API client.
+class ApiPods final : public status::PodApi {
+public:
+    explicit ApiPods(kube::ApiClient& client) : client_(client) {}
+    async::Task<Result<std::shared_ptr<const kube::Pod>>> patch_status(PodName pod,
+                                                                       std::string patch) override {
+        SKIFF_CO_TRY(auto answer,
+                     co_await client_.patch<kube::Pod>(pod.ns, pod.name, "status", std::move(patch),
+                                                       kube::kStrategicMergePatch));
+        co_return std::make_shared<const kube::Pod>(std::move(answer));
+    }
+    async::Task<Result<void>> delete_pod(PodName pod, PodUid uid) override {
+        return client_.remove<kube::Pod>(pod.ns, pod.name, uid.str(), 0);
+    }
+
+private:
+    kube::ApiClient& client_;
+};
+
+// A node without an API server: statuses are asked for at the local socket, events go to the log.
+class LogEvents final : public pods::EventSink {
+public:
+    void emit(const kube::Pod& pod, std::string_view container, pods::EventType type,
+              std::string_view reason, std::string_view message) override {
+        auto write = type == pods::EventType::warning ? log::Level::warn : log::Level::info;
+        log::write(write, "event",
+                   {log::kv("pod", pod.metadata.namespace_ + "/" + pod.metadata.name),
+                    log::kv("container", container), log::kv("reason", reason),
+                    log::kv("message", message)});
+    }
+};
+
+class NoStatus final : public pods::StatusSink {
+public:
+    void publish(std::shared_ptr<const kube::Pod>, kube::PodStatus) override {}
+    void finish(std::shared_ptr<const kube::Pod>) override {}
+    void forget(const PodUid&) override {}
+};
+
+// The doors of the agent: 10250, the health port, the local socket.
+class Doors {
+public:
+    Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::Settings& settings)
+        : base_(base),
+          settings_(settings),
+          api_(base.clock, rooms.view(), rooms.logs(), reviews, api_settings(settings)),
+          server_(base.reactor.executor(), base.clock, api_, http::ServerLimits{}) {}
+
+    Result<void> open(const node::NodeSettings& node, const std::filesystem::path& socket) {
+        SKIFF_CHECK(server_.listen_local(socket));
+        SKIFF_TRY(auto tls, make_tls(node));
+        auto port = server_.listen_tls(settings_.address,
+                                       static_cast<std::uint16_t>(settings_.port), std::move(tls));
+        if (!port) {
+            return fail(std::move(port.error()).context(fmt::format("port {}", settings_.port)));
+        }
+        if (settings_.healthz_port == 0) {
+            return {};
+        }
+        auto health = server_.listen_plain(settings_.healthz_bind_address,
+                                           static_cast<std::uint16_t>(settings_.healthz_port));
+        if (!health) {
+            return fail(std::move(health.error())
+                            .context(fmt::format("healthzPort {}", settings_.healthz_port)));
+        }
+        return {};
+    }
+    async::Task<void> close() { return server_.stop(kServerGrace); }
+
+private:
+    static server::KubeletApiSettings api_settings(const config::Settings& settings) {
+        server::KubeletApiSettings its;
+        its.node_name = settings.node_name;
+        its.anonymous =
+            settings.anonymous_auth ? server::Anonymous::allowed : server::Anonymous::refused;
+        its.authorization = settings.authorization_mode == "AlwaysAllow"
+                                ? server::AuthorizationMode::always_allow
+                                : server::AuthorizationMode::webhook;
+        return its;
+    }
+
+    Result<std::shared_ptr<const http::ServerTls>> make_tls(const node::NodeSettings& node) {
+        http::ServerTlsSettings tls;
+        if (settings_.tls_cert_file.empty()) {
+            SKIFF_TRY(auto own, node::ensure_serving_certificate(node, base_.clock));
+            tls.certificate_pem = std::move(own.certificate_pem);
+            tls.key_pem = std::move(own.key_pem);
+        } else {
+            SKIFF_TRY(tls.certificate_pem, os::read_file(settings_.tls_cert_file, kPemBytesMax));
+            SKIFF_TRY(tls.key_pem, os::read_file(settings_.tls_private_key_file, kPemBytesMax));
+        }
+        if (!settings_.client_ca_file.empty()) {
+            SKIFF_TRY(tls.client_ca_pem, os::read_file(settings_.client_ca_file, kPemBytesMax));
+        }
+        return http::ServerTls::create(tls);
+    }
+
+    Base& base_;
+    const config::Settings& settings_;
+    server::KubeletApi api_;
+    http::Server server_;
+};
+
+// Until somebody asks the agent to end.
+async::Task<int> wait_for_the_end() {
+    auto signal = co_await async::wait_signal({SIGTERM, SIGINT});
+    int number = signal ? *signal : 0;
+    log::info("stopping", log::kv("signal", number));
+    co_return number;
+}
+
+// The agent without an API server.
+class AloneNode {
+public:
+    AloneNode(Base& base, const config::Settings& settings, const state::Instance& instance)
+        : base_(base), settings_(settings), instance_(instance), scope_(base.reactor.executor()) {}
+
+    async::Task<Result<void>> run() {
+        SKIFF_CO_TRY(auto ips, node_addresses(settings_, Company::alone));
+        if (ips.empty()) {
+            ips.push_back("127.0.0.1");  // nobody else asks for it
+        }
+        Workload nothing;
+        FileObjects objects(nothing);
+        Outside outside{objects, events_, status_};
+        node::NodeSettings node = node_settings(settings_, ips);
+        SKIFF_CO_TRY(auto rooms, co_await Rooms::create(base_, settings_, instance_, outside, ips));
+        Doors doors(base_, *rooms, nullptr, settings_);
+        auto opened = doors.open(node, instance_.paths().agent_socket());
+        if (opened) {
+            StaticPods files(rooms->pods(), rooms->store(), base_.clock, settings_.static_pod_path,
+                             settings_.node_name);
+            co_await files.scan();
+            rooms->pods().sources_ready();
+            scope_.spawn("static pods", files.run(settings_.file_check_frequency));
+            log::info("node started", log::kv("node", settings_.node_name),
+                      log::kv("pods", settings_.static_pod_path.string()));
+            co_await wait_for_the_end();
+            co_await scope_.stop();
+        }
+        co_await doors.close();
+        co_await rooms->stop();
+        co_return opened;
+    }
+
+private:
+    Base& base_;
+    const config::Settings& settings_;
+    const state::Instance& instance_;
+    LogEvents events_;
+    NoStatus status_;
+    async::Scope scope_;
+};
+
+// The agent of a cluster's node.
+class ClusterNode {
+public:
+    ClusterNode(Base& base, const config::Settings& settings, const state::Instance& instance,
+                std::vector<std::string> ips, kube::ClientConfig client)
+        : base_(base),
+          settings_(settings),
+          instance_(instance),
+          ips_(std::move(ips)),
+          node_settings_(node_settings(settings, ips_)),
+          client_(base.reactor.executor(), base.clock, std::move(client)),
+          events_(client_, base.clock, base.random, settings.node_name),
+          objects_(base.reactor.executor(), client_, base.clock, base.random),
+          pod_api_(client_),
+          status_(base.reactor.executor(), base.clock, base.random, pod_api_),
+          reviews_(client_),
+          scope_(base.reactor.executor()) {}
+
+    async::Task<Result<void>> run() {
+        scope_.spawn("events", events_.run());
+        objects_.start();
+        status_.start();
+        Outside outside{objects_, events_, status_};
+        auto rooms = co_await Rooms::create(base_, settings_, instance_, outside, ips_);
+        Result<void> result;
+        if (rooms) {
+            result = co_await serve(**rooms);
+            co_await (*rooms)->stop();
+        } else {
+            result = fail(std::move(rooms.error()));
+        }
+        co_await status_.stop();
+        co_await objects_.stop();
+        co_await scope_.stop();
+        co_return result;
+    }
+
+private:
+    async::Task<Result<void>> serve(Rooms& rooms) {
+        Doors doors(base_, rooms, settings_.webhook_auth ? &reviews_ : nullptr, settings_);
+        auto opened = doors.open(node_settings_, instance_.paths().agent_socket());
+        if (!opened) {
+            co_return opened;
+        }
+        node::StatusSources sources;
+        Rooms* its = &rooms;
+        sources.images = [its] { return its->image_list(); };
+        node::NodeAgent agent(base_.reactor.executor(), client_, base_.clock, base_.random, events_,
+                              node_settings_, std::move(sources));
+        agent.start();
+        scope_.spawn("identity",
+                     node::keep_identity(node_settings_, client_, base_.clock, base_.random));
+        kube::Selection mine;
+        mine.field_selector = "spec.nodeName=" + settings_.node_name;
+        auto on_change = [its](const kube::Change<kube::Pod>& change) { take(*its, change); };
+        kube::Reflector<kube::Pod> watch(client_, base_.clock, base_.random, mine, on_change);
+        StaticPods files(rooms.pods(), rooms.store(), base_.clock, settings_.static_pod_path,
+                         settings_.node_name);
+        // Everything that refers to these objects ends before they do.
+        async::Scope inner(base_.reactor.executor());
+        inner.spawn("pods", watch_pods(agent, watch, files, rooms, inner));
+        log::info("node started", log::kv("node", settings_.node_name),
+                  log::kv("server", client_.config().server));
+        co_await wait_for_the_end();
+        co_await inner.stop();
+        co_await agent.stop();
+        co_await doors.close();
+        co_return Result<void>{};
+    }
+
+    async::Task<void> watch_pods(node::NodeAgent& agent, kube::Reflector<kube::Pod>& watch,
+                                 StaticPods& files, Rooms& rooms, async::Scope& inner) {
+        // The node authorizer knows nothing of us before the Node exists; on a restart it is there
+        // already, and while the server is away the pods that run are looked after all the same.
+        auto registered = co_await agent.wait_registered(async::kNoDeadline);
+        if (!registered) {
+            co_return;
+        }
+        inner.spawn("watch", watch.run());
+        auto synced = co_await watch.wait_synced(async::kNoDeadline);
+        if (!synced) {
+            co_return;
+        }
+        if (!settings_.static_pod_path.empty()) {
+            co_await files.scan();
+            inner.spawn("static pods", files.run(settings_.file_check_frequency));
+        }
+        rooms.pods().sources_ready();
+        log::info("pods listed", log::kv("pods", rooms.pods().size()));
+    }
+
+    static void take(Rooms& rooms, const kube::Change<kube::Pod>& change) {
+        if (change.kind == kube::ChangeKind::removed) {
+            rooms.pods().remove(PodUid(change.object->metadata.uid));
+        } else {
+            rooms.pods().apply(change.object);
+        }
+    }
+
+    Base& base_;
+    const config::Settings& settings_;
+    const state::Instance& instance_;
+    std::vector<std::string> ips_;
+    node::NodeSettings node_settings_;
+    kube::ApiClient client_;
+    node::EventRecorder events_;
+    node::ApiObjects objects_;
+    ApiPods pod_api_;
+    status::StatusSync status_;
+    server::KubeReviews reviews_;
+    async::Scope scope_;
+};
+
+async::Task<Result<void>> run_cluster_node(Base& base, const config::Settings& settings,
+                                           const state::Instance& instance) {
+    SKIFF_CO_TRY(auto ips, node_addresses(settings, Company::cluster));
+    auto identity = co_await node::ensure_identity(node_settings(settings, ips), base.clock);
+    if (!identity) {
+        co_return fail(std::move(identity.error()));
+    }
+    ClusterNode node(base, settings, instance, std::move(ips), std::move(*identity));
+    co_return co_await node.run();
+}
+
+async::Task<Result<void>> run_alone(Base& base, const config::Settings& settings,
+                                    const state::Instance& instance) {
+    AloneNode node(base, settings, instance);
+    co_return co_await node.run();
+}
+
+int exit_code_of(const Result<void>& result) {
+    if (result || result.error().code == Code::cancelled) {
+        return kExitOk;
+    }
+    print_error(format_as(result.error()));
+    return kExitFailure;
+}
+
+}  // namespace
+
+int node_command(NodeOptions options) {
+    if (options.standalone && options.settings.static_pod_path.empty()) {
+        print_error("--standalone needs --pod-manifest-path, the folder with the pods to run");
+        return kExitUsage;
+    }
+    ::signal(SIGPIPE, SIG_IGN);
+    Base base;
+    auto instance = state::Instance::open(paths_of(options.settings), base.random);
+    if (!instance) {
+        print_error(format_as(instance.error()));
+        return kExitFailure;
+    }
+    auto body = options.standalone ? run_alone(base, options.settings, **instance)
+                                   : run_cluster_node(base, options.settings, **instance);
+    return exit_code_of(async::run_to_end(base.reactor, std::move(body)));
+}
+
+int join_command(const JoinOptions& options) {
+    Base base;
+    node::JoinRequest request;
+    request.server = options.server;
+    request.token = options.token;
+    request.ca_cert_hashes = options.ca_cert_hashes;
+    request.bootstrap_kubeconfig = options.bootstrap_kubeconfig;
+    auto done = async::run_to_end(base.reactor, node::join(std::move(request), base.clock));
+    if (!done) {
+        return exit_code_of(done);
+    }
+    fmt::print("wrote {}; start the node with: skiff node\n",
+               options.bootstrap_kubeconfig.string());
+    return kExitOk;
+}
+
+int reset_command(const config::Settings& settings, ResetScope scope) {
+    Base base;
+    auto instance = state::Instance::open(paths_of(settings), base.random);
+    if (!instance) {
+        print_error(format_as(instance.error()));
+        return kExitFailure;
+    }
+    runtime::ResetSettings its;
+    its.cgroup_root = settings.cgroup_root;
+    its.scope = scope == ResetScope::everything ? runtime::ResetSettings::Scope::all
+                                                : runtime::ResetSettings::Scope::running;
+    return exit_code_of(
+        async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), its)));
+}
+
+int ps_command(const std::filesystem::path& run_dir, OutputFormat format) {
+    Base base;
+    return exit_code_of(async::run_to_end(base.reactor, print_pods(local_socket(run_dir), format)));
+}
+
+int logs_command(const std::filesystem::path& run_dir, LogsQuery query) {
+    Base base;
+    return exit_code_of(
+        async::run_to_end(base.reactor, print_logs(local_socket(run_dir), std::move(query))));
+}
+
+void print_error(std::string_view message) {
+    fmt::print(stderr, "skiff: {}\n", message);
+}
+
+}  // namespace skiff::app

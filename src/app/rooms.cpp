@@ -1,0 +1,240 @@
+#include "app/rooms.h"
+
+#include "app/node_settings.h"
+#include "app/stdin_runtime.h"
+#include "base/log.h"
+#include "logs/read.h"
+#include "network/node_address.h"
+#include "node/status.h"
+#include "os/file.h"
+#include "pods/log_target.h"
+
+namespace skiff::app {
+
+// Downloads of blobs at the same time, over all images.
+constexpr std::size_t kBlobsInParallel = 6;
+constexpr Bytes kDockerConfigMax = 4_MiB;
+
+// `kubectl logs` over what pods point to and logs reads.
+class Rooms::PodLogs final : public pods::LogSource {
+public:
+    PodLogs(pods::Pods& pods, runtime::KeeperRuntime& runtime, async::BlockingPool& pool)
+        : pods_(pods), runtime_(runtime), pool_(pool) {}
+
+    pods::Task<Result<void>> read(PodName pod, std::string container, pods::LogOptions options,
+                                  pods::LogSink& sink) override {
+        auto snapshot = pods_.find(pod);
+        if (!snapshot) {
+            co_return fail(Code::not_found, "pod \"{}\" not found", pod.name);
+        }
+        auto run = options.previous ? pods::LogRun::previous : pods::LogRun::latest;
+        SKIFF_CO_TRY(pods::LogTarget target, pods::log_target(*snapshot, container, run));
+        auto number = parse_attempt(target.path);
+        SKIFF_ASSERT(number.has_value(), "a log is named by its attempt");
+        logs::ReadRequest request;
+        request.folder = target.path.parent_path();
+        request.attempt = *number;
+        request.options = options;
+        runtime::KeeperRuntime* runtime = &runtime_;
+        request.is_running = [runtime, target] { return still_runs(*runtime, target); };
+        co_return co_await logs::read_log(std::move(request), sink, pool_);
+    }
+
+private:
+    // "/…/3.log" is attempt 3.
+    static std::optional<std::uint32_t> parse_attempt(const std::filesystem::path& path) {
+        auto number = parse_uint(path.stem().string());
+        return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
+    }
+
+    static bool still_runs(const runtime::KeeperRuntime& runtime, const pods::LogTarget& target) {
+        for (const pods::ContainerRecord& record : runtime.containers(target.pod)) {
+            if (record.id == target.container) {
+                return !record.exit.has_value();
+            }
+        }
+        return false;
+    }
+
+    pods::Pods& pods_;
+    runtime::KeeperRuntime& runtime_;
+    async::BlockingPool& pool_;
+};
+
+class Rooms::PodView final : public server::NodeView {
+public:
+    explicit PodView(const pods::Pods& pods) : pods_(pods) {}
+    std::vector<std::shared_ptr<const kube::Pod>> pods() const override {
+        std::vector<std::shared_ptr<const kube::Pod>> list;
+        for (pods::PodSnapshot& snapshot : pods_.snapshot()) {
+            list.push_back(std::move(snapshot.pod));
+        }
+        return list;
+    }
+    Result<void> sync_loop_health() const override {
+        if (!pods_.healthy()) {
+            return fail(Code::unavailable, "the pods' loop stands still");
+        }
+        return {};
+    }
+
+private:
+    const pods::Pods& pods_;
+};
+
+state::Paths paths_of(const config::Settings& settings) {
+    state::Paths paths;
+    paths.root_dir = settings.root_dir;
+    paths.run_dir = settings.run_dir;
+    paths.pod_log_dir = settings.pod_log_dir;
+    paths.container_log_dir = settings.container_log_dir;
+    return paths;
+}
+
+Result<std::vector<std::string>> node_addresses(const config::Settings& settings, Company company) {
+    if (!settings.node_ip.empty()) {
+        std::vector<std::string> ips;
+        for (std::string_view part : split(settings.node_ip, ',')) {
+            std::string ip(trim(part));
+            auto valid = network::check_node_address(ip);
+            if (!valid) {
+                return fail(std::move(valid.error()).context("nodeIP"));
+            }
+            ips.push_back(std::move(ip));
+        }
+        return ips;
+    }
+    auto found = network::detect_node_addresses();
+    if (!found && company == Company::alone) {
+        return std::vector<std::string>{};
+    }
+    return found;
+}
+
+static images::RegistrySettings registry_settings(const config::Settings& settings) {
+    images::RegistrySettings out;
+    for (const config::RegistrySetting& its : settings.registries) {
+        images::RegistryHost host;
+        host.host = its.host;
+        host.scheme = its.scheme == config::RegistrySetting::Scheme::http
+                          ? images::RegistryHost::Scheme::http
+                          : images::RegistryHost::Scheme::https;
+        host.tls.ca_file = its.ca_file.string();
+        host.tls.verify = its.verify == config::RegistrySetting::Verify::nothing
+                              ? http::Verify::kNothing
+                              : http::Verify::kPeer;
+        host.mirrors = its.mirrors;
+        out.hosts.push_back(std::move(host));
+    }
+    return out;
+}
+
+Rooms::Rooms(Base& base, const config::Settings&, const state::Instance& instance)
+    : base_(base), instance_(instance) {}
+
+Rooms::~Rooms() = default;
+
+async::Task<Result<void>> Rooms::open_images(const config::Settings& settings, Outside outside) {
+    http_.emplace(base_.reactor.executor(), "skiff/" SKIFF_VERSION);
+    SKIFF_CO_TRY(store_, co_await images::Store::open(base_.pool, instance_.paths().images()));
+    images::RegistrySettings registry = registry_settings(settings);
+    if (!settings.docker_config.empty()) {
+        SKIFF_CO_TRY(std::string text, os::read_file(settings.docker_config, kDockerConfigMax));
+        SKIFF_CO_TRY(registry.node_credentials,
+                     images::parse_docker_config(text, images::ConfigFormat::config_json, ""));
+    }
+    registry_.emplace(*http_, base_.random, std::move(registry));
+    downloads_.emplace(base_.reactor.executor(), *store_, *registry_, kBlobsInParallel);
+    auto parallel = settings.serialize_image_pulls
+                        ? std::size_t{1}
+                        : static_cast<std::size_t>(settings.max_parallel_image_pulls);
+    puller_.emplace(*store_, *registry_, *downloads_, base_.clock, parallel);
+    SKIFF_CO_TRY(access_, co_await images::AccessRecords::open(
+                              base_.pool, instance_.paths().root_dir / "image-access"));
+    images::NodeImages::Parts parts{*store_,         *registry_,     *puller_,   *access_,
+                                    outside.objects, outside.events, base_.clock};
+    images_.emplace(parts);
+    co_return Result<void>{};
+}
+
+async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, Outside outside) {
+    runtime::RuntimeSettings its;
+    its.engine_program = settings.engine_path;
+    its.cgroup_root = settings.cgroup_root;
+    its.logs.files = static_cast<std::size_t>(settings.container_log_max_files);
+    its.logs.file_max = settings.container_log_max_size;
+    its.lifetime = outside.lifetime;
+    its.compile_time_max = settings.compile_timeout;
+    its.compile_memory_max = settings.compile_memory;
+    runtime::RuntimeParts parts{base_.reactor, base_.pool, base_.clock, base_.random, instance_};
+    SKIFF_CO_TRY(runtime_, co_await runtime::KeeperRuntime::create(std::move(its), parts));
+    stdin_runtime_ = std::make_unique<StdinRuntime>(*runtime_, outside.stdin_fd);
+    for (const std::string& warning : runtime_->warnings()) {
+        log::warn("limited", log::kv("detail", warning));
+    }
+    co_return Result<void>{};
+}
+
+async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
+                                                          const config::Settings& settings,
+                                                          const state::Instance& instance,
+                                                          Outside outside,
+                                                          std::vector<std::string> node_ips) {
+    std::unique_ptr<Rooms> rooms(new Rooms(base, settings, instance));
+    auto executor = base.reactor.executor();
+    SKIFF_CO_CHECK(co_await rooms->open_images(settings, outside));
+    SKIFF_CO_CHECK(co_await rooms->open_runtime(settings, outside));
+    rooms->volumes_.emplace(executor, instance.paths(), outside.objects, base.pool, base.clock);
+
+    network::NetworkSettings network;
+    network.node_ips = node_ips;
+    network.node_hostname = settings.node_name;
+    network.cluster_dns.servers = settings.cluster_dns;
+    network.cluster_dns.domain = settings.cluster_domain;
+    network.resolv_conf = settings.resolv_conf;
+    rooms->network_.emplace(std::move(network), instance.paths(), base.pool, outside.events);
+
+    SKIFF_CO_TRY(auto facts, node::observe_machine(settings.root_dir));
+    node::NodeSettings node = node_settings(settings, node_ips);
+    auto status = node::make_status(node, facts, {}, {}, base.clock.wall_now());
+    pods::PodsSettings pods_settings;
+    pods_settings.node.node_name = settings.node_name;
+    pods_settings.node.host_ips = std::move(node_ips);
+    pods_settings.node.allocatable = std::move(status.allocatable);
+    pods_settings.node.crash_back_off_max = settings.max_container_restart_period;
+    pods_settings.pods_max = static_cast<std::size_t>(settings.max_pods);
+    pods::Ports ports{outside.events,   outside.objects,        *rooms->images_, *rooms->volumes_,
+                      *rooms->network_, *rooms->stdin_runtime_, outside.status};
+    rooms->pods_ = std::make_unique<pods::Pods>(executor, base.clock, base.random, ports,
+                                                std::move(pods_settings));
+    rooms->logs_ = std::make_unique<PodLogs>(*rooms->pods_, *rooms->runtime_, base.pool);
+    rooms->view_ = std::make_unique<PodView>(*rooms->pods_);
+    rooms->pods_->start();
+    co_return std::move(rooms);
+}
+
+std::vector<kube::ContainerImage> Rooms::image_list() const {
+    std::map<std::string, kube::ContainerImage> by_digest;
+    for (const images::StoredImage& image : store_->list()) {
+        kube::ContainerImage& entry = by_digest[image.manifest.digest.str()];
+        entry.names.push_back(image.image_id());
+        if (image.reference != image.image_id()) {
+            entry.names.push_back(image.reference);
+        }
+        entry.sizeBytes = static_cast<std::int64_t>(image.manifest.size);
+    }
+    std::vector<kube::ContainerImage> list;
+    for (auto& [digest, image] : by_digest) {
+        list.push_back(std::move(image));
+    }
+    return list;
+}
+
+async::Task<void> Rooms::stop() {
+    co_await pods_->stop();
+    co_await volumes_->stop();
+    co_await downloads_->stop();
+    co_await runtime_->stop_tasks();
+}
+
+}  // namespace skiff::app

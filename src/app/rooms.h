@@ -1,0 +1,114 @@
+// The composition that every mode of the agent shares: what runs pods on this machine. A cluster
+// node, a standalone node, `skiff run` and the benchmarks differ only in what lies outside of it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/blocking.h"
+#include "async/scope.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "config/settings.h"
+#include "http/client.h"
+#include "images/access.h"
+#include "images/downloads.h"
+#include "images/node_images.h"
+#include "images/puller.h"
+#include "images/registry.h"
+#include "images/store.h"
+#include "network/network.h"
+#include "pods/pods.h"
+#include "runtime/runtime.h"
+#include "server/kubelet_api.h"
+#include "state/instance.h"
+#include "volumes/volumes.h"
+
+namespace skiff::app {
+
+// What differs between the modes. All outlive the rooms.
+struct Outside {
+    pods::Objects& objects;
+    pods::EventSink& events;
+    pods::StatusSink& status;
+    // Containers' standard input, for `skiff run -i`; -1 for none.
+    int stdin_fd = -1;
+    os::OnParentDeath lifetime = os::OnParentDeath::live_on;
+};
+
+// The process's own things. Made first, destroyed last.
+struct Base {
+    async::Reactor reactor;
+    SystemClock clock;
+    SystemRandom random;
+    async::BlockingPool pool{reactor, 4, 4096};
+};
+
+// Where the instance's files are, from the settings.
+[[nodiscard]] state::Paths paths_of(const config::Settings& settings);
+// The node's addresses: nodeIP, else detected, else (only where `alone` says that nobody needs one)
+// none.
+enum class Company { cluster, alone };
+[[nodiscard]] Result<std::vector<std::string>> node_addresses(const config::Settings& settings,
+                                                              Company company);
+
+// Passes containers their standard input on the way to the runtime.
+class StdinRuntime;
+
+class Rooms {
+public:
+    // Opens the state, adopts what runs. `settings` were resolved; `instance` and `outside` outlive
+    // the rooms.
+    [[nodiscard]] static async::Task<Result<std::unique_ptr<Rooms>>> create(
+        Base& base, const config::Settings& settings, const state::Instance& instance,
+        Outside outside, std::vector<std::string> node_ips);
+    ~Rooms();
+    Rooms(const Rooms&) = delete;
+    Rooms& operator=(const Rooms&) = delete;
+
+    [[nodiscard]] pods::Pods& pods() { return *pods_; }
+    [[nodiscard]] images::Store& store() { return *store_; }
+    [[nodiscard]] images::NodeImages& images() { return *images_; }
+    [[nodiscard]] runtime::KeeperRuntime& runtime() { return *runtime_; }
+    // For `kubectl logs` and `skiff run`.
+    [[nodiscard]] pods::LogSource& logs() { return *logs_; }
+    // For the kubelet API.
+    [[nodiscard]] const server::NodeView& view() const { return *view_; }
+    // For the node's status.
+    [[nodiscard]] std::vector<kube::ContainerImage> image_list() const;
+
+    // Ends every task; containers go on (or end with their keeper, if `lifetime` says so).
+    [[nodiscard]] async::Task<void> stop();
+
+private:
+    Rooms(Base& base, const config::Settings& settings, const state::Instance& instance);
+    [[nodiscard]] async::Task<Result<void>> open_images(const config::Settings& settings,
+                                                        Outside outside);
+    [[nodiscard]] async::Task<Result<void>> open_runtime(const config::Settings& settings,
+                                                         Outside outside);
+
+    class PodLogs;
+    class PodView;
+
+    Base& base_;
+    const state::Instance& instance_;
+    std::optional<http::Client> http_;
+    std::unique_ptr<images::Store> store_;
+    std::optional<images::Registry> registry_;
+    std::optional<images::Downloads> downloads_;
+    std::optional<images::Puller> puller_;
+    std::unique_ptr<images::AccessRecords> access_;
+    std::optional<images::NodeImages> images_;
+    std::unique_ptr<runtime::KeeperRuntime> runtime_;
+    std::unique_ptr<StdinRuntime> stdin_runtime_;
+    std::optional<volumes::PodVolumes> volumes_;
+    std::optional<network::NodeNetwork> network_;
+    std::unique_ptr<pods::Pods> pods_;
+    std::unique_ptr<PodLogs> logs_;
+    std::unique_ptr<PodView> view_;
+};
+
+}  // namespace skiff::app

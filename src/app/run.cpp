@@ -1,0 +1,291 @@
+// `skiff run`: pods without a cluster, in a private instance that ends with this process.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <iterator>
+
+#include "app/commands.h"
+#include "app/file_objects.h"
+#include "app/local_images.h"
+#include "app/rooms.h"
+#include "app/run_session.h"
+#include "base/log.h"
+#include "config/fields.h"
+#include "os/file.h"
+#include "runtime/reset.h"
+
+namespace skiff::app {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// How many `skiff run` may go on at once for one user.
+constexpr int kInstancesMax = 64;
+
+fs::path home_of(const char* variable, const fs::path& below_home) {
+    const char* set = std::getenv(variable);
+    if (set != nullptr && set[0] == '/') {
+        return set;
+    }
+    const char* home = std::getenv("HOME");
+    return fs::path(home != nullptr && home[0] == '/' ? home : "/tmp") / below_home;
+}
+
+// The folders of instance `number`: the first one that is free is taken, so that images and
+// compiled modules of earlier runs are there, and runs at the same time do not meet.
+void place(config::Settings& settings, const fs::path& root, int number) {
+    std::string name = fmt::format("{}", number);
+    settings.root_dir = root / name;
+    bool is_root = ::geteuid() == 0;
+    fs::path run =
+        is_root ? fs::path("/run") : home_of("XDG_RUNTIME_DIR", ".local/share/skiff/runtime");
+    // Two roots must not meet in one run folder.
+    auto tag = std::hash<std::string>()(root.string()) & 0xffffff;
+    settings.run_dir = run / fmt::format("skiff-run-{:06x}-{}", tag, number);
+    settings.pod_log_dir = settings.root_dir / "logs" / "pods";
+    settings.container_log_dir = settings.root_dir / "logs" / "containers";
+}
+
+Result<std::unique_ptr<state::Instance>> open_instance(Base& base, RunOptions& options) {
+    fs::path root = options.root_dir.empty() ? home_of("XDG_DATA_HOME", ".local/share") / "skiff"
+                                             : fs::absolute(options.root_dir);
+    for (int number = 0; number < kInstancesMax; ++number) {
+        place(options.settings, root, number);
+        auto instance = state::Instance::open(paths_of(options.settings), base.random);
+        if (instance || instance.error().code != Code::conflict) {
+            return instance;
+        }
+    }
+    return fail(Code::exhausted, "{} `skiff run` are going on already", kInstancesMax);
+}
+
+Result<std::string> read_text(const std::string& path) {
+    if (path == "-") {
+        std::string text{std::istreambuf_iterator<char>(std::cin),
+                         std::istreambuf_iterator<char>()};
+        return text;
+    }
+    return os::read_file(path, Bytes{kube::kManifestBytesMax});
+}
+
+bool is_manifest(const std::string& target) {
+    return target == "-" || target.ends_with(".yaml") || target.ends_with(".yml") ||
+           target.ends_with(".json");
+}
+
+// A name for the pod of an image or file: what the last part of its path says.
+std::string name_of(const std::string& target) {
+    std::string last = fs::path(target).filename().string();
+    last = last.substr(0, last.find_first_of(":@"));
+    std::size_t dot = last.rfind('.');
+    if (dot != std::string::npos && dot > 0) {
+        last.resize(dot);
+    }
+    std::string name;
+    for (char c : to_lower(last)) {
+        bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (plain || (!name.empty() && name.back() != '-')) {
+            name += plain ? c : '-';
+        }
+    }
+    name = name.substr(0, 50);
+    while (!name.empty() && name.back() == '-') {
+        name.pop_back();
+    }
+    return name.empty() ? "run" : name;
+}
+
+std::string pull_policy(const std::string& flag) {
+    return flag == "always" ? "Always" : flag == "never" ? "Never" : "IfNotPresent";
+}
+
+Result<Workload> workload_of(RunOptions& options) {
+    if (is_manifest(options.target)) {
+        if (!options.image.args.empty()) {
+            return fail(Code::invalid,
+                        "arguments go with an image or a module, not with a manifest");
+        }
+        SKIFF_TRY(std::string text, read_text(options.target));
+        auto parsed = parse_workload(text);
+        if (!parsed) {
+            return fail(std::move(parsed.error()).context(options.target));
+        }
+        return parsed;
+    }
+    std::error_code error;
+    bool file = fs::exists(options.target, error);
+    options.image.image = file ? fs::absolute(options.target).string() : options.target;
+    options.image.name = options.name.empty() ? name_of(options.target) : options.name;
+    SKIFF_TRY(kube::Pod pod, pod_of_image(options.image));
+    pod.spec.containers[0].imagePullPolicy = pull_policy(options.pull);
+    auto valid = kube::validate(pod);
+    if (!valid) {
+        return fail(std::move(valid.error()));
+    }
+    Workload workload;
+    PodSet set;
+    set.name = pod.metadata.name;
+    set.pod = std::move(pod);
+    workload.sets.push_back(std::move(set));
+    return workload;
+}
+
+Labels labels_for(const RunOptions& options, const Workload& workload) {
+    if (!is_manifest(options.target)) {
+        return Labels::none;
+    }
+    std::size_t pods = 0;
+    for (const PodSet& set : workload.sets) {
+        pods += static_cast<std::size_t>(set.count);
+    }
+    return pods > 1 ? Labels::pod_and_container : Labels::container;
+}
+
+// One `skiff run`.
+class Run {
+public:
+    Run(Base& base, RunOptions& options, const state::Instance& instance, Workload workload)
+        : base_(base),
+          options_(options),
+          instance_(instance),
+          workload_(std::move(workload)),
+          objects_(workload_),
+          console_(base.clock, options.quiet ? Quiet::yes : Quiet::no) {}
+
+    async::Task<int> run() {
+        for (const std::string& warning : workload_.warnings) {
+            console_.warning(warning);
+        }
+        auto rooms = co_await open();
+        if (!rooms) {
+            print_error(format_as(rooms.error()));
+            co_return kExitCannotRun;
+        }
+        auto loaded = co_await load_images(**rooms);
+        int code = kExitCannotRun;
+        if (loaded) {
+            code = co_await run_session(**rooms);
+        } else {
+            print_error(format_as(loaded.error()));
+        }
+        co_await (*rooms)->stop();
+        co_return code;
+    }
+
+private:
+    async::Task<Result<std::unique_ptr<Rooms>>> open() {
+        int stdin_fd = options_.image.interactive ? STDIN_FILENO : -1;
+        Outside outside{objects_, console_, status_, stdin_fd, os::OnParentDeath::die};
+        SKIFF_CO_TRY(auto ips, node_addresses(options_.settings, Company::alone));
+        if (ips.empty()) {
+            ips.push_back("127.0.0.1");
+        }
+        co_return co_await Rooms::create(base_, options_.settings, instance_, outside, ips);
+    }
+
+    async::Task<Result<void>> load_images(Rooms& rooms) {
+        Console* console = &console_;
+        rooms.images().set_progress([console](const images::BlobProgress& blob) {
+            std::string key = "blob " + blob.digest.str();
+            if (blob.done >= blob.total) {
+                console->progress_done(key);
+            } else {
+                console->progress(key, "pulling", blob.done, blob.total);
+            }
+        });
+        std::error_code error;
+        fs::path here = fs::current_path(error);
+        for (PodSet& set : workload_.sets) {
+            SKIFF_CO_CHECK(co_await load_local_images(rooms.store(), set.pod, here));
+        }
+        co_return Result<void>{};
+    }
+
+    async::Task<int> run_session(Rooms& rooms) {
+        RunSession session(base_, rooms, status_, console_, labels_for(options_, workload_));
+        async::Scope signals(base_.reactor.executor());
+        signals.spawn("signals", obey_signals(&session, &console_));
+        int code = co_await session.run(workload_.sets);
+        co_await signals.stop();
+        co_await session.clean_up();
+        co_return code;
+    }
+
+    // The first Ctrl-C asks the pods to end, the second ends everything at once: keeper and runners
+    // die with us.
+    static async::Task<void> obey_signals(RunSession* session, Console* console) {
+        auto first = co_await async::wait_signal({SIGINT, SIGTERM, SIGHUP});
+        if (!first) {
+            co_return;
+        }
+        console->notice("stopping; once more to kill");
+        session->stop();
+        auto second = co_await async::wait_signal({SIGINT, SIGTERM, SIGHUP});
+        if (second) {
+            ::_exit(128 + *second);
+        }
+    }
+
+    Base& base_;
+    RunOptions& options_;
+    const state::Instance& instance_;
+    Workload workload_;
+    FileObjects objects_;
+    Console console_;
+    RunStatus status_;
+};
+
+Result<void> finish_settings(RunOptions& options) {
+    for (const std::string& host : options.plain_http) {
+        config::RegistrySetting registry;
+        registry.host = host;
+        registry.scheme = config::RegistrySetting::Scheme::http;
+        options.settings.registries.push_back(std::move(registry));
+    }
+    fs::path docker = home_of("DOCKER_CONFIG", ".docker") / "config.json";
+    std::error_code error;
+    if (fs::exists(docker, error)) {
+        options.settings.docker_config = docker;
+    }
+    options.settings.max_pods = kWorkloadPodsMax;
+    return config::resolve(options.settings);
+}
+
+}  // namespace
+
+int run_command(RunOptions options) {
+    ::signal(SIGPIPE, SIG_IGN);
+    auto settled = finish_settings(options);
+    if (!settled) {
+        print_error(format_as(settled.error()));
+        return kExitUsage;
+    }
+    auto workload = workload_of(options);
+    if (!workload) {
+        print_error(format_as(workload.error()));
+        return kExitCannotRun;
+    }
+    Base base;
+    auto instance = open_instance(base, options);
+    if (!instance) {
+        print_error(format_as(instance.error()));
+        return kExitCannotRun;
+    }
+    int code = kExitCannotRun;
+    {
+        Run run(base, options, **instance, std::move(*workload));
+        code = async::run_to_end(base.reactor, run.run());
+    }
+    runtime::ResetSettings reset;
+    auto cleaned =
+        async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), reset));
+    if (!cleaned) {
+        print_error(format_as(cleaned.error()));
+    }
+    return code;
+}
+
+}  // namespace skiff::app

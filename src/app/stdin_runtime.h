@@ -1,0 +1,55 @@
+// A runtime that also passes containers this process's standard input: `skiff run -i`.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "pods/ports.h"
+
+namespace skiff::app {
+
+class StdinRuntime final : public pods::Runtime {
+public:
+    // `inner` outlives it. With stdin_fd -1 nothing is changed.
+    StdinRuntime(pods::Runtime& inner, int stdin_fd) : inner_(inner), stdin_fd_(stdin_fd) {}
+
+    std::vector<pods::ContainerRecord> containers(const PodUid& pod) const override {
+        return inner_.containers(pod);
+    }
+    std::vector<PodUid> pods() const override { return inner_.pods(); }
+    void set_observer(std::function<void(const PodUid&)> observer) override {
+        inner_.set_observer(std::move(observer));
+    }
+    async::Task<Result<void>> prepare_pod(const pods::PodSandbox& sandbox) override {
+        return inner_.prepare_pod(sandbox);
+    }
+    async::Task<Result<pods::Artifact>> compile(const pods::ModuleFile& module, std::string handler,
+                                                std::function<void()> compiling) override {
+        return inner_.compile(module, std::move(handler), std::move(compiling));
+    }
+    async::Task<Result<ContainerId>> start(const pods::ContainerSpec& spec) override {
+        if (stdin_fd_ < 0 || spec.kind != pods::ContainerKind::regular) {
+            return inner_.start(spec);
+        }
+        pods::ContainerSpec with_stdin = spec;
+        with_stdin.stdin_fd = stdin_fd_;
+        return inner_.start(with_stdin);
+    }
+    async::Task<Result<void>> stop(const ContainerId& id, Duration grace) override {
+        return inner_.stop(id, grace);
+    }
+    async::Task<Result<void>> remove(const ContainerId& id) override { return inner_.remove(id); }
+    async::Task<Result<void>> remove_pod(const PodUid& pod) override {
+        return inner_.remove_pod(pod);
+    }
+    std::optional<pods::ContainerUsage> usage(const ContainerId& id) const override {
+        return inner_.usage(id);
+    }
+
+private:
+    pods::Runtime& inner_;
+    int stdin_fd_;
+};
+
+}  // namespace skiff::app
