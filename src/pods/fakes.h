@@ -1,0 +1,410 @@
+// Ports with behaviour, for tests: an image store, a runtime whose guests do what the test says,
+// volumes and networks that exist or not, an API server's ear. They can be told to fail.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "async/event.h"
+#include "base/time.h"
+#include "pods/ports.h"
+#include "pods/start_container.h"
+
+namespace skiff::pods::fakes {
+
+// Fails a call as often as told.
+class Faults {
+public:
+    void fail_next(std::string call, Error error, int times = 1) {
+        planned_[std::move(call)] = {std::move(error), times};
+    }
+    void heal(const std::string& call) { planned_.erase(call); }
+    [[nodiscard]] std::optional<Error> take(const std::string& call) {
+        auto found = planned_.find(call);
+        if (found == planned_.end() || found->second.second == 0) {
+            return std::nullopt;
+        }
+        --found->second.second;
+        return found->second.first;
+    }
+
+private:
+    std::map<std::string, std::pair<Error, int>> planned_;
+};
+
+inline Error make_error(Code code, std::string reason, std::string message) {
+    Error error;
+    error.code = code;
+    error.reason = std::move(reason);
+    error.message = std::move(message);
+    return error;
+}
+
+struct SeenEvent {
+    std::string pod;
+    std::string container;
+    EventType type = EventType::normal;
+    std::string reason;
+    std::string message;
+};
+
+class Events final : public EventSink {
+public:
+    void emit(const kube::Pod& pod, std::string_view container, EventType type,
+              std::string_view reason, std::string_view message) override {
+        seen.push_back({pod.metadata.name, std::string(container), type, std::string(reason),
+                        std::string(message)});
+    }
+    [[nodiscard]] std::size_t count(std::string_view reason) const {
+        return static_cast<std::size_t>(std::ranges::count(seen, reason, &SeenEvent::reason));
+    }
+    std::vector<SeenEvent> seen;
+};
+
+class ApiObjects final : public Objects {
+public:
+    Task<Result<std::shared_ptr<const kube::ConfigMap>>> config_map(const kube::Pod&,
+                                                                    std::string name) override {
+        auto found = config_maps.find(name);
+        if (found == config_maps.end()) {
+            co_return fail(Code::not_found, "configmap \"{}\" not found", name);
+        }
+        co_return found->second;
+    }
+    Task<Result<std::shared_ptr<const kube::Secret>>> secret(const kube::Pod&,
+                                                             std::string name) override {
+        auto found = secrets.find(name);
+        if (found == secrets.end()) {
+            co_return fail(Code::not_found, "secret \"{}\" not found", name);
+        }
+        co_return found->second;
+    }
+    Task<Result<ServiceAccountToken>> service_account_token(const kube::Pod&, std::string,
+                                                            std::int64_t) override {
+        co_return ServiceAccountToken{};
+    }
+    std::optional<std::vector<std::shared_ptr<const kube::Service>>> services() const override {
+        return known_services;
+    }
+    Task<Result<std::string>> runtime_handler(std::string runtime_class) override {
+        auto found = handlers.find(runtime_class);
+        if (found == handlers.end()) {
+            co_return fail(Code::not_found, "runtimeclass \"{}\" not found", runtime_class);
+        }
+        co_return found->second;
+    }
+    void release(const PodUid& pod) override { released.insert(pod); }
+
+    std::map<std::string, std::shared_ptr<const kube::ConfigMap>> config_maps;
+    std::map<std::string, std::shared_ptr<const kube::Secret>> secrets;
+    std::optional<std::vector<std::shared_ptr<const kube::Service>>> known_services =
+        std::vector<std::shared_ptr<const kube::Service>>{};
+    std::map<std::string, std::string> handlers = {{"wasmtime", "wasmtime"}};
+    std::set<PodUid> released;
+};
+
+class ImageStore final : public Images {
+public:
+    Task<Result<Image>> ensure(const kube::Pod&, std::string, std::string reference,
+                               std::string) override {
+        auto waited = co_await gate.wait();
+        if (!waited) {
+            co_return fail(std::move(waited.error()));
+        }
+        ++pulls[reference];
+        if (auto error = faults.take("ensure")) {
+            co_return fail(std::move(*error));
+        }
+        Image image = layout;
+        image.reference = reference;
+        image.image_id = reference + "@sha256:00";
+        co_return image;
+    }
+    Task<Result<ModuleFile>> find_module(const Image&, std::string path) override {
+        ModuleFile module;
+        module.path = path;
+        module.digest = "sha256:11";
+        co_return module;
+    }
+    std::optional<SteadyTime> back_off_until(const PodUid&, const std::string&) const override {
+        return until;
+    }
+    void release(const PodUid& pod) override { released.insert(pod); }
+
+    ImageStore() { gate.set(); }
+    async::Event gate;  // closed: pulls hang
+    Faults faults;
+    Image layout = [] {
+        Image image;
+        image.module = "/store/module";
+        image.module_digest = "sha256:11";
+        image.module_name = "hello.wasm";
+        return image;
+    }();
+    std::optional<SteadyTime> until;
+    std::map<std::string, int> pulls;
+    std::set<PodUid> released;
+};
+
+class VolumeSets final : public Volumes {
+public:
+    Task<Result<std::map<std::string, MountedVolume>>> set_up(const kube::Pod& pod,
+                                                              const PodFacts&) override {
+        ++set_ups;
+        if (auto error = faults.take("set_up")) {
+            co_return fail(std::move(*error));
+        }
+        std::map<std::string, MountedVolume> mounted;
+        for (const kube::Volume& volume : pod.spec.volumes) {
+            MountedVolume made;
+            made.path = "/volumes/" + volume.name;
+            mounted[volume.name] = std::move(made);
+        }
+        present.insert(PodUid(pod.metadata.uid));
+        co_return mounted;
+    }
+    Task<Result<std::filesystem::path>> resolve_mount(const kube::Pod&, const MountedVolume& volume,
+                                                      std::string sub_path) override {
+        co_return volume.path / sub_path;
+    }
+    Task<Result<void>> tear_down(const PodUid& pod) override {
+        ++tear_downs;
+        if (auto error = faults.take("tear_down")) {
+            co_return fail(std::move(*error));
+        }
+        present.erase(pod);
+        co_return Result<void>();
+    }
+
+    Faults faults;
+    int set_ups = 0;
+    int tear_downs = 0;
+    std::set<PodUid> present;
+};
+
+class Networks final : public Network {
+public:
+    Task<Result<PodNetwork>> set_up(const kube::Pod& pod) override {
+        if (auto error = faults.take("set_up")) {
+            co_return fail(std::move(*error));
+        }
+        present.insert(PodUid(pod.metadata.uid));
+        PodNetwork network;
+        network.pod_ips = {"10.0.0.7"};
+        network.hostname = pod.metadata.name;
+        co_return network;
+    }
+    Result<NetworkMode> mode_for(const kube::Pod&, const kube::Container&, bool) override {
+        if (auto error = faults.take("mode_for")) {
+            return fail(std::move(*error));
+        }
+        return NetworkMode::empty;
+    }
+    Task<Result<void>> tear_down(const PodUid& pod) override {
+        present.erase(pod);
+        co_return Result<void>();
+    }
+
+    Faults faults;
+    std::set<PodUid> present;
+};
+
+// Guests run until the test ends them, or until they are stopped.
+class Guests final : public Runtime {
+public:
+    explicit Guests(const Clock& clock) : clock_(clock) {}
+
+    std::vector<ContainerRecord> containers(const PodUid& pod) const override {
+        std::vector<ContainerRecord> own;
+        for (const ContainerRecord& record : records) {
+            if (record.pod == pod) {
+                own.push_back(record);
+            }
+        }
+        return own;
+    }
+    std::vector<PodUid> pods() const override {
+        std::set<PodUid> uids(prepared.begin(), prepared.end());
+        for (const ContainerRecord& record : records) {
+            uids.insert(record.pod);
+        }
+        return {uids.begin(), uids.end()};
+    }
+    void set_observer(std::function<void(const PodUid&)> observer) override {
+        observer_ = std::move(observer);
+    }
+    Task<Result<void>> prepare_pod(const PodSandbox& sandbox) override {
+        if (auto error = faults.take("prepare_pod")) {
+            co_return fail(std::move(*error));
+        }
+        prepared.insert(sandbox.pod);
+        co_return Result<void>();
+    }
+    Task<Result<Artifact>> compile(const ModuleFile& module, std::string,
+                                   std::function<void()> compiling) override {
+        if (auto error = faults.take("compile")) {
+            co_return fail(std::move(*error));
+        }
+        Artifact artifact;
+        artifact.key = module.digest;
+        if (compiled.insert(module.digest).second) {
+            compiling();
+            artifact.source = Artifact::Source::compiled;
+            artifact.compile_time = std::chrono::milliseconds(1500);
+        }
+        co_return artifact;
+    }
+    Task<Result<ContainerId>> start(const ContainerSpec& spec) override {
+        ContainerSpec copy = spec;
+        co_await async::yield_now();
+        if (auto error = faults.take("start")) {
+            co_return fail(std::move(*error));
+        }
+        ContainerRecord record;
+        record.id = ContainerId(fmt::format("{:064x}", ++last_id_));
+        record.pod = copy.pod;
+        record.pod_name = copy.pod_name;
+        record.name = copy.name;
+        record.kind = copy.kind;
+        record.attempt = copy.attempt;
+        record.spec_hash = copy.spec_hash;
+        record.image = copy.image.reference;
+        record.image_id = copy.image.image_id;
+        record.created = clock_.wall_now();
+        record.started = clock_.wall_now();
+        record.pid = static_cast<std::int32_t>(1000 + last_id_);
+        record.log_path = fmt::format("/logs/{}/{}.log", copy.name, copy.attempt);
+        ContainerId id = record.id;
+        records.push_back(std::move(record));
+        started.push_back(std::move(copy));
+        changed(started.back().pod);
+        co_return id;
+    }
+    Task<Result<void>> stop(const ContainerId& id, Duration grace) override {
+        stops.emplace_back(id, grace);
+        if (auto error = faults.take("stop")) {
+            co_return fail(std::move(*error));
+        }
+        if (obedience == Obedience::at_once) {
+            end(id, 143, ExitKind::stopped);
+        }
+        co_return Result<void>();
+    }
+    Task<Result<void>> remove(const ContainerId& id) override {
+        std::erase_if(records, [&](const ContainerRecord& r) { return r.id == id; });
+        removed.push_back(id);
+        co_return Result<void>();
+    }
+    Task<Result<void>> remove_pod(const PodUid& pod) override {
+        if (auto error = faults.take("remove_pod")) {
+            co_return fail(std::move(*error));
+        }
+        std::erase_if(records, [&](const ContainerRecord& r) { return r.pod == pod; });
+        prepared.erase(pod);
+        co_return Result<void>();
+    }
+    std::optional<ContainerUsage> usage(const ContainerId&) const override { return std::nullopt; }
+
+    // The guest of a container ends.
+    void end(const ContainerId& id, int code, ExitKind kind = ExitKind::exited) {
+        for (ContainerRecord& record : records) {
+            if (record.id == id && !record.exit) {
+                ContainerExit exit;
+                exit.kind = kind;
+                exit.exit_code = code;
+                exit.reason = code == 0 ? "Completed" : "Error";
+                exit.finished = clock_.wall_now();
+                record.exit = std::move(exit);
+                changed(record.pod);
+            }
+        }
+    }
+    // The running container of that name, which must be there.
+    [[nodiscard]] ContainerId running(std::string_view name) const {
+        for (const ContainerRecord& record : records) {
+            if (record.name == name && !record.exit) {
+                return record.id;
+            }
+        }
+        return {};
+    }
+    [[nodiscard]] std::size_t running_count() const {
+        return static_cast<std::size_t>(
+            std::ranges::count_if(records, [](const auto& r) { return !r.exit.has_value(); }));
+    }
+
+    enum class Obedience { at_once, never } obedience = Obedience::at_once;
+    Faults faults;
+    std::vector<ContainerRecord> records;
+    std::vector<ContainerSpec> started;
+    std::vector<std::pair<ContainerId, Duration>> stops;
+    std::vector<ContainerId> removed;
+    std::set<PodUid> prepared;
+    std::set<std::string> compiled;
+
+private:
+    void changed(PodUid pod) {
+        if (observer_) {
+            observer_(pod);
+        }
+    }
+    const Clock& clock_;
+    std::function<void(const PodUid&)> observer_;
+    std::uint64_t last_id_ = 0;
+};
+
+class Statuses final : public StatusSink {
+public:
+    void publish(std::shared_ptr<const kube::Pod> pod, kube::PodStatus status) override {
+        history.emplace_back(pod->metadata.uid, status);
+        latest[PodUid(pod->metadata.uid)] = std::move(status);
+    }
+    void finish(std::shared_ptr<const kube::Pod> pod) override {
+        finished.emplace_back(pod->metadata.uid);
+    }
+    void forget(const PodUid& pod) override { forgotten.insert(pod); }
+
+    std::vector<std::pair<std::string, kube::PodStatus>> history;
+    std::map<PodUid, kube::PodStatus> latest;
+    std::vector<std::string> finished;
+    std::set<PodUid> forgotten;
+};
+
+// A whole node of fakes.
+struct FakeNode {
+    explicit FakeNode(const Clock& clock) : guests(clock) {}
+    Events events;
+    ApiObjects objects;
+    ImageStore images;
+    VolumeSets volumes;
+    Networks networks;
+    Guests guests;
+    Statuses statuses;
+    [[nodiscard]] Ports ports() {
+        return Ports{events, objects, images, volumes, networks, guests, statuses};
+    }
+};
+
+inline kube::Pod make_pod(const std::string& name, const std::string& uid = "uid-1") {
+    kube::Pod pod;
+    pod.metadata.name = name;
+    pod.metadata.namespace_ = "default";
+    pod.metadata.uid = uid;
+    pod.metadata.generation = 1;
+    pod.spec.restartPolicy = "Always";
+    pod.spec.terminationGracePeriodSeconds = 30;
+    pod.status.phase = "Pending";
+    pod.status.qosClass = "BestEffort";
+    kube::Container container;
+    container.name = "main";
+    container.image = "registry.test/hello:1";
+    pod.spec.containers.push_back(std::move(container));
+    return pod;
+}
+
+}  // namespace skiff::pods::fakes

@@ -1,0 +1,213 @@
+#include "pods/pods.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "pods/admission.h"
+
+namespace skiff::pods {
+namespace {
+
+constexpr Duration kBeat = std::chrono::seconds(1);
+constexpr Duration kBeatMissing = std::chrono::minutes(2);
+constexpr Duration kOrphanGrace = std::chrono::seconds(10);
+
+}  // namespace
+
+Pods::Pods(async::Executor executor, const Clock& clock, Random& random, const Ports& ports,
+           PodsSettings settings)
+    : context_{executor, clock, random, ports, std::move(settings.node), {}},
+      pods_max_(settings.pods_max),
+      scope_(executor) {
+    context_.admit = [this](const Worker& worker) { return judge(worker); };
+    context_.ports.runtime.set_observer([this](const PodUid& uid) {
+        auto found = workers_.find(uid);
+        if (found != workers_.end()) {
+            found->second->poke();
+        }
+    });
+}
+
+Pods::~Pods() {
+    context_.ports.runtime.set_observer({});
+}
+
+void Pods::start() {
+    scope_.spawn("pods heartbeat", beat());
+}
+
+Task<void> Pods::beat() {
+    for (;;) {
+        last_beat_ = context_.clock.steady_now();
+        auto slept = co_await async::sleep_for(kBeat);
+        if (!slept) {
+            co_return;
+        }
+    }
+}
+
+bool Pods::healthy() const {
+    return last_beat_ && context_.clock.steady_now() - *last_beat_ < kBeatMissing;
+}
+
+void Pods::apply(std::shared_ptr<const kube::Pod> pod) {
+    PodUid uid(pod->metadata.uid);
+    auto found = workers_.find(uid);
+    if (found != workers_.end()) {
+        if (found->second->is_gone()) {
+            again_[uid] = std::move(pod);
+        } else {
+            found->second->update(std::move(pod));
+        }
+        return;
+    }
+    auto worker = std::make_shared<Worker>(context_, std::move(pod));
+    workers_[uid] = worker;
+    scope_.spawn("pod " + uid.str(), run_worker(std::move(worker)));
+}
+
+Task<void> Pods::run_worker(std::shared_ptr<Worker> worker) {
+    co_await worker->run();
+    auto cancelled = co_await async::is_cancelled();
+    if (cancelled) {
+        co_return;
+    }
+    PodUid uid = worker->uid();
+    workers_.erase(uid);
+    auto again = again_.find(uid);
+    if (again != again_.end()) {
+        std::shared_ptr<const kube::Pod> pod = std::move(again->second);
+        again_.erase(again);
+        apply(std::move(pod));
+    }
+}
+
+void Pods::remove(const PodUid& uid) {
+    again_.erase(uid);
+    auto found = workers_.find(uid);
+    if (found != workers_.end()) {
+        found->second->object_gone();
+    }
+}
+
+void Pods::sources_ready() {
+    if (sources_ == Sources::ready) {
+        return;
+    }
+    sources_ = Sources::ready;
+    for (const auto& [uid, worker] : workers_) {
+        worker->poke();
+    }
+    for (const PodUid& uid : context_.ports.runtime.pods()) {
+        if (!workers_.contains(uid)) {
+            log::info("pod without object is removed", log::kv("pod", uid));
+            scope_.spawn("orphan " + uid.str(), remove_orphan(uid));
+        }
+    }
+}
+
+Task<Result<void>> Pods::remove_orphan_once(PodUid uid) {
+    const Ports& ports = context_.ports;
+    auto records = ports.runtime.containers(uid);
+    for (const ContainerRecord& record : records) {
+        if (!record.exit) {
+            ContainerId id = record.id;
+            auto stopped = co_await ports.runtime.stop(id, kOrphanGrace);
+            if (!stopped) {
+                co_return stopped;
+            }
+        }
+    }
+    auto volumes = co_await ports.volumes.tear_down(uid);
+    auto network = co_await ports.network.tear_down(uid);
+    if (!volumes) {
+        co_return volumes;
+    }
+    if (!network) {
+        co_return network;
+    }
+    auto removed = co_await ports.runtime.remove_pod(uid);
+    co_return removed;
+}
+
+Task<void> Pods::remove_orphan(PodUid uid) {
+    for (;;) {
+        auto removed = co_await remove_orphan_once(uid);
+        if (removed) {
+            context_.ports.images.release(uid);
+            co_return;
+        }
+        if (removed.error().code == Code::cancelled || workers_.contains(uid)) {
+            co_return;
+        }
+        log::error("pod without object not removed", log::kv("pod", uid),
+                   log::kv("error", removed.error().message));
+        auto slept = co_await async::sleep_for(kErrorRetry);
+        if (!slept) {
+            co_return;
+        }
+    }
+}
+
+Admission Pods::judge(const Worker& worker) const {
+    if (sources_ != Sources::ready) {
+        return {};
+    }
+    std::vector<const kube::Pod*> taken;
+    for (const auto& [uid, other] : workers_) {
+        if (other.get() != &worker && other->is_taken()) {
+            taken.push_back(other->pod().get());
+        }
+    }
+    return admit(*worker.pod(), taken, context_.node.allocatable, pods_max_);
+}
+
+PodSnapshot Pods::snapshot_of(const Worker& worker) const {
+    PodSnapshot snapshot;
+    auto pod = std::make_shared<kube::Pod>(*worker.pod());
+    pod->status = worker.status();
+    snapshot.pod = std::move(pod);
+    snapshot.containers = context_.ports.runtime.containers(worker.uid());
+    return snapshot;
+}
+
+std::vector<PodSnapshot> Pods::snapshot() const {
+    std::vector<PodSnapshot> pods;
+    pods.reserve(workers_.size());
+    for (const auto& [uid, worker] : workers_) {
+        if (!worker->is_gone()) {
+            pods.push_back(snapshot_of(*worker));
+        }
+    }
+    return pods;
+}
+
+std::optional<PodSnapshot> Pods::find(const PodName& name) const {
+    const Worker* newest = nullptr;
+    for (const auto& [uid, worker] : workers_) {
+        const kube::ObjectMeta& meta = worker->pod()->metadata;
+        if (worker->is_gone() || meta.name != name.name || meta.namespace_ != name.ns) {
+            continue;
+        }
+        if (newest == nullptr ||
+            meta.creationTimestamp > newest->pod()->metadata.creationTimestamp) {
+            newest = worker.get();
+        }
+    }
+    return newest == nullptr ? std::nullopt : std::optional(snapshot_of(*newest));
+}
+
+std::optional<PodSnapshot> Pods::find(const PodUid& uid) const {
+    auto found = workers_.find(uid);
+    return found == workers_.end() ? std::nullopt : std::optional(snapshot_of(*found->second));
+}
+
+Task<void> Pods::stop() {
+    co_await scope_.stop();
+    for (auto& [uid, worker] : workers_) {
+        co_await worker->stop();
+    }
+    workers_.clear();
+}
+
+}  // namespace skiff::pods

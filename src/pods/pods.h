@@ -1,0 +1,81 @@
+// All pods of the node: one worker for each uid, the latest object wins. Reactor thread only.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/scope.h"
+#include "async/task.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "pods/ports.h"
+#include "pods/worker.h"
+
+namespace skiff::pods {
+
+struct PodsSettings {
+    NodeFacts node;
+    std::size_t pods_max = 110;
+};
+
+// A pod as the node sees it now: the object with the current status, and what is on the node.
+struct PodSnapshot {
+    std::shared_ptr<const kube::Pod> pod;  // status: the current one
+    std::vector<ContainerRecord> containers;
+};
+
+class Pods {
+public:
+    // Everything given outlives this object. Registers itself as the runtime's observer.
+    Pods(async::Executor executor, const Clock& clock, Random& random, const Ports& ports,
+         PodsSettings settings);
+    ~Pods();
+    Pods(const Pods&) = delete;
+    Pods& operator=(const Pods&) = delete;
+
+    // Starts the loop behind healthy(). Optional.
+    void start();
+    // A pod of this node is there or changed. Any order, any number of times.
+    void apply(std::shared_ptr<const kube::Pod> pod);
+    // The pod's object is gone: it is stopped fast and everything of it removed. Unknown uids are
+    // fine.
+    void remove(const PodUid& uid);
+    // Every source was listed once: new pods are judged and started from now on (those that run
+    // were adopted already), and what runs without a pod is removed.
+    void sources_ready();
+
+    [[nodiscard]] std::vector<PodSnapshot> snapshot() const;
+    // The pod of that name; of two (one may still be going) the newer.
+    [[nodiscard]] std::optional<PodSnapshot> find(const PodName& name) const;
+    [[nodiscard]] std::optional<PodSnapshot> find(const PodUid& uid) const;
+    // Number of pods of which something is on the node or wanted there.
+    [[nodiscard]] std::size_t size() const { return workers_.size(); }
+    // False when the loop stands still (/healthz/syncloop).
+    [[nodiscard]] bool healthy() const;
+
+    // Ends all loops. Containers go on.
+    [[nodiscard]] Task<void> stop();
+
+private:
+    [[nodiscard]] Task<void> run_worker(std::shared_ptr<Worker> worker);
+    [[nodiscard]] Task<void> beat();
+    [[nodiscard]] Task<void> remove_orphan(PodUid uid);
+    [[nodiscard]] Task<Result<void>> remove_orphan_once(PodUid uid);
+    [[nodiscard]] Admission judge(const Worker& worker) const;
+    [[nodiscard]] PodSnapshot snapshot_of(const Worker& worker) const;
+
+    WorkerContext context_;
+    std::size_t pods_max_;
+    enum class Sources { unknown, ready } sources_ = Sources::unknown;
+    std::map<PodUid, std::shared_ptr<Worker>> workers_;
+    // Objects that came back while the pod of the same uid was still being removed.
+    std::map<PodUid, std::shared_ptr<const kube::Pod>> again_;
+    std::optional<SteadyTime> last_beat_;
+    async::Scope scope_;
+};
+
+}  // namespace skiff::pods

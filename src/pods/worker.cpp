@@ -1,0 +1,351 @@
+#include "pods/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "pods/container_config.h"
+#include "pods/unsupported.h"
+
+namespace skiff::pods {
+namespace {
+
+bool is_transient(Code code) {
+    return code == Code::unavailable || code == Code::timeout || code == Code::denied ||
+           code == Code::unauthenticated;
+}
+
+// Whether this node took the pod before: the API server's copy or the node's records say so.
+bool was_taken(const kube::Pod& pod, const std::vector<ContainerRecord>& records) {
+    return !records.empty() || pod.status.startTime.has_value() ||
+           !pod.status.containerStatuses.empty();
+}
+
+}  // namespace
+
+Worker::Worker(const WorkerContext& context, std::shared_ptr<const kube::Pod> pod)
+    : context_(context),
+      ports_(context.ports),
+      uid_(pod->metadata.uid),
+      pod_(std::move(pod)),
+      status_(pod_->status),
+      resync_at_(context.clock.steady_now() + kResync),
+      starts_(context.executor),
+      scope_(context.executor) {
+    auto records = ports_.runtime.containers(uid_);
+    if (was_taken(*pod_, records)) {
+        memory_.admission.verdict = Admission::Verdict::admitted;
+    }
+    if (sandbox_was_lost(records, status_)) {
+        memory_.boot = PodMemory::Boot::anew;
+    }
+}
+
+bool Worker::is_taken() const {
+    return memory_.admission.verdict == Admission::Verdict::admitted && !is_terminal(status_.phase);
+}
+
+void Worker::update(std::shared_ptr<const kube::Pod> pod) {
+    if (is_gone()) {
+        return;
+    }
+    if (pod->metadata.generation != pod_->metadata.generation ||
+        pod->metadata.labels != pod_->metadata.labels ||
+        pod->metadata.annotations != pod_->metadata.annotations) {
+        refresh_ = refresh_ == Refresh::running ? refresh_ : Refresh::wanted;
+    }
+    pod_ = std::move(pod);
+    wake_.set();
+}
+
+void Worker::object_gone() {
+    memory_.object = PodMemory::Object::gone;
+    wake_.set();
+}
+
+Task<void> Worker::run() {
+    while (turn() == Turn::wait) {
+        auto woken = co_await wake_.wait(deadline());
+        wake_.reset();
+        if (!woken && woken.error().code == Code::cancelled) {
+            co_return;
+        }
+    }
+    auto joined = co_await scope_.join();
+    if (joined) {
+        co_await starts_.stop();
+    }
+}
+
+Task<void> Worker::stop() {
+    co_await starts_.stop();
+    co_await scope_.stop();
+}
+
+SteadyTime Worker::deadline() const {
+    SteadyTime earliest = resync_at_;
+    if (wake_at_) {
+        Duration left = std::max(Duration(*wake_at_ - context_.clock.wall_now()), Duration(0));
+        // A millisecond more, so that rounding never wakes too early.
+        earliest =
+            std::min(earliest, context_.clock.steady_now() + left + std::chrono::milliseconds(1));
+    }
+    return hold_until_ ? std::min(earliest, *hold_until_) : earliest;
+}
+
+PodFacts Worker::facts() const {
+    PodFacts facts;
+    facts.node_name = context_.node.node_name;
+    facts.host_ips = context_.node.host_ips;
+    facts.pod_ips = network_.pod_ips;
+    facts.allocatable = context_.node.allocatable;
+    return facts;
+}
+
+void Worker::judge_admission() {
+    if (memory_.admission.verdict != Admission::Verdict::pending ||
+        pod_->metadata.deletionTimestamp || is_terminal(status_.phase)) {
+        return;
+    }
+    memory_.admission = context_.admit(*this);
+    if (memory_.admission.verdict == Admission::Verdict::rejected) {
+        ports_.events.emit(*pod_, {}, EventType::warning, memory_.admission.reason,
+                           memory_.admission.message);
+    }
+    if (memory_.admission.verdict == Admission::Verdict::admitted) {
+        for (const std::string& line : unknown_annotations(*pod_)) {
+            ports_.events.emit(*pod_, {}, EventType::warning, "UnknownAnnotation", line);
+        }
+        for (const std::string& line : refused_powers(*pod_)) {
+            ports_.events.emit(*pod_, {}, EventType::warning, "NotGranted", line);
+        }
+    }
+}
+
+// One event for each field that is not supported, however often the pod is looked at.
+void Worker::tell_once() {
+    for (const auto* list : {&pod_->spec.initContainers, &pod_->spec.containers}) {
+        for (const kube::Container& container : *list) {
+            auto field = unsupported(*pod_, container);
+            if (field && told_.insert(container.name + *field).second) {
+                ports_.events.emit(*pod_, container.name, EventType::warning, "Failed",
+                                   "Error: " + *field);
+            }
+        }
+    }
+}
+
+void Worker::tell_back_offs(const Decision& decision) {
+    for (const BackOffNotice& notice : decision.back_offs) {
+        auto& told = memory_.containers[notice.container].told_back_off;
+        if (told != notice.attempt) {
+            told = notice.attempt;
+            ports_.events.emit(*pod_, notice.container, EventType::warning, "BackOff",
+                               fmt::format("Back-off restarting failed container {} in pod {}",
+                                           notice.container, describe_pod(*pod_)));
+        }
+    }
+}
+
+Worker::Turn Worker::turn() {
+    judge_admission();
+    auto records = ports_.runtime.containers(uid_);
+    Situation situation{*pod_,         records,          status_, memory_,
+                        context_.node, network_.pod_ips, nullptr, context_.clock.wall_now()};
+    Decision decision = decide(situation);
+    status_ = std::move(decision.status);
+    wake_at_ = decision.wake;
+    if (decision.termination) {
+        memory_.termination = decision.termination;
+    }
+    if (memory_.admission.verdict == Admission::Verdict::admitted && !is_terminal(status_.phase)) {
+        tell_once();
+    }
+    tell_back_offs(decision);
+    Turn result = Turn::wait;
+    // The status goes out before what follows from it (finish), but knows what has just begun.
+    bool finishes = std::ranges::any_of(
+        decision.actions, [](const Action& action) { return action.kind == Action::Kind::finish; });
+    if (finishes) {
+        publish();
+    }
+    for (const Action& action : decision.actions) {
+        if (carry_out(action) == Turn::retire) {
+            result = Turn::retire;
+        }
+    }
+    refresh_if_due();
+    if (result == Turn::wait) {
+        publish();
+    }
+    return result;
+}
+
+// Whether a better status is about to come, so that this one may wait a little.
+bool Worker::may_hold() const {
+    if (memory_.admission.verdict == Admission::Verdict::pending) {
+        return true;
+    }
+    if (is_terminal(status_.phase) || pod_->metadata.deletionTimestamp ||
+        memory_.termination.has_value()) {
+        return false;
+    }
+    bool starts = memory_.sandbox.runs() || memory_.volumes.runs() ||
+                  std::ranges::any_of(memory_.containers,
+                                      [](const auto& entry) { return entry.second.start.runs(); });
+    auto plain = [](const kube::ContainerStatus& status) {
+        return !status.state.waiting || status.state.waiting->reason == "ContainerCreating" ||
+               status.state.waiting->reason == "PodInitializing";
+    };
+    return starts && std::ranges::all_of(status_.containerStatuses, plain) &&
+           std::ranges::all_of(status_.initContainerStatuses, plain);
+}
+
+void Worker::publish() {
+    if (is_gone()) {
+        hold_until_.reset();
+        return;
+    }
+    bool same = published_ && *published_ == status_;
+    if (same && published_pod_ == pod_) {
+        hold_until_.reset();
+        return;
+    }
+    SteadyTime now = context_.clock.steady_now();
+    if (!same && may_hold()) {
+        bool first = !published_ && pod_->status.containerStatuses.empty();
+        if (!hold_until_) {
+            hold_until_ = now + (first ? kFirstStatusHold : kNextStatusHold);
+        }
+        if (now < *hold_until_) {
+            return;
+        }
+    }
+    hold_until_.reset();
+    published_ = status_;
+    published_pod_ = pod_;
+    ports_.status.publish(pod_, status_);
+}
+
+WallTime Worker::jittered(Duration delay) {
+    auto extra = static_cast<std::int64_t>(context_.random.uniform() * 0.5 *
+                                           static_cast<double>(delay.count()));
+    return context_.clock.wall_now() + delay + Duration(extra);
+}
+
+WallTime Worker::retry_time(const Step& step, const Error& error) {
+    if (!is_transient(error.code)) {
+        return jittered(kErrorRetry);
+    }
+    Duration delay = kTransientRetry;
+    for (std::uint32_t i = 1; i < step.failures && delay < kErrorRetry; ++i) {
+        delay *= 2;
+    }
+    return context_.clock.wall_now() + std::min(delay, kErrorRetry);
+}
+
+void Worker::settle(Step& step, const Result<void>& result) {
+    wake_.set();
+    if (result) {
+        step = Step{};
+        step.phase = Step::Phase::done;
+        return;
+    }
+    const Error& error = result.error();
+    if (error.code == Code::cancelled) {
+        step.phase = Step::Phase::idle;
+        return;
+    }
+    ++step.failures;
+    step.phase = Step::Phase::failed;
+    step.code = error.code;
+    step.reason = error.reason;
+    step.message = error.message;
+    step.retry_at = retry_time(step, error);
+}
+
+Worker::Turn Worker::carry_out(const Action& action) {
+    switch (action.kind) {
+        case Action::Kind::prepare:
+            memory_.sandbox.phase = Step::Phase::running;
+            starts_.spawn("prepare pod", prepare());
+            break;
+        case Action::Kind::mount:
+            memory_.volumes.phase = Step::Phase::running;
+            starts_.spawn("mount volumes", mount());
+            break;
+        case Action::Kind::start:
+            begin_start(action);
+            break;
+        case Action::Kind::stop:
+            begin_stop(action);
+            break;
+        case Action::Kind::cancel_starts:
+            if (told_.insert("cancel").second) {
+                scope_.spawn("cancel starts", cancel_starts());
+            }
+            break;
+        case Action::Kind::remove_container:
+            if (removing_.insert(action.id).second) {
+                scope_.spawn("remove container", remove_container(action.id));
+            }
+            break;
+        case Action::Kind::tear_down:
+            memory_.tear_down.phase = Step::Phase::running;
+            scope_.spawn("tear down pod", tear_down());
+            break;
+        case Action::Kind::finish:
+            memory_.finish = PodMemory::Finish::asked;
+            ports_.status.finish(pod_);
+            break;
+        case Action::Kind::remove_pod:
+            memory_.removal.phase = Step::Phase::running;
+            scope_.spawn("remove pod", remove_pod());
+            break;
+        case Action::Kind::retire:
+            return Turn::retire;
+    }
+    return Turn::wait;
+}
+
+void Worker::begin_start(const Action& action) {
+    ContainerMemory& memory = memory_.containers[action.container];
+    memory.start.phase = Step::Phase::running;
+    memory.stop_by.reset();
+    StartRequest request;
+    request.pod = pod_;
+    request.container = action.container;
+    request.kind = action.container_kind;
+    request.attempt = action.attempt;
+    request.handler = handler_;
+    request.facts = facts();
+    request.network = network_;
+    request.volumes = volumes_;
+    starts_.spawn("start container", start(std::move(request), action.back_off));
+}
+
+void Worker::begin_stop(const Action& action) {
+    ContainerMemory& memory = memory_.containers[action.container];
+    memory.stop_by = action.stop_by;
+    memory.after_stop = action.after_stop;
+    if (!action.message.empty()) {
+        ports_.events.emit(*pod_, action.container, EventType::normal, "Killing", action.message);
+    }
+    scope_.spawn("stop container", stop_container(action.container, action.id, action.grace));
+}
+
+void Worker::refresh_if_due() {
+    SteadyTime now = context_.clock.steady_now();
+    if (now >= resync_at_) {
+        auto extra = static_cast<std::int64_t>(context_.random.uniform() * 0.5 *
+                                               static_cast<double>(kResync.count()));
+        resync_at_ = now + kResync + Duration(extra);
+        refresh_ = refresh_ == Refresh::running ? refresh_ : Refresh::wanted;
+    }
+    if (refresh_ == Refresh::wanted && memory_.volumes.done() && !memory_.termination) {
+        refresh_ = Refresh::running;
+        starts_.spawn("refresh volumes", refresh());
+    }
+}
+
+}  // namespace skiff::pods

@@ -1,0 +1,129 @@
+// One pod's loop: gathers what is known, asks decide(), carries the actions out through the ports,
+// and sleeps until something changes. Reactor thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "async/event.h"
+#include "async/scope.h"
+#include "async/task.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "pods/decide.h"
+#include "pods/start_container.h"
+
+namespace skiff::pods {
+
+// Contract §6.
+inline constexpr Duration kResync = std::chrono::seconds(60);         // + up to 50 %
+inline constexpr Duration kErrorRetry = std::chrono::seconds(10);     // + up to 50 %
+inline constexpr Duration kTransientRetry = std::chrono::seconds(1);  // doubling up to kErrorRetry
+// How long the first status of a pod that is being started is held back: in most cases it is
+// Running by then and one PATCH says it all.
+inline constexpr Duration kFirstStatusHold = std::chrono::seconds(2);
+// The same between the starts of several containers.
+inline constexpr Duration kNextStatusHold = std::chrono::milliseconds(100);
+
+class Worker;
+
+// What the workers of a node share. Outlives them.
+struct WorkerContext {
+    async::Executor executor;
+    const Clock& clock;
+    Random& random;
+    Ports ports;
+    NodeFacts node;
+    // Judges a pod that the node has not taken yet; pending while it cannot be judged.
+    std::function<Admission(const Worker&)> admit;
+};
+
+class Worker {
+public:
+    Worker(const WorkerContext& context, std::shared_ptr<const kube::Pod> pod);
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+
+    // Runs until the pod's object is gone and nothing of it is left on the node.
+    [[nodiscard]] Task<void> run();
+    // Ends what is in progress without touching containers: the agent stops, the pod goes on.
+    [[nodiscard]] Task<void> stop();
+
+    // The object changed; the latest wins.
+    void update(std::shared_ptr<const kube::Pod> pod);
+    // The object is gone: everything local goes, too.
+    void object_gone();
+    // Something else changed: decide soon.
+    void poke() { wake_.set(); }
+
+    [[nodiscard]] const PodUid& uid() const { return uid_; }
+    [[nodiscard]] const std::shared_ptr<const kube::Pod>& pod() const { return pod_; }
+    // As decided last; before that, what the object says.
+    [[nodiscard]] const kube::PodStatus& status() const { return status_; }
+    [[nodiscard]] bool is_gone() const { return memory_.object == PodMemory::Object::gone; }
+    // Whether the pod holds its share of the node.
+    [[nodiscard]] bool is_taken() const;
+
+private:
+    enum class Turn { wait, retire };
+    [[nodiscard]] Turn turn();
+    void judge_admission();
+    void tell_once();
+    void tell_back_offs(const Decision& decision);
+    void publish();
+    [[nodiscard]] bool may_hold() const;
+    [[nodiscard]] SteadyTime deadline() const;
+    [[nodiscard]] PodFacts facts() const;
+
+    [[nodiscard]] Turn carry_out(const Action& action);
+    void begin_start(const Action& action);
+    void begin_stop(const Action& action);
+    void refresh_if_due();
+
+    // Steps; each settles what it was begun for and wakes the loop.
+    [[nodiscard]] Task<void> prepare();
+    [[nodiscard]] Task<Result<void>> prepare_sandbox();
+    [[nodiscard]] Task<void> mount();
+    [[nodiscard]] Task<void> refresh();
+    [[nodiscard]] Task<void> start(StartRequest request, CrashBackOff back_off);
+    [[nodiscard]] Task<void> stop_container(std::string container, ContainerId id, Duration grace);
+    [[nodiscard]] Task<void> cancel_starts();
+    [[nodiscard]] Task<void> remove_container(ContainerId id);
+    [[nodiscard]] Task<void> tear_down();
+    [[nodiscard]] Task<Result<void>> tear_down_all();
+    [[nodiscard]] Task<void> remove_pod();
+
+    void settle(Step& step, const Result<void>& result);
+    [[nodiscard]] WallTime retry_time(const Step& step, const Error& error);
+    [[nodiscard]] WallTime jittered(Duration delay);
+
+    const WorkerContext& context_;
+    const Ports& ports_;
+    PodUid uid_;
+    std::shared_ptr<const kube::Pod> pod_;
+    kube::PodStatus status_;
+    PodMemory memory_;
+    std::string handler_ = "wasmtime";
+    PodNetwork network_;
+    std::map<std::string, MountedVolume> volumes_;
+    std::set<ContainerId> removing_;
+    std::set<std::string> told_;
+
+    async::Event wake_;
+    std::optional<WallTime> wake_at_;
+    SteadyTime resync_at_;
+    enum class Refresh { not_wanted, wanted, running } refresh_ = Refresh::not_wanted;
+
+    std::optional<kube::PodStatus> published_;
+    std::shared_ptr<const kube::Pod> published_pod_;
+    std::optional<SteadyTime> hold_until_;
+
+    async::Scope starts_;  // what must end before a pod ends
+    async::Scope scope_;   // everything else
+};
+
+}  // namespace skiff::pods
