@@ -10,6 +10,14 @@ namespace skiff::images {
 
 namespace fs = std::filesystem;
 
+static Bytes size_of(const Manifest& manifest, const Recipe& recipe) {
+    Bytes size{manifest.config.size};
+    for (const Descriptor& layer : recipe.layers) {
+        size.value += layer.size;
+    }
+    return size;
+}
+
 Puller::Puller(Store& store, Registry& registry, Downloads& downloads, const Clock& clock,
                std::size_t images_in_parallel)
     : store_(store),
@@ -103,7 +111,10 @@ async::Task<Result<LocalImage>> Puller::pull_with(PullRequest request,
     }
     StoredImage stored{request.reference.str(), request.reference.name(), resolved.top,
                        resolved.manifest, StoredImage::Origin::pulled};
-    SKIFF_CO_TRY(LocalImage image, co_await inspect(stored, request.command));
+    LocalImage image{stored, recipe, size_of(manifest, recipe), {}};
+    if (request.until == PullRequest::Until::runnable) {
+        SKIFF_CO_TRY(image.paths, co_await lay_out(recipe));
+    }
     auto known = store_.find(request.reference);
     bool same = known && known->reference == stored.reference &&
                 known->resolved == stored.resolved &&
@@ -150,10 +161,7 @@ async::Task<Result<LocalImage>> Puller::inspect(StoredImage stored, std::string 
     std::string repository = slash == std::string::npos ? "" : stored.name.substr(slash + 1);
     SKIFF_CO_TRY(Recipe recipe, classify(Candidate{documents->manifest, documents->config,
                                                    std::move(repository), std::move(command)}));
-    Bytes size{documents->manifest.config.size};
-    for (const Descriptor& layer : recipe.layers) {
-        size.value += layer.size;
-    }
+    Bytes size = size_of(documents->manifest, recipe);
     SKIFF_CO_TRY(auto paths, co_await lay_out(recipe));
     co_return LocalImage{std::move(stored), std::move(recipe), size, std::move(paths)};
 }

@@ -18,6 +18,10 @@ struct PullRequest {
     // What the pod's `command` starts with, empty if it has none: it may name a Wasm file.
     std::string command;
     ProgressSink progress;
+    enum class Until {
+        runnable,  // layers are unpacked
+        stored,    // everything is in the layout, LocalImage::paths stays empty
+    } until = Until::runnable;
 };
 
 // An image whose files are here.
