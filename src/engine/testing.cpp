@@ -190,6 +190,7 @@ void Agent::start(const std::string& id, const std::string& guest_name, wire::Gr
     rights->cmsg_type = SCM_RIGHTS;
     rights->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
     std::memcpy(CMSG_DATA(rights), fds.data(), fds.size() * sizeof(int));
+    sent_ns_ = std::chrono::steady_clock::now().time_since_epoch().count();
     SKIFF_ASSERT(::sendmsg(socket_.get(), &message, MSG_NOSIGNAL) > 0);
 }
 

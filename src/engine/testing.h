@@ -51,6 +51,8 @@ public:
     // Prepares files and sends Start. The grant's log slots are made here.
     void start(const std::string& id, const std::string& guest_name, wire::Grant grant,
                wire::Start header = {});
+    // When the latest Start went out, CLOCK_MONOTONIC in nanoseconds.
+    [[nodiscard]] std::int64_t sent_ns() const { return sent_ns_; }
     void send(const wire::Message& message);
     wire::Message receive();
     template <typename T>
@@ -74,6 +76,7 @@ public:
 private:
     const KeeperProcess& keeper_;
     os::Fd socket_;
+    std::int64_t sent_ns_ = 0;
     std::vector<wire::Message> skipped_;
 };
 
