@@ -21,6 +21,7 @@ struct Shared {
     // kernel memory. Invalid: each process makes its own.
     os::Fd empty_network;
 };
+// Where the process may not return to its network namespace (an ordinary user), none is shared.
 [[nodiscard]] Result<Shared> make_shared_parts(std::string stage);
 
 // One process's way into its cage: build(), then whatever still needs the machine (loading native
