@@ -95,8 +95,8 @@ async::Task<Result<LocalImage>> Puller::pull_with(PullRequest request,
     SKIFF_CO_CHECK(co_await downloads_.fetch(std::move(config_only), source, nullptr));
     ImageDocument config;
     if (!is_artifact(manifest)) {
-        SKIFF_CO_TRY(std::string text,
-                     co_await store_.read_blob(manifest.config.digest, Bytes{kConfigBytesMax}));
+        Bytes limit{kConfigBytesMax};
+        SKIFF_CO_TRY(std::string text, co_await store_.read_blob(manifest.config.digest, limit));
         SKIFF_CO_TRY(config, parse_image_document(text));
     }
     SKIFF_CO_TRY(Recipe recipe, classify(Candidate{manifest, config, request.reference.repository,

@@ -23,6 +23,8 @@ constexpr std::string_view kResolved = "dev.skiff.image.resolved";
 constexpr std::string_view kOrigin = "dev.skiff.image.origin";
 constexpr std::string_view kLayoutVersion = R"({"imageLayoutVersion":"1.0.0"})";
 constexpr std::size_t kQuarantinedMax = 16;
+constexpr Bytes kManifestLimit{kManifestBytesMax};
+constexpr Bytes kConfigLimit{kConfigBytesMax};
 
 std::string find(const Annotations& annotations, std::string_view key) {
     auto found = annotations.find(std::string(key));
@@ -294,7 +296,7 @@ async::Task<Result<std::shared_ptr<const ImageDocuments>>> Store::documents(Desc
     if (auto known = documents_.find(manifest.digest); known != documents_.end()) {
         co_return known->second;
     }
-    SKIFF_CO_TRY(std::string text, co_await read_blob(manifest.digest, Bytes{kManifestBytesMax}));
+    SKIFF_CO_TRY(std::string text, co_await read_blob(manifest.digest, kManifestLimit));
     SKIFF_CO_TRY(Document document, parse_document(text, manifest.media_type));
     if (!std::holds_alternative<Manifest>(document)) {
         co_return fail(Code::corrupt, "{} is not a manifest", manifest.digest);
@@ -302,7 +304,7 @@ async::Task<Result<std::shared_ptr<const ImageDocuments>>> Store::documents(Desc
     Manifest parts = std::get<Manifest>(std::move(document));
     bool artifact = is_artifact(parts);
     ImageDocument config;
-    auto config_text = co_await read_blob(parts.config.digest, Bytes{kConfigBytesMax});
+    auto config_text = co_await read_blob(parts.config.digest, kConfigLimit);
     if (!config_text && !(config_text.error().code == Code::not_found && artifact)) {
         co_return fail(std::move(config_text.error()));
     }

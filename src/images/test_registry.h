@@ -16,6 +16,7 @@
 #include "http/client.h"
 #include "http/test_server.h"
 #include "images/puller.h"
+#include "os/file.h"
 
 namespace skiff::images::testing {
 
@@ -33,7 +34,7 @@ public:
         }
         path_ = pattern;
     }
-    ~TemporaryFolder() { fs::remove_all(path_); }
+    ~TemporaryFolder() { (void)os::remove_tree(path_); }
     TemporaryFolder(const TemporaryFolder&) = delete;
     TemporaryFolder& operator=(const TemporaryFolder&) = delete;
     [[nodiscard]] const fs::path& path() const { return path_; }

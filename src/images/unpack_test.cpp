@@ -130,7 +130,7 @@ TEST_F(Unpack, ReadsGzipAndZstdAndChecksTheDiffId) {
     std::string plain = tar.file("zeros", std::string(5'000'000, '\0')).finish();
     Digest right = digest_of(plain);
     for (const std::string& bytes : {plain, gzip(plain), zstd(plain)}) {
-        fs::remove_all(target_);
+        (void)os::remove_tree(target_);
         auto done = unpack_bytes(bytes, right);
         EXPECT_TRUE(done) << format_as(done.error());
         EXPECT_EQ(fs::file_size(target_ / "zeros"), 5'000'000U);
