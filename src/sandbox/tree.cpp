@@ -99,8 +99,8 @@ public:
     AsOwner& operator=(const AsOwner&) = delete;
 };
 
-int make_node(int parent, const std::string& name, bool folder) {
-    if (folder) {
+int make_node(int parent, const std::string& name, Tree::NodeKind kind) {
+    if (kind == Tree::NodeKind::folder) {
         return ::mkdirat(parent, name.c_str(), 0755);
     }
     const int fd =
@@ -113,29 +113,29 @@ int make_node(int parent, const std::string& name, bool folder) {
 
 // Makes one mount point: as the container's root, for the kernel refuses to store an id that an
 // idmapped volume does not know; where that user may not write, as the machine's.
-Result<void> make_mount_point(int parent, const std::string& name, bool folder,
+Result<void> make_mount_point(int parent, const std::string& name, Tree::NodeKind kind,
                               std::uint32_t owner) {
     {
         const AsOwner as_owner(owner);
-        if (make_node(parent, name, folder) == 0) {
+        if (make_node(parent, name, kind) == 0) {
             return {};
         }
     }
     if (errno == EEXIST) {
         return fail(Code::invalid, "'{}' is a link that leads nowhere", name);
     }
-    if (make_node(parent, name, folder) < 0) {
+    if (make_node(parent, name, kind) < 0) {
         return fail_errno(errno, fmt::format("make the mount point '{}'", name));
     }
     return {};
 }
 
-Result<bool> is_folder(int fd) {
+Result<Tree::NodeKind> kind_of(int fd) {
     struct stat facts{};
     if (::fstat(fd, &facts) < 0) {
         return fail_errno(errno, "stat a mount's source");
     }
-    return S_ISDIR(facts.st_mode);
+    return S_ISDIR(facts.st_mode) ? Tree::NodeKind::folder : Tree::NodeKind::file;
 }
 
 }  // namespace
@@ -156,8 +156,8 @@ Result<Tree::Source> Tree::open_bind(const TreeEntry& entry) {
             return fail(std::move(mapped.error()));
         }
     }
-    SKIFF_TRY(const bool folder, is_folder(mount.get()));
-    return Source{std::move(mount), folder};
+    SKIFF_TRY(const NodeKind kind, kind_of(mount.get()));
+    return Source{std::move(mount), kind};
 }
 
 Result<Tree::Source> Tree::open_tmpfs(const TreeEntry& entry) {
@@ -167,7 +167,7 @@ Result<Tree::Source> Tree::open_tmpfs(const TreeEntry& entry) {
     if (entry.access == Access::read_only) {
         SKIFF_CHECK(set_attributes(mount.get(), MOUNT_ATTR_RDONLY, 0));
     }
-    return Source{std::move(mount), true};
+    return Source{std::move(mount), NodeKind::folder};
 }
 
 Result<Tree::Source> Tree::open_entry(const TreeEntry& entry) {
@@ -180,7 +180,7 @@ Result<Tree::Source> Tree::open_entry(const TreeEntry& entry) {
         case TreeEntry::Kind::file:
             break;
     }
-    return Source{os::Fd(), false};
+    return Source{os::Fd(), NodeKind::file};
 }
 
 Result<void> Tree::open() {
@@ -258,7 +258,7 @@ Result<void> Tree::attach_overlay() {
     return {};
 }
 
-Result<os::Fd> Tree::target_of(const TreeEntry& entry, bool folder) {
+Result<os::Fd> Tree::target_of(const TreeEntry& entry, NodeKind kind) {
     if (auto there = open_inside(root_.get(), entry.target, O_PATH); there) {
         return there;
     } else if (there.error().code != Code::not_found) {
@@ -275,8 +275,8 @@ Result<os::Fd> Tree::target_of(const TreeEntry& entry, bool folder) {
         const bool last = i + 1 == parts.size();
         auto next = open_inside(root_.get(), prefix, O_PATH);
         if (!next && next.error().code == Code::not_found) {
-            SKIFF_CHECK(make_mount_point(parent.get(), std::string(parts[i]), folder || !last,
-                                         policy_.ids.host_base));
+            SKIFF_CHECK(make_mount_point(parent.get(), std::string(parts[i]),
+                                         last ? kind : NodeKind::folder, policy_.ids.host_base));
             next = open_inside(root_.get(), prefix, O_PATH);
         }
         if (!next) {
@@ -288,7 +288,7 @@ Result<os::Fd> Tree::target_of(const TreeEntry& entry, bool folder) {
 }
 
 Result<void> Tree::attach_file(const TreeEntry& entry) {
-    SKIFF_TRY(auto target, target_of(entry, false));
+    SKIFF_TRY(auto target, target_of(entry, NodeKind::file));
     const std::string name = fmt::format(".skiff-{}", files_made_++);
     SKIFF_TRY(auto file,
               os::open_at(base_.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
@@ -316,7 +316,7 @@ Result<void> Tree::attach(std::size_t index) {
     if (entry.kind == TreeEntry::Kind::file) {
         return attach_file(entry);
     }
-    SKIFF_TRY(auto target, target_of(entry, sources_[index].folder));
+    SKIFF_TRY(auto target, target_of(entry, sources_[index].kind));
     return move_onto(sources_[index].mount.get(), target.get(), entry.target);
 }
 

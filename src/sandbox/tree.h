@@ -15,6 +15,9 @@ namespace skiff::sandbox {
 // of the new namespace.
 class Tree {
 public:
+    // What a mount point is.
+    enum class NodeKind { folder, file };
+
     // `user_namespace` is whose ids idmapped mounts show; an invalid descriptor: there is none, and
     // TreeEntry::ids must not be `mapped`. `owner` owns what is made (host ids).
     // Both must outlive open() and assemble().
@@ -34,7 +37,7 @@ public:
 private:
     struct Source {
         os::Fd mount;
-        bool folder = true;
+        NodeKind kind = NodeKind::folder;
     };
     Result<Source> open_entry(const TreeEntry& entry);
     Result<Source> open_bind(const TreeEntry& entry);
@@ -43,7 +46,7 @@ private:
     Result<void> attach_overlay();
     Result<void> attach(std::size_t index);
     Result<void> attach_file(const TreeEntry& entry);
-    Result<os::Fd> target_of(const TreeEntry& entry, bool folder);
+    Result<os::Fd> target_of(const TreeEntry& entry, NodeKind kind);
 
     const Policy& policy_;
     const os::Fd& user_namespace_;

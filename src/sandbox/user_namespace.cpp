@@ -17,7 +17,7 @@ namespace {
 
 // Shared with the helper, which runs in our memory and with our descriptors (CLONE_VM |
 // CLONE_FILES), so that its birth copies nothing.
-struct Helper {
+struct Newborn {
     int ready = -1;    // written by the helper once `proc` is set
     int go_home = -1;  // read by the helper; its end is the helper's end
     int proc = -1;     // the helper's own folder in /proc, opened by the helper itself: its pid is
@@ -25,13 +25,13 @@ struct Helper {
     int error = 0;
 };
 
-int helper_main(void* argument) {
-    auto* helper = static_cast<Helper*>(argument);
-    helper->proc = ::open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    helper->error = helper->proc < 0 ? errno : 0;
+int newborn_main(void* argument) {
+    auto* newborn = static_cast<Newborn*>(argument);
+    newborn->proc = ::open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    newborn->error = newborn->proc < 0 ? errno : 0;
     char byte = 0;
-    if (::write(helper->ready, &byte, 1) == 1) {
-        (void)!::read(helper->go_home, &byte, 1);
+    if (::write(newborn->ready, &byte, 1) == 1) {
+        (void)!::read(newborn->go_home, &byte, 1);
     }
     ::_exit(0);
 }
@@ -46,13 +46,13 @@ Result<void> write_map(int proc, const char* name, IdRange range) {
     return {};
 }
 
-Result<os::Fd> map_and_open(const Helper& helper, IdRange range) {
-    if (helper.proc < 0) {
-        return fail_errno(helper.error, "open /proc/self");
+Result<os::Fd> map_and_open(const Newborn& newborn, IdRange range) {
+    if (newborn.proc < 0) {
+        return fail_errno(newborn.error, "open /proc/self");
     }
-    SKIFF_CHECK(write_map(helper.proc, "uid_map", range));
-    SKIFF_CHECK(write_map(helper.proc, "gid_map", range));
-    return os::open_at(helper.proc, "ns/user", O_RDONLY);
+    SKIFF_CHECK(write_map(newborn.proc, "uid_map", range));
+    SKIFF_CHECK(write_map(newborn.proc, "gid_map", range));
+    return os::open_at(newborn.proc, "ns/user", O_RDONLY);
 }
 
 }  // namespace
@@ -66,9 +66,9 @@ Result<os::Fd> create_user_namespace(IdRange range) {
     if (stack == MAP_FAILED) {
         return fail_errno(errno, "map a stack");
     }
-    Helper helper{ready.write.get(), home.read.get(), -1, 0};
-    const pid_t pid = ::clone(helper_main, static_cast<char*>(stack) + kStackBytes,
-                              CLONE_VM | CLONE_FILES | CLONE_NEWUSER | SIGCHLD, &helper);
+    Newborn newborn{ready.write.get(), home.read.get(), -1, 0};
+    const pid_t pid = ::clone(newborn_main, static_cast<char*>(stack) + kStackBytes,
+                              CLONE_VM | CLONE_FILES | CLONE_NEWUSER | SIGCHLD, &newborn);
     if (pid < 0) {
         const int error = errno;
         ::munmap(stack, kStackBytes);
@@ -76,12 +76,12 @@ Result<os::Fd> create_user_namespace(IdRange range) {
     }
     char byte = 0;
     (void)!::read(ready.read.get(), &byte, 1);
-    auto result = map_and_open(helper, range);
+    auto result = map_and_open(newborn, range);
     (void)!::write(home.write.get(), &byte, 1);
     while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
     }
-    if (helper.proc >= 0) {
-        ::close(helper.proc);
+    if (newborn.proc >= 0) {
+        ::close(newborn.proc);
     }
     ::munmap(stack, kStackBytes);
     return result;

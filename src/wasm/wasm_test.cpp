@@ -1,10 +1,9 @@
 #include "wasm/engine.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "os/fd.h"
 
 namespace skiff::wasm {
 namespace {
@@ -23,6 +22,12 @@ class Discard : public OutputSink {
     void write(int, std::string_view) override {}
 };
 
+int file_with(std::string_view bytes) {
+    const int fd = ::memfd_create("artifact", MFD_CLOEXEC);
+    EXPECT_EQ(::write(fd, bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+    return fd;
+}
+
 TEST(WasmEngine, CompilesLoadsAndRunsInAFork) {
     const auto engine = Engine::create({});
     ASSERT_TRUE(engine) << engine.error().message;
@@ -34,11 +39,10 @@ TEST(WasmEngine, CompilesLoadsAndRunsInAFork) {
     EXPECT_TRUE(facts.has_start);
     EXPECT_FALSE(facts.uses_sockets);
     EXPECT_EQ(facts.imports, std::vector<std::string>{"wasi_snapshot_preview1 proc_exit"});
-    auto file = *os::make_memfd("artifact");
-    ASSERT_TRUE(os::write_all(file.get(), artifact->bytes()));
+    const int file = file_with(artifact->bytes());
     const pid_t pid = ::fork();
     if (pid == 0) {
-        const auto module = engine->load(file.get());
+        const auto module = engine->load(file);
         Discard discard;
         GuestGrant grant;
         grant.args = {"exit"};
@@ -74,9 +78,8 @@ TEST(WasmEngine, SaysWhatIsWrongWithAModule) {
 TEST(WasmEngine, RefusesAForeignArtifact) {
     const auto engine = Engine::create({});
     ASSERT_TRUE(engine);
-    auto file = *os::make_memfd("artifact");
-    ASSERT_TRUE(os::write_all(file.get(), std::string(8192, 'x')));
-    const auto module = engine->load(file.get());
+    const int file = file_with(std::string(8192, 'x'));
+    const auto module = engine->load(file);
     ASSERT_FALSE(module);
     EXPECT_FALSE(module.error().message.empty());
     EXPECT_FALSE(engine->compatibility_key()->empty());
