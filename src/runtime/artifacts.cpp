@@ -237,9 +237,8 @@ Task<Result<Artifacts::Opened>> Artifacts::produce(std::shared_ptr<Job> job,
 }
 
 Task<Result<Artifacts::Opened>> Artifacts::load(std::string key) {
-    const state::Paths* paths = &paths_;
     std::string mac_key = mac_key_;
-    auto work = [paths, mac_key, key] { return load_artifact(*paths, mac_key, key); };
+    auto work = [paths = paths_, mac_key, key] { return load_artifact(paths, mac_key, key); };
     SKIFF_CO_TRY(Opened opened, co_await pool_.run(std::move(work)));
     if (open_.size() >= kOpenMax) {
         open_.erase(open_.begin());
@@ -289,9 +288,8 @@ Task<Result<Artifacts::Opened>> Artifacts::build(pods::ModuleFile module, std::s
         co_return fail(error_of(report));
     }
     StoredFacts facts{key, module.size.value, report.facts, {}};
-    const state::Paths* paths = &paths_;
-    auto store_work = [paths, mac_key = mac_key_, file = output.path(), facts] {
-        return store_artifact(*paths, mac_key, file, facts);
+    auto store_work = [paths = paths_, mac_key = mac_key_, file = output.path(), facts] {
+        return store_artifact(paths, mac_key, file, facts);
     };
     SKIFF_CO_CHECK(co_await pool_.run(std::move(store_work)));
     SKIFF_CO_TRY(Opened opened, co_await load(key));

@@ -208,7 +208,7 @@ void KeeperRuntime::drop(const Held& container) {
 }
 
 Task<void> KeeperRuntime::remove_cgroup(std::string name) {
-    const os::CgroupTree* cgroups = cgroups_.get();
+    auto cgroups = cgroups_;
     auto work = [cgroups, name] { return cgroups->remove(name); };
     auto removed = co_await pool_.run(std::move(work));
     if (!removed && removed.error().code != Code::cancelled) {
@@ -303,10 +303,9 @@ Task<Result<void>> KeeperRuntime::remove_copy(ContainerId id) {
     if (container->stored.phase != Phase::ended) {
         co_return fail(Code::conflict, "container {} still runs", container->stored.name);
     }
-    const state::Paths* paths = &paths_;
-    const os::CgroupTree* cgroups = cgroups_.get();
-    auto work = [paths, cgroups, stored = container->stored]() -> Result<void> {
-        SKIFF_CHECK(remove_container_files(*paths, stored));
+    auto cgroups = cgroups_;
+    auto work = [paths = paths_, cgroups, stored = container->stored]() -> Result<void> {
+        SKIFF_CHECK(remove_container_files(paths, stored));
         return cgroups->remove(stored.cgroup);
     };
     SKIFF_CO_CHECK(co_await pool_.run(std::move(work)));

@@ -264,7 +264,7 @@ Task<Result<void>> KeeperRuntime::remove_pod_copy(PodUid uid) {
         const StoredPod& stored = pod->second.stored;
         trees.push_back(paths_.pod_logs(PodName{stored.pod_namespace, stored.name}, uid));
     }
-    const os::CgroupTree* cgroups = cgroups_.get();
+    auto cgroups = cgroups_;
     auto work = [trees, cgroups, group = pod_cgroup(uid)]() -> Result<void> {
         for (const auto& tree : trees) {
             SKIFF_CHECK(os::remove_tree(tree));

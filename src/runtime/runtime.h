@@ -162,7 +162,8 @@ private:
     const Clock& clock_;
     Random& random_;
     const state::Paths& paths_;
-    std::unique_ptr<os::CgroupTree> cgroups_;
+    // Shared with work on the pool, which may outlive this object.
+    std::shared_ptr<const os::CgroupTree> cgroups_;
     state::IdRanges ids_;
     std::map<std::string, Held> containers_;
     std::map<PodUid, std::vector<Held>> by_pod_;  // oldest first
