@@ -35,6 +35,13 @@ private:
     void terminate(Duration grace);
     void stop_in_order(const Termination& termination);
     void stop(const kube::Container& container, ContainerKind kind, const Termination& termination);
+    // Whether a stop that failed is due again.
+    [[nodiscard]] bool stop_failed(const ContainerMemory& memory) {
+        if (memory.stop_retry_at && s_.now < *memory.stop_retry_at) {
+            wake_at(*memory.stop_retry_at);
+        }
+        return memory.stop_retry_at && *memory.stop_retry_at <= s_.now;
+    }
     void clean_up();
     void keep_running();
     void set_up_pod();
@@ -65,10 +72,13 @@ private:
     StatusInputs::Finality finality_ = StatusInputs::Finality::open;
 };
 
-bool deadline_passed(const Situation& s) {
-    return s.previous.startTime && s.pod.spec.activeDeadlineSeconds &&
-           s.now >=
-               s.previous.startTime->at + std::chrono::seconds(*s.pod.spec.activeDeadlineSeconds);
+// When activeDeadlineSeconds is over: counted from the pod's first status, which may be this one.
+std::optional<WallTime> active_deadline(const Situation& s) {
+    if (!s.pod.spec.activeDeadlineSeconds) {
+        return std::nullopt;
+    }
+    WallTime began = s.previous.startTime ? s.previous.startTime->at : s.now;
+    return began + std::chrono::seconds(*s.pod.spec.activeDeadlineSeconds);
 }
 
 // Of a container that never failed: its first restart is immediate.
@@ -102,13 +112,13 @@ std::optional<Duration> Deciding::asked_grace() {
     if (is_terminal(s_.previous.phase) || !failed_reason_.empty()) {
         return spec_grace(pod);
     }
-    if (deadline_passed(s_)) {
-        failed_reason_ = "DeadlineExceeded";
-        failed_message_ = "Pod was active on the node longer than the specified deadline";
-        return spec_grace(pod);
-    }
-    if (pod.spec.activeDeadlineSeconds && s_.previous.startTime) {
-        wake_at(s_.previous.startTime->at + std::chrono::seconds(*pod.spec.activeDeadlineSeconds));
+    if (auto deadline = active_deadline(s_)) {
+        if (s_.now >= *deadline) {
+            failed_reason_ = "DeadlineExceeded";
+            failed_message_ = "Pod was active on the node longer than the specified deadline";
+            return spec_grace(pod);
+        }
+        wake_at(*deadline);
     }
     return std::nullopt;
 }
@@ -139,7 +149,7 @@ void Deciding::stop(const kube::Container& container, ContainerKind kind,
         return;
     }
     const ContainerMemory& memory = this->memory(container.name);
-    if (memory.stop_by && *memory.stop_by <= termination.kill_at) {
+    if (memory.stop_by && *memory.stop_by <= termination.kill_at && !stop_failed(memory)) {
         return;
     }
     Action action;
@@ -330,7 +340,8 @@ Deciding::Passed Deciding::run_init_containers() {
 // A running container whose name or image changed is stopped and starts again.
 void Deciding::replace(const kube::Container& container) {
     const Instance& latest = *view_.at(container.name).latest;
-    if (latest.spec_hash == spec_hash(container) || memory(container.name).stop_by) {
+    const ContainerMemory& memory = this->memory(container.name);
+    if (latest.spec_hash == spec_hash(container) || (memory.stop_by && !stop_failed(memory))) {
         return;
     }
     Action action;
@@ -340,7 +351,9 @@ void Deciding::replace(const kube::Container& container) {
     action.grace = std::max(spec_grace(s_.pod), kGraceMin);
     action.stop_by = s_.now + action.grace;
     action.after_stop = ContainerMemory::AfterStop::start_again;
-    action.message = "Container " + container.name + " definition changed, will be restarted";
+    if (!memory.stop_by) {
+        action.message = "Container " + container.name + " definition changed, will be restarted";
+    }
     out_.actions.push_back(std::move(action));
 }
 

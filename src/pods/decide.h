@@ -45,6 +45,8 @@ struct ContainerMemory {
     std::optional<CrashBackOff> back_off;
     // A stop was asked for: when what is left is killed.
     std::optional<WallTime> stop_by;
+    // Stopping failed: when to try again.
+    std::optional<WallTime> stop_retry_at;
     // It was stopped because its definition changed, so it starts again whatever the policy says.
     enum class AfterStop { policy, start_again } after_stop = AfterStop::policy;
     // Says the CrashLoopBackOff of which run was told by an event.

@@ -539,6 +539,7 @@ TEST_F(Decide, TheDeadlineFailsThePodOnceAllHasEnded) {
     pod.spec.activeDeadlineSeconds = 60;
     ran("main");
     Decision decision = run();
+    ASSERT_TRUE(decision.wake);
     EXPECT_EQ(*decision.wake, now + seconds(60));
     now += seconds(60);
     decision = run();

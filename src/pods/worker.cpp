@@ -312,6 +312,7 @@ void Worker::begin_start(const Action& action) {
     ContainerMemory& memory = memory_.containers[action.container];
     memory.start.phase = Step::Phase::running;
     memory.stop_by.reset();
+    memory.stop_retry_at.reset();
     StartRequest request;
     request.pod = pod_;
     request.container = action.container;
@@ -327,6 +328,7 @@ void Worker::begin_start(const Action& action) {
 void Worker::begin_stop(const Action& action) {
     ContainerMemory& memory = memory_.containers[action.container];
     memory.stop_by = action.stop_by;
+    memory.stop_retry_at.reset();
     memory.after_stop = action.after_stop;
     if (!action.message.empty()) {
         ports_.events.emit(*pod_, action.container, EventType::normal, "Killing", action.message);

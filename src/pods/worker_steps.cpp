@@ -116,10 +116,7 @@ Task<void> Worker::stop_container(std::string container, ContainerId id, Duratio
                    log::kv("error", stopped.error().message));
         ports_.events.emit(*pod_, container, EventType::warning, "FailedKillPod",
                            "error killing pod: " + stopped.error().message);
-        auto slept = co_await async::sleep_for(kStopRetry);
-        if (slept) {
-            memory_.containers[container].stop_by.reset();
-        }
+        memory_.containers[container].stop_retry_at = context_.clock.wall_now() + kStopRetry;
     }
     wake_.set();
 }

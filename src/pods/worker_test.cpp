@@ -1,0 +1,509 @@
+// Whole pods against fakes of every port: what really happens, in which order, and what is told.
+#include <gtest/gtest.h>
+
+#include "pods/fakes.h"
+#include "pods/log_target.h"
+#include "pods/pods.h"
+
+namespace skiff::pods {
+namespace {
+
+using fakes::make_error;
+using fakes::make_pod;
+using std::chrono::seconds;
+
+// The pods' clock begins at the epoch, so every timer of the reactor is due at once and the workers
+// look at the clock again and again: time passes only by advance(). settle() lets all that can
+// happen now happen.
+class PodWorker : public ::testing::Test {
+protected:
+    PodWorker() : clock(WallTime(seconds(1'800'000'000))), random(7), node(clock) {
+        settings.node.node_name = "node-1";
+        settings.node.host_ips = {"192.168.1.5"};
+        settings.node.allocatable["cpu"] = kube::Quantity::of_units(2);
+        settings.node.allocatable["memory"] = kube::Quantity::of_bytes(1 << 30);
+        restart_agent();
+    }
+    ~PodWorker() override { stop_agent(); }
+
+    void stop_agent() {
+        if (pods) {
+            async::run_to_end(reactor(), pods->stop());
+            pods.reset();
+        }
+    }
+    void restart_agent() {
+        stop_agent();
+        reactor_ = std::make_unique<async::Reactor>();
+        ports.emplace(node.ports());
+        pods = std::make_unique<Pods>(reactor().executor(), clock, random, *ports, settings);
+    }
+    async::Reactor& reactor() { return *reactor_; }
+    void settle() {
+        auto turns = []() -> Task<void> {
+            for (int i = 0; i < 100; ++i) {
+                co_await async::yield_now();
+            }
+        };
+        async::run_to_end(reactor(), turns());
+    }
+    void advance(Duration by) {
+        clock.advance(by);
+        settle();
+    }
+    void apply(const kube::Pod& pod) { pods->apply(std::make_shared<const kube::Pod>(pod)); }
+    void run_pod(const kube::Pod& pod) {
+        apply(pod);
+        pods->sources_ready();
+        settle();
+    }
+    const kube::PodStatus& published(const std::string& uid = "uid-1") {
+        return node.statuses.latest[PodUid(uid)];
+    }
+    void delete_pod(kube::Pod pod, std::int64_t grace) {
+        pod.metadata.deletionTimestamp = kube::Time(clock.wall_now() + seconds(grace));
+        pod.metadata.deletionGracePeriodSeconds = grace;
+        pod.status = node.statuses.latest[PodUid(pod.metadata.uid)];
+        apply(pod);
+        settle();
+    }
+
+    ManualClock clock;
+    SeededRandom random;
+    fakes::FakeNode node;
+    PodsSettings settings;
+    std::unique_ptr<async::Reactor> reactor_;
+    std::optional<Ports> ports;
+    std::unique_ptr<Pods> pods;
+};
+
+TEST_F(PodWorker, StartsAPodAndTellsItOnce) {
+    run_pod(make_pod("web"));
+    ASSERT_EQ(node.guests.started.size(), 1U);
+    EXPECT_EQ(node.guests.started[0].argv, (std::vector<std::string>{"hello.wasm"}));
+    EXPECT_EQ(published().phase, "Running");
+    EXPECT_EQ(published().podIP, "10.0.0.7");
+    // One PATCH for the whole way (contract §1 of the burst goal).
+    EXPECT_EQ(node.statuses.history.size(), 1U);
+    for (const char* reason : {"Compiling", "Compiled", "Created", "Started"}) {
+        EXPECT_EQ(node.events.count(reason), 1U) << reason;
+    }
+}
+
+TEST_F(PodWorker, StartsNothingBeforeTheSourcesAreReady) {
+    apply(make_pod("web"));
+    settle();
+    EXPECT_TRUE(node.guests.started.empty());
+    EXPECT_TRUE(node.statuses.history.empty());
+    pods->sources_ready();
+    settle();
+    EXPECT_EQ(node.guests.started.size(), 1U);
+}
+
+TEST_F(PodWorker, ASlowPullIsToldAfterTwoSeconds) {
+    node.images.gate.reset();
+    run_pod(make_pod("web"));
+    EXPECT_TRUE(node.statuses.history.empty());
+    advance(kFirstStatusHold);
+    ASSERT_EQ(node.statuses.history.size(), 1U);
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->reason, "ContainerCreating");
+    node.images.gate.set();
+    settle();
+    EXPECT_EQ(published().phase, "Running");
+}
+
+TEST_F(PodWorker, AFailedPullIsToldAtOnceAndTriedAgain) {
+    node.images.faults.fail_next("ensure",
+                                 make_error(Code::not_found, "ErrImagePull", "no such manifest"));
+    run_pod(make_pod("web"));
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->reason, "ErrImagePull");
+    advance(seconds(9));
+    EXPECT_TRUE(node.guests.started.empty());
+    advance(seconds(6));
+    EXPECT_EQ(node.guests.started.size(), 1U);
+    EXPECT_EQ(published().phase, "Running");
+}
+
+TEST_F(PodWorker, AnImagesOwnBackOffIsWaitedFor) {
+    Error error = make_error(Code::unavailable, "ImagePullBackOff", "Back-off pulling image");
+    node.images.faults.fail_next("ensure", error);
+    node.images.until = clock.steady_now() + seconds(80);
+    run_pod(make_pod("web"));
+    advance(seconds(79));
+    EXPECT_EQ(node.images.pulls["registry.test/hello:1"], 1);
+    advance(seconds(2));
+    EXPECT_EQ(node.images.pulls["registry.test/hello:1"], 2);
+}
+
+TEST_F(PodWorker, AMissingConfigMapIsAConfigErrorUntilItIsThere) {
+    kube::Pod pod = make_pod("web");
+    kube::EnvVar variable;
+    variable.name = "COLOUR";
+    variable.valueFrom.emplace();
+    variable.valueFrom->configMapKeyRef.emplace();
+    variable.valueFrom->configMapKeyRef->name = "settings";
+    variable.valueFrom->configMapKeyRef->key = "colour";
+    pod.spec.containers[0].env.push_back(variable);
+    run_pod(pod);
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->reason, "CreateContainerConfigError");
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->message,
+              "configmap \"settings\" not found");
+    EXPECT_EQ(node.events.count("Failed"), 1U);
+    auto map = std::make_shared<kube::ConfigMap>();
+    map->data["colour"] = "green";
+    node.objects.config_maps["settings"] = map;
+    advance(seconds(16));
+    ASSERT_EQ(node.guests.started.size(), 1U);
+    EXPECT_EQ(node.guests.started[0].env,
+              (std::vector<std::string>{"COLOUR=green", "HOSTNAME=web"}));
+}
+
+TEST_F(PodWorker, ACrashingContainerBacksOff) {
+    run_pod(make_pod("web"));
+    node.guests.end(node.guests.running("main"), 1);
+    settle();
+    ASSERT_EQ(node.guests.started.size(), 2U);  // the first restart is immediate
+    EXPECT_EQ(node.guests.started[1].attempt, 1U);
+    node.guests.end(node.guests.running("main"), 1);
+    settle();
+    EXPECT_EQ(node.guests.started.size(), 2U);
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->reason, "CrashLoopBackOff");
+    EXPECT_EQ(node.events.count("BackOff"), 1U);
+    advance(seconds(9));
+    EXPECT_EQ(node.guests.started.size(), 2U);
+    advance(seconds(2));
+    EXPECT_EQ(node.guests.started.size(), 3U);
+    EXPECT_EQ(published().containerStatuses[0].restartCount, 2);
+    EXPECT_EQ(node.events.count("BackOff"), 1U);
+    ASSERT_EQ(node.guests.removed.size(), 1U);  // the oldest run of three
+}
+
+TEST_F(PodWorker, DeletionEndsInAFinishedObjectAndAnEmptyNode) {
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    delete_pod(pod, 30);
+    ASSERT_EQ(node.guests.stops.size(), 1U);
+    EXPECT_EQ(node.guests.stops[0].second, seconds(30));
+    EXPECT_EQ(node.events.count("Killing"), 1U);
+    EXPECT_EQ(published().phase, "Failed");  // 143
+    ASSERT_EQ(node.statuses.finished.size(), 1U);
+    EXPECT_TRUE(node.volumes.present.empty());
+    EXPECT_TRUE(node.networks.present.empty());
+    EXPECT_FALSE(node.guests.records.empty());  // logs outlive the container
+    pods->remove(PodUid("uid-1"));
+    settle();
+    EXPECT_TRUE(node.guests.records.empty());
+    EXPECT_TRUE(node.guests.prepared.empty());
+    EXPECT_TRUE(node.statuses.forgotten.contains(PodUid("uid-1")));
+    EXPECT_EQ(pods->size(), 0U);
+}
+
+TEST_F(PodWorker, TheObjectIsNotFinishedWhileAGuestRuns) {
+    node.guests.obedience = fakes::Guests::Obedience::never;
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    delete_pod(pod, 30);
+    EXPECT_TRUE(node.statuses.finished.empty());
+    EXPECT_EQ(published().phase, "Running");
+    node.guests.end(node.guests.running("main"), 0);
+    settle();
+    EXPECT_EQ(published().phase, "Succeeded");
+    EXPECT_EQ(node.statuses.finished.size(), 1U);
+}
+
+TEST_F(PodWorker, TheObjectIsNotFinishedWhileAVolumeIsMounted) {
+    node.volumes.faults.fail_next("tear_down", make_error(Code::conflict, "", "busy"));
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    delete_pod(pod, 30);
+    EXPECT_TRUE(node.statuses.finished.empty());
+    advance(seconds(16));
+    EXPECT_EQ(node.volumes.tear_downs, 2);
+    EXPECT_EQ(node.statuses.finished.size(), 1U);
+}
+
+TEST_F(PodWorker, DeletionDuringAPullStartsNothing) {
+    node.images.gate.reset();
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    delete_pod(pod, 30);
+    node.images.gate.set();
+    settle();
+    EXPECT_TRUE(node.guests.started.empty());
+    EXPECT_EQ(node.statuses.finished.size(), 1U);
+}
+
+TEST_F(PodWorker, APodThatNeverStartedCompletesItsDeletion) {
+    kube::Pod pod = make_pod("web");
+    pod.spec.runtimeClassName = "no-such-class";
+    run_pod(pod);
+    EXPECT_EQ(node.events.count("FailedCreatePodSandBox"), 1U);
+    EXPECT_EQ(published().phase, "Pending");
+    delete_pod(pod, 30);
+    EXPECT_EQ(node.statuses.finished.size(), 1U);
+}
+
+TEST_F(PodWorker, ANewAgentAdoptsWhatRuns) {
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    pod.status = published();
+    std::size_t events = node.events.seen.size();
+    restart_agent();
+    run_pod(pod);
+    EXPECT_EQ(node.guests.started.size(), 1U);
+    EXPECT_EQ(node.events.seen.size(), events);  // nothing is told twice
+    for (const auto& [uid, status] : node.statuses.history) {
+        EXPECT_EQ(status.phase, "Running");
+        EXPECT_EQ(status.containerStatuses[0].restartCount, 0);
+    }
+    EXPECT_TRUE(node.guests.stops.empty());
+}
+
+TEST_F(PodWorker, ANewAgentDoesNotJudgeWhatRuns) {
+    kube::Pod pod = make_pod("web");
+    pod.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_units(2);
+    run_pod(pod);
+    pod.status = published();
+    settings.node.allocatable["cpu"] = kube::Quantity::of_units(1);  // the node became smaller
+    restart_agent();
+    run_pod(pod);
+    EXPECT_EQ(published().phase, "Running");
+}
+
+TEST_F(PodWorker, ExitsDuringTheAgentsAbsenceAreReported) {
+    kube::Pod pod = make_pod("web");
+    pod.spec.restartPolicy = "Never";
+    run_pod(pod);
+    pod.status = published();
+    stop_agent();
+    node.guests.end(node.guests.running("main"), 3);
+    restart_agent();
+    run_pod(pod);
+    EXPECT_EQ(published().phase, "Failed");
+    EXPECT_EQ(published().containerStatuses[0].state.terminated->exitCode, 3);
+    EXPECT_EQ(node.guests.started.size(), 1U);
+}
+
+TEST_F(PodWorker, WhatRunsWithoutAPodIsRemoved) {
+    run_pod(make_pod("web"));
+    restart_agent();
+    pods->sources_ready();  // the first good LIST has no pod
+    settle();
+    EXPECT_EQ(node.guests.running_count(), 0U);
+    EXPECT_TRUE(node.guests.records.empty());
+    EXPECT_TRUE(node.volumes.present.empty());
+}
+
+TEST_F(PodWorker, APodThatDoesNotFitIsRejected) {
+    kube::Pod first = make_pod("first", "uid-1");
+    kube::Pod second = make_pod("second", "uid-2");
+    first.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_milli(1500);
+    second.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_milli(1500);
+    apply(first);
+    run_pod(second);
+    EXPECT_EQ(node.guests.started.size(), 1U);
+    EXPECT_EQ(published("uid-1").phase, "Running");
+    EXPECT_EQ(published("uid-2").phase, "Failed");
+    EXPECT_EQ(published("uid-2").reason, "OutOfcpu");
+    EXPECT_EQ(node.events.count("OutOfcpu"), 1U);
+}
+
+TEST_F(PodWorker, VolumesAreRefreshedAtResync) {
+    run_pod(make_pod("web"));
+    EXPECT_EQ(node.volumes.set_ups, 1);
+    advance(kResync + seconds(1));
+    EXPECT_EQ(node.volumes.set_ups, 2);
+    EXPECT_EQ(node.guests.started.size(), 1U);
+}
+
+TEST_F(PodWorker, AFailedMountIsAnEventAndTriedAgain) {
+    node.volumes.faults.fail_next("set_up",
+                                  make_error(Code::unavailable, "FailedMount", "not yet"));
+    run_pod(make_pod("web"));
+    EXPECT_EQ(node.events.count("FailedMount"), 1U);
+    EXPECT_TRUE(node.guests.started.empty());
+    advance(seconds(2));
+    EXPECT_EQ(node.guests.started.size(), 1U);
+}
+
+TEST_F(PodWorker, AnUnsupportedFieldIsToldByOneEvent) {
+    kube::Pod pod = make_pod("web");
+    pod.spec.containers[0].readinessProbe = kube::Probe{};
+    run_pod(pod);
+    for (int i = 0; i < 5; ++i) {
+        advance(seconds(20));
+    }
+    EXPECT_TRUE(node.guests.started.empty());
+    EXPECT_EQ(node.events.count("Failed"), 1U);
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->reason, "CreateContainerConfigError");
+}
+
+TEST_F(PodWorker, AStartErrorOfTheRuntimeIsShown) {
+    node.guests.faults.fail_next(
+        "compile", make_error(Code::invalid, "CreateContainerError", "not a WebAssembly module"));
+    run_pod(make_pod("web"));
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->reason, "CreateContainerError");
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->message, "not a WebAssembly module");
+}
+
+TEST_F(PodWorker, LogsPointToTheRightRun) {
+    run_pod(make_pod("web"));
+    auto snapshot = pods->find(PodName{"default", "web"});
+    ASSERT_TRUE(snapshot);
+    EXPECT_EQ(log_target(*snapshot, "main", LogRun::latest)->path, "/logs/main/0.log");
+    EXPECT_EQ(log_target(*snapshot, "main", LogRun::previous).error().message,
+              "previous terminated container \"main\" in pod \"web\" not found");
+    EXPECT_EQ(log_target(*snapshot, "nobody", LogRun::latest).error().code, Code::not_found);
+    node.guests.end(node.guests.running("main"), 1);
+    settle();
+    snapshot = pods->find(PodName{"default", "web"});
+    EXPECT_EQ(log_target(*snapshot, "main", LogRun::latest)->path, "/logs/main/1.log");
+    EXPECT_EQ(log_target(*snapshot, "main", LogRun::previous)->path, "/logs/main/0.log");
+}
+
+TEST_F(PodWorker, LogsOfAWaitingContainerSayWhy) {
+    node.images.faults.fail_next("ensure", make_error(Code::not_found, "ErrImagePull", "no"), 9);
+    run_pod(make_pod("web"));
+    auto snapshot = pods->find(PodName{"default", "web"});
+    auto target = log_target(*snapshot, "main", LogRun::latest);
+    EXPECT_EQ(target.error().code, Code::invalid);
+    EXPECT_EQ(target.error().message,
+              "container \"main\" in pod \"web\" is waiting to start: image can't be pulled");
+}
+
+TEST_F(PodWorker, AnObjectThatComesBackAfterItsEndIsANewBeginning) {
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    pods->remove(PodUid("uid-1"));
+    apply(pod);  // a watch that hiccuped
+    settle();
+    EXPECT_EQ(node.guests.running_count(), 1U);
+    EXPECT_EQ(pods->size(), 1U);
+}
+
+// --- a seeded walk through whatever can happen
+// ----------------------------------------------------
+
+// Holds what must be true at every moment, whatever was done to the pod.
+class PodWalk : public PodWorker, public ::testing::WithParamInterface<std::uint64_t> {
+protected:
+    void check() {
+        std::map<std::pair<std::string, std::string>, int> running;
+        for (const ContainerRecord& record : node.guests.records) {
+            if (!record.exit) {
+                int now = ++running[{record.pod.str(), record.name}];
+                ASSERT_EQ(now, 1) << record.name << " runs twice";
+            }
+        }
+        for (; checked_ < node.statuses.history.size(); ++checked_) {
+            const auto& [uid, status] = node.statuses.history[checked_];
+            kube::PodStatus& before = seen_[uid];
+            if (before.phase == "Succeeded" || before.phase == "Failed") {
+                ASSERT_EQ(status.phase, before.phase) << "a terminal phase changed";
+            }
+            for (const kube::ContainerStatus& container : status.containerStatuses) {
+                for (const kube::ContainerStatus& old : before.containerStatuses) {
+                    if (old.name == container.name) {
+                        ASSERT_GE(container.restartCount, old.restartCount);
+                    }
+                }
+            }
+            if (status.phase == "Succeeded" || status.phase == "Failed") {
+                for (const ContainerRecord& record : node.guests.containers(PodUid(uid))) {
+                    ASSERT_TRUE(record.exit) << "terminal while a container runs";
+                }
+            }
+            before = status;
+        }
+        for (const fakes::SeenEvent& event : node.events.seen) {
+            ASSERT_EQ(event.message.find("skiff://"), std::string::npos);
+        }
+    }
+
+    void step() {
+        std::uint64_t dice = walk_.next() % 12;
+        kube::Pod& pod = walked_[walk_.next() % walked_.size()];
+        bool gone = gone_.contains(pod.metadata.uid);
+        auto code = static_cast<int>(walk_.next() % 3);
+        if (dice < 4) {
+            ContainerId id = node.guests.running(code == 2 ? "side" : "main");
+            if (!id.empty()) {
+                node.guests.end(id, code);
+            }
+        } else if (dice < 7) {
+            advance(seconds(static_cast<std::int64_t>(walk_.next() % 120)));
+        } else if (dice == 7) {
+            constexpr std::array kCalls = {"start", "compile", "prepare_pod", "stop"};
+            std::string call = kCalls[walk_.next() % kCalls.size()];
+            node.guests.faults.fail_next(
+                call, make_error(Code::unavailable, "RunContainerError", "a fault of the walk"));
+        } else if (dice == 8 && !gone) {
+            ++pod.metadata.generation;
+            pod.spec.containers[0].image = fmt::format("registry.test/hello:{}", code);
+            pod.status = node.statuses.latest[PodUid(pod.metadata.uid)];
+            apply(pod);
+        } else if (dice == 9 && !gone) {
+            delete_pod(pod, 5);
+        } else if (dice == 10 && pod.metadata.deletionTimestamp) {
+            gone_.insert(pod.metadata.uid);
+            pods->remove(PodUid(pod.metadata.uid));
+        } else {
+            for (kube::Pod& each : walked_) {
+                each.status = node.statuses.latest[PodUid(each.metadata.uid)];
+            }
+            restart_agent();
+            for (kube::Pod& each : walked_) {
+                if (!gone_.contains(each.metadata.uid)) {
+                    apply(each);
+                }
+            }
+            pods->sources_ready();
+        }
+        settle();
+    }
+
+    SeededRandom walk_{GetParam()};
+    std::vector<kube::Pod> walked_;
+    std::set<std::string> gone_;
+    std::map<std::string, kube::PodStatus> seen_;
+    std::size_t checked_ = 0;
+};
+
+TEST_P(PodWalk, KeepsItsPromises) {
+    for (const char* policy : {"Always", "OnFailure", "Never"}) {
+        kube::Pod pod = make_pod(fmt::format("pod-{}", policy), fmt::format("uid-{}", policy));
+        pod.spec.restartPolicy = policy;
+        kube::Container side = pod.spec.containers[0];
+        side.name = "side";
+        pod.spec.containers.push_back(side);
+        walked_.push_back(pod);
+        apply(pod);
+    }
+    pods->sources_ready();
+    settle();
+    for (int i = 0; i < 60; ++i) {
+        step();
+        check();
+        if (HasFatalFailure()) {
+            FAIL() << "seed " << GetParam() << ", step " << i;
+        }
+    }
+    for (kube::Pod& pod : walked_) {
+        gone_.insert(pod.metadata.uid);
+        pods->remove(PodUid(pod.metadata.uid));
+    }
+    node.guests.faults = {};
+    // Retries wait at most 15 s.
+    for (int i = 0; i < 10 && pods->size() > 0; ++i) {
+        advance(seconds(20));
+    }
+    EXPECT_EQ(pods->size(), 0U);
+    EXPECT_TRUE(node.guests.records.empty());
+    EXPECT_TRUE(node.guests.prepared.empty());
+    EXPECT_TRUE(node.volumes.present.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, PodWalk, ::testing::Range<std::uint64_t>(1, 13));
+
+}  // namespace
+}  // namespace skiff::pods
