@@ -207,8 +207,9 @@ public:
 
     std::vector<fs::path> keeper_sockets() {
         std::vector<fs::path> found;
-        for (const auto& name : *os::list_folder(paths_.run_dir)) {
-            if (name.starts_with("keeper-")) {
+        auto names = os::list_folder(paths_.run_dir);
+        for (const auto& name : *names) {
+            if (name.starts_with("keeper-") && name.ends_with(".sock")) {
                 found.push_back(paths_.run_dir / name);
             }
         }
@@ -585,7 +586,8 @@ TEST_F(Live, StartsInMilliseconds) {
             auto id = co_await t->start_guest("hello.wasm", {});
             CO_REQUIRE_OK(id);
             auto found = co_await t->ended(*id);
-            auto words = split(trim(printed(found.log_path)), ' ');
+            std::string text = printed(found.log_path);
+            auto words = split(trim(text), ' ');
             auto ns = parse_int(words.back());
             CO_REQUIRE(ns, contents(found.log_path));
             auto begun_ns =
