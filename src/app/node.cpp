@@ -13,7 +13,9 @@
 #include "node/agent.h"
 #include "node/api_objects.h"
 #include "node/bootstrap.h"
+#include "node/join.h"
 #include "os/file.h"
+#include "runtime/reset.h"
 #include "server/reviews.h"
 #include "status/sync.h"
 

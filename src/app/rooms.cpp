@@ -2,7 +2,9 @@
 
 #include "app/node_settings.h"
 #include "app/stdin_runtime.h"
+#include "base/assert.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "logs/read.h"
 #include "network/node_address.h"
 #include "node/status.h"
@@ -133,6 +135,14 @@ Rooms::Rooms(Base& base, const config::Settings&, const state::Instance& instanc
     : base_(base), instance_(instance) {}
 
 Rooms::~Rooms() = default;
+
+pods::LogSource& Rooms::logs() {
+    return *logs_;
+}
+
+const server::NodeView& Rooms::view() const {
+    return *view_;
+}
 
 async::Task<Result<void>> Rooms::open_images(const config::Settings& settings, Outside outside) {
     http_.emplace(base_.reactor.executor(), "skiff/" SKIFF_VERSION);

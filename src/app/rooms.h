@@ -74,9 +74,9 @@ public:
     [[nodiscard]] images::NodeImages& images() { return *images_; }
     [[nodiscard]] runtime::KeeperRuntime& runtime() { return *runtime_; }
     // For `kubectl logs` and `skiff run`.
-    [[nodiscard]] pods::LogSource& logs() { return *logs_; }
+    [[nodiscard]] pods::LogSource& logs();
     // For the kubelet API.
-    [[nodiscard]] const server::NodeView& view() const { return *view_; }
+    [[nodiscard]] const server::NodeView& view() const;
     // For the node's status.
     [[nodiscard]] std::vector<kube::ContainerImage> image_list() const;
 

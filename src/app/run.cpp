@@ -12,7 +12,9 @@
 #include "app/rooms.h"
 #include "app/run_session.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "config/fields.h"
+#include "kube/validate.h"
 #include "os/file.h"
 #include "runtime/reset.h"
 

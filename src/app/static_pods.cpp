@@ -96,7 +96,8 @@ async::Task<void> StaticPods::read_file(std::filesystem::path file) {
     std::string name = file.string();
     auto content = os::read_file(file, Bytes{kube::kManifestBytesMax});
     if (!content) {
-        log::error("static pod file", log::kv("file", name), log::kv("error", format_as(content.error())));
+        log::error("static pod file", log::kv("file", name),
+                   log::kv("error", format_as(content.error())));
         co_return;
     }
     File& known = files_[name];
@@ -106,7 +107,8 @@ async::Task<void> StaticPods::read_file(std::filesystem::path file) {
     known.content = std::move(*content);
     auto parsed = parse_static_pods(known.content, file, node_name_, clock_.wall_now());
     if (!parsed) {
-        log::error("static pod file", log::kv("file", name), log::kv("error", format_as(parsed.error())));
+        log::error("static pod file", log::kv("file", name),
+                   log::kv("error", format_as(parsed.error())));
         co_return;
     }
     for (const PodUid& uid : std::exchange(known.pods, {})) {
@@ -121,7 +123,8 @@ async::Task<void> StaticPods::read_file(std::filesystem::path file) {
     for (kube::Pod& pod : *parsed) {
         auto loaded = co_await load_local_images(store_, pod, file.parent_path());
         if (!loaded) {
-            log::error("static pod file", log::kv("file", name), log::kv("error", format_as(loaded.error())));
+            log::error("static pod file", log::kv("file", name),
+                       log::kv("error", format_as(loaded.error())));
             continue;
         }
         known.pods.push_back(PodUid(pod.metadata.uid));
