@@ -198,6 +198,7 @@ Result<void> Folders::remove(const std::string& name) const {
             return fail(std::move(*problem));
         }
         SKIFF_CHECK(kill(name));
+        // tidy: allow banned: runs on pool threads, where the kernel offers nothing to wait for
         std::this_thread::sleep_for(kRemovePoll);
     }
 }

@@ -1,0 +1,143 @@
+// What survives the death of the agent and of the keeper.
+#include "runtime/live_fixture.h"
+
+namespace skiff::runtime {
+namespace {
+
+TEST_F(Live, ARestartedAgentAdoptsWhatRunsAndLearnsWhatEnded) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto brief = co_await t->start_actor("sleep 1 ; exit 42");
+        CO_REQUIRE_OK(brief);
+        auto before = *t->record(*brief);
+        co_await t->crash();
+        auto pidfd = os::open_pidfd(before.pid);
+        CO_REQUIRE_OK(pidfd);
+        auto waited7 = co_await async::wait_readable(pidfd->get(), soon());
+        CO_REQUIRE(waited7, "did not end");
+        co_await t->boot();
+        auto after = co_await t->ended(*brief);
+        EXPECT_EQ(after.exit->exit_code, 42);
+        EXPECT_EQ(after.created, before.created);
+        EXPECT_EQ(after.attempt, before.attempt);
+
+        auto lasting = co_await t->start_actor("print up ; hold");
+        CO_REQUIRE_OK(lasting);
+        auto running = *t->record(*lasting);
+        for (int i = 0; i < 5; ++i) {
+            co_await t->crash();
+            co_await t->boot();
+            auto adopted = t->record(*lasting);
+            CO_REQUIRE(adopted && !adopted->exit, "not adopted");
+            EXPECT_EQ(adopted->pid, running.pid);
+            EXPECT_EQ(adopted->started, running.started);
+        }
+        EXPECT_THAT(t->keeper_sockets(), testing::SizeIs(1));
+        auto done1 = co_await t->runtime_->stop(*lasting, Duration::zero());
+        CO_REQUIRE_OK(done1);
+    }(this));
+}
+
+TEST_F(Live, GuestsOutliveTheirKeeper) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto id = co_await t->start_actor("print up ; hold");
+        CO_REQUIRE_OK(id);
+        co_await t->wrote(*id, "up");
+        auto before = *t->record(*id);
+        pid_t keeper = t->keeper_pid();
+        auto keeper_fd = os::open_pidfd(keeper);
+        ::kill(keeper, SIGKILL);
+        auto waited8 = co_await async::wait_readable(keeper_fd->get(), soon());
+        CO_REQUIRE(waited8, "keeper lives");
+        co_await async::yield_now();
+        auto again = co_await t->start_actor("hold");
+        EXPECT_EQ(again.error().code, Code::conflict) << "a second copy was started";
+        auto found = t->record(*id);
+        CO_REQUIRE(found && !found->exit, "lost");
+        EXPECT_EQ(found->pid, before.pid);
+        // Also by an agent that never knew that keeper.
+        co_await t->crash();
+        co_await t->boot();
+        found = t->record(*id);
+        CO_REQUIRE(found && !found->exit, "lost by the second agent");
+        EXPECT_EQ(found->pid, before.pid);
+        EXPECT_NE(t->keeper_pid(), keeper);
+        auto done2 = co_await t->runtime_->stop(*id, Duration::zero());
+        CO_REQUIRE_OK(done2);
+        EXPECT_EQ(t->record(*id)->exit->exit_code, 143);
+        // The new keeper starts new containers.
+        auto next = co_await t->start_actor("exit 0");
+        CO_REQUIRE_OK(next);
+        auto done = co_await t->ended(*next);
+        EXPECT_EQ(done.exit->reason, "Completed");
+    }(this));
+}
+
+TEST_F(Live, TheExitOfAnOrphanIsItsOwnWord) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto id = co_await t->start_actor("print up ; sleep 1 ; exit 9");
+        CO_REQUIRE_OK(id);
+        co_await t->wrote(*id, "up");
+        ::kill(t->keeper_pid(), SIGKILL);
+        auto found = co_await t->ended(*id);
+        EXPECT_EQ(found.exit->kind, pods::ExitKind::exited);
+        EXPECT_EQ(found.exit->exit_code, 9);
+    }(this));
+}
+
+TEST_F(Live, AKilledOrphanThatNobodySawIsReportedAsUnknown) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto id = co_await t->start_actor("print up ; hold");
+        CO_REQUIRE_OK(id);
+        co_await t->wrote(*id, "up");
+        auto before = *t->record(*id);
+        pid_t keeper = t->keeper_pid();
+        auto runner_fd = os::open_pidfd(before.pid);
+        co_await t->crash();
+        ::kill(keeper, SIGKILL);
+        ::kill(before.pid, SIGKILL);
+        auto waited9 = co_await async::wait_readable(runner_fd->get(), soon());
+        CO_REQUIRE(waited9, "runner lives");
+        while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+        }
+        co_await t->boot();
+        auto found = co_await t->ended(*id);
+        EXPECT_EQ(found.exit->kind, pods::ExitKind::lost);
+        EXPECT_EQ(found.exit->exit_code, 137);
+        EXPECT_EQ(found.exit->reason, "ContainerStatusUnknown");
+    }(this));
+}
+
+TEST_F(Live, AnAgentKilledBeforeItAskedLeavesNoGhost) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto done5 = co_await t->runtime_->prepare_pod(t->sandbox());
+        CO_REQUIRE_OK(done5);
+        co_await t->crash();
+        // What is on disk when the agent dies between the record and the message.
+        StoredContainer stored;
+        stored.id = std::string(64, 'a');
+        stored.pod_uid = "uid-1";
+        stored.pod_namespace = "default";
+        stored.pod_name = "boat";
+        stored.name = "c";
+        stored.cgroup = "poduid-1/aaaaaaaaaaaaaaaa";
+        stored.keeper = t->keeper_sockets().front().filename().string().substr(7, 16);
+        CO_REQUIRE_OK(store_container(t->paths_, stored));
+        co_await t->boot();
+        EXPECT_THAT(t->runtime_->containers(PodUid("uid-1")), testing::IsEmpty());
+        EXPECT_THAT(*os::list_folder(t->paths_.container_records()), testing::IsEmpty());
+        auto id = co_await t->start_actor("exit 0");
+        CO_REQUIRE_OK(id);
+        auto finished = co_await t->ended(*id);
+        EXPECT_EQ(finished.exit->exit_code, 0);
+    }(this));
+}
+
+// Not a limit of its own, a guard against a slow start: bench/start measures.
+
+}  // namespace
+}  // namespace skiff::runtime
