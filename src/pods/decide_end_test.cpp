@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "pods/decide_fixture.h"
+#include "pods/status_of.h"
 
 namespace skiff::pods {
 namespace {
@@ -240,6 +241,37 @@ TEST_F(Decide, KeepsTheRunBeforeAndRemovesOlderOnes) {
     EXPECT_EQ(decision.actions[0].id.str(), "main-0");
     EXPECT_EQ(of(decision, "main").restartCount, 2);
     EXPECT_EQ(of(decision, "main").lastState.terminated->containerID, "skiff://main-1");
+}
+
+TEST_F(Decide, AResizeIsInfeasibleAndNotReportedAsDone) {
+    pod.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_milli(100);
+    ran("main");
+    Decision decision = run();
+    EXPECT_EQ(of(decision, "main").allocatedResources.at("cpu").milli_value(), 100);
+    pod.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_milli(200);
+    decision = run();
+    EXPECT_EQ(describe(decision), "");
+    EXPECT_EQ(of(decision, "main").allocatedResources.at("cpu").milli_value(), 100);
+    EXPECT_EQ(condition(decision, kResizePending).reason, "Infeasible");
+    records[0].exit = ContainerExit{};
+    ran("main", 1);  // the next run has what the spec says
+    decision = run();
+    EXPECT_EQ(of(decision, "main").allocatedResources.at("cpu").milli_value(), 200);
+    for (const kube::PodCondition& each : decision.status.conditions) {
+        EXPECT_NE(each.type, kResizePending);
+    }
+}
+
+TEST_F(Decide, AnEphemeralContainerWaitsWithTheReason) {
+    kube::EphemeralContainer debugger;
+    debugger.name = "debugger";
+    pod.spec.ephemeralContainers.push_back(debugger);
+    ran("main");
+    Decision decision = run();
+    EXPECT_EQ(decision.status.phase, "Running");
+    ASSERT_EQ(decision.status.ephemeralContainerStatuses.size(), 1U);
+    EXPECT_EQ(decision.status.ephemeralContainerStatuses[0].state.waiting->message,
+              "spec.ephemeralContainers{debugger} is not supported by this node");
 }
 
 }  // namespace

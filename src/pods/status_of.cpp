@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kube/defaults.h"
+#include "pods/unsupported.h"
 
 namespace skiff::pods {
 namespace {
@@ -94,6 +95,30 @@ void set_runs(kube::ContainerStatus& status, const ContainerView& view) {
     }
 }
 
+const kube::ContainerStatus* find_anywhere(const kube::PodStatus& status, std::string_view name) {
+    const auto* found = find_status(status.containerStatuses, name);
+    return found != nullptr ? found : find_status(status.initContainerStatuses, name);
+}
+
+// What the container runs with: a run keeps what it was started with, whatever the spec says now.
+void set_resources(kube::ContainerStatus& status, const kube::Container& container,
+                   const kube::PodStatus& previous) {
+    const auto* before = find_anywhere(previous, container.name);
+    if (status.state.running && before != nullptr && before->state.running &&
+        before->containerID == status.containerID) {
+        status.allocatedResources = before->allocatedResources;
+        status.resources = before->resources;
+        return;
+    }
+    status.allocatedResources = container.resources.requests;
+    if (!container.resources.limits.empty() || !container.resources.requests.empty()) {
+        kube::ResourceRequirements resources;
+        resources.limits = container.resources.limits;
+        resources.requests = container.resources.requests;
+        status.resources = std::move(resources);
+    }
+}
+
 kube::ContainerStatus container_status(const StatusInputs& inputs, const kube::Container& container,
                                        ContainerRole role) {
     const ContainerView& view = inputs.view.at(container.name);
@@ -118,13 +143,7 @@ kube::ContainerStatus container_status(const StatusInputs& inputs, const kube::C
         status.state.waiting = std::move(state);
     }
     set_readiness(status, container, role, inputs.situation.probes);
-    status.allocatedResources = container.resources.requests;
-    if (!container.resources.limits.empty() || !container.resources.requests.empty()) {
-        kube::ResourceRequirements resources;
-        resources.limits = container.resources.limits;
-        resources.requests = container.resources.requests;
-        status.resources = std::move(resources);
-    }
+    set_resources(status, container, inputs.situation.previous);
     echo_mounts(status, container);
     return status;
 }
@@ -325,8 +344,8 @@ kube::PodCondition pod_ready(const kube::Pod& pod, const kube::PodCondition& con
 }
 
 bool is_ours(std::string_view type) {
-    return type == "PodReadyToStartContainers" || type == "Initialized" || type == "Ready" ||
-           type == "ContainersReady" || type == "PodScheduled";
+    return type == kResizePending || type == "PodReadyToStartContainers" || type == "Initialized" ||
+           type == "Ready" || type == "ContainersReady" || type == "PodScheduled";
 }
 
 void copy_what_is_not_ours(kube::PodStatus& status, const kube::PodStatus& api) {
@@ -338,7 +357,6 @@ void copy_what_is_not_ours(kube::PodStatus& status, const kube::PodStatus& api) 
     status.volumeHealth = api.volumeHealth;
     status.allocatedResources = api.allocatedResources;
     status.resources = api.resources;
-    status.ephemeralContainerStatuses = api.ephemeralContainerStatuses;
 }
 
 void set_addresses(kube::PodStatus& status, const Situation& situation) {
@@ -357,6 +375,35 @@ void set_addresses(kube::PodStatus& status, const Situation& situation) {
         status.podIP = situation.previous.podIP;
         status.podIPs = situation.previous.podIPs;
     }
+}
+
+void set_ephemeral(kube::PodStatus& status, const kube::Pod& pod) {
+    for (const kube::EphemeralContainer& container : pod.spec.ephemeralContainers) {
+        kube::ContainerStatus waiting;
+        waiting.name = container.name;
+        waiting.image = container.image;
+        waiting.state.waiting = kube::ContainerStateWaiting{"CreateContainerConfigError",
+                                                            unsupported_ephemeral(container)};
+        status.ephemeralContainerStatuses.push_back(std::move(waiting));
+    }
+    std::ranges::sort(status.ephemeralContainerStatuses, {}, &kube::ContainerStatus::name);
+}
+
+// Names of running containers whose spec asks for other resources than they run with.
+std::vector<std::string> resized(const kube::Pod& pod, const kube::PodStatus& status) {
+    std::vector<std::string> names;
+    for (const kube::Container& container : pod.spec.containers) {
+        const auto* found = find_status(status.containerStatuses, container.name);
+        if (found == nullptr || !found->state.running) {
+            continue;
+        }
+        kube::ResourceRequirements has = found->resources.value_or(kube::ResourceRequirements{});
+        if (has.limits != container.resources.limits ||
+            has.requests != container.resources.requests) {
+            names.push_back(container.name);
+        }
+    }
+    return names;
 }
 
 void set_qos(kube::PodStatus& status, const kube::Pod& pod) {
@@ -424,6 +471,12 @@ void set_conditions(kube::PodStatus& status, const kube::Pod& pod, const kube::P
     ours.push_back(pod_ready(pod, containers));
     ours.push_back(std::move(containers));
     ours.push_back(condition("PodScheduled", true));
+    if (auto names = resized(pod, status); !names.empty()) {
+        ours.push_back(condition(kResizePending, true, "Infeasible",
+                                 "in-place resize is not supported by this node: containers " +
+                                     name_list(names) +
+                                     " keep their resources until they restart"));
+    }
     for (kube::PodCondition& made : ours) {
         made.observedGeneration = pod.metadata.generation;
         made.lastTransitionTime = kube::Time(now);
@@ -461,6 +514,7 @@ kube::PodStatus status_of(const StatusInputs& inputs) {
             container_status(inputs, container, ContainerRole::regular));
     }
     std::ranges::sort(status.containerStatuses, {}, &kube::ContainerStatus::name);
+    set_ephemeral(status, now.pod);
     bool closes = inputs.finality == StatusInputs::Finality::final;
     InitCount init = count_init(now.pod, status);
     bool init_done = init.pending == 0 && init.failed_for_good == 0;

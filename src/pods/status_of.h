@@ -9,6 +9,9 @@
 
 namespace skiff::pods {
 
+// The condition of a pod whose resources were changed while it runs (contract row 65).
+inline constexpr std::string_view kResizePending = "PodResizePending";
+
 // Why a container waits, found by decide().
 struct Waiting {
     std::string reason;
@@ -38,7 +41,7 @@ struct StatusInputs {
 
 enum class SandboxState { missing, ready };
 
-// Sets the five conditions that the kubelet owns, keeping all others of the API's copy. Transition
+// Sets the conditions that the kubelet owns, keeping all others of the API's copy. Transition
 // times are taken from `previous` where the status is the same.
 void set_conditions(kube::PodStatus& status, const kube::Pod& pod, const kube::PodStatus& previous,
                     SandboxState sandbox, WallTime now);

@@ -137,6 +137,11 @@ std::optional<std::string> unsupported(const Pod& pod, const Container& containe
     return std::nullopt;
 }
 
+std::string unsupported_ephemeral(const kube::EphemeralContainer& container) {
+    return fmt::format("spec.ephemeralContainers{{{}}} is not supported by this node",
+                       container.name);
+}
+
 std::vector<std::string> refused_powers(const Pod& pod) {
     std::vector<std::string> lines;
     for (const Container& container : pod.spec.initContainers) {

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "pods/container_config.h"
+#include "pods/status_of.h"
 #include "pods/unsupported.h"
 
 namespace skiff::pods {
@@ -122,8 +123,19 @@ void Worker::judge_admission() {
     }
 }
 
-// One event for each field that is not supported, however often the pod is looked at.
+// One event for each wish that is not granted, however often the pod is looked at.
 void Worker::tell_once() {
+    for (const kube::EphemeralContainer& container : pod_->spec.ephemeralContainers) {
+        if (told_.insert("ephemeral " + container.name).second) {
+            ports_.events.emit(*pod_, container.name, EventType::warning, "Failed",
+                               "Error: " + unsupported_ephemeral(container));
+        }
+    }
+    auto pending = std::ranges::find(status_.conditions, kResizePending, &kube::PodCondition::type);
+    if (pending != status_.conditions.end() &&
+        told_.insert(fmt::format("resize {}", pod_->metadata.generation)).second) {
+        ports_.events.emit(*pod_, {}, EventType::warning, "ResizeInfeasible", pending->message);
+    }
     for (const auto* list : {&pod_->spec.initContainers, &pod_->spec.containers}) {
         for (const kube::Container& container : *list) {
             auto field = unsupported(*pod_, container);
@@ -183,9 +195,6 @@ Worker::Turn Worker::turn() {
 
 // Whether a better status is about to come, so that this one may wait a little.
 bool Worker::may_hold() const {
-    if (memory_.admission.verdict == Admission::Verdict::pending) {
-        return true;
-    }
     if (is_terminal(status_.phase) || pod_->metadata.deletionTimestamp ||
         memory_.termination.has_value()) {
         return false;
@@ -202,7 +211,11 @@ bool Worker::may_hold() const {
 }
 
 void Worker::publish() {
-    if (is_gone()) {
+    // A pod that nobody judged yet has no status of ours: with one it would count as taken by the
+    // next agent.
+    bool unjudged = memory_.admission.verdict == Admission::Verdict::pending &&
+                    !pod_->metadata.deletionTimestamp && !is_terminal(pod_->status.phase);
+    if (is_gone() || unjudged) {
         hold_until_.reset();
         return;
     }

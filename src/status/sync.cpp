@@ -22,8 +22,9 @@ bool is_older(const kube::Pod& a, const kube::Pod& b) {
 }
 
 bool is_kubelets(std::string_view type) {
-    return type == "PodReadyToStartContainers" || type == "Initialized" || type == "Ready" ||
-           type == "ContainersReady" || type == "PodScheduled";
+    return type == "PodResizePending" || type == "PodReadyToStartContainers" ||
+           type == "Initialized" || type == "Ready" || type == "ContainersReady" ||
+           type == "PodScheduled";
 }
 
 // What others own is taken from the server's copy, so that it is never written back old.
