@@ -133,6 +133,10 @@ void Console::emit(const kube::Pod& pod, std::string_view container, pods::Event
     std::string subject = container.empty() || container == pod.metadata.name
                               ? pod.metadata.name
                               : fmt::format("{}/{}", pod.metadata.name, container);
+    // Why a container could not be made is told once by whoever gives up because of it.
+    if (reason == "Failed" || reason == "InspectFailed" || reason == "ErrImageNeverPull") {
+        return;
+    }
     if (type == pods::EventType::warning) {
         std::string text = fmt::format("{}: {}: {}", subject, reason, message);
         std::string& last = last_warning_[subject];
@@ -148,8 +152,7 @@ void Console::emit(const kube::Pod& pod, std::string_view container, pods::Event
     } else if (reason == "Compiled") {
         progress_done("compile " + subject);
         notice(fmt::format("{}: {}", subject, message));
-    } else if (reason == "Pulled") {
-        progress_done("pull " + subject);
+    } else if (reason == "Pulled" && message.starts_with("Successfully")) {
         notice(fmt::format("{}: {}", subject, message));
     }
 }

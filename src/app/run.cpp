@@ -281,6 +281,9 @@ int run_command(RunOptions options) {
         Run run(base, options, **instance, std::move(*workload));
         code = async::run_to_end(base.reactor, run.run());
     }
+    if (!log::enabled(log::Level::info)) {
+        log::set_level(log::Level::error);  // that everything goes is no surprise now
+    }
     runtime::ResetSettings reset;
     auto cleaned =
         async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), reset));

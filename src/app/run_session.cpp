@@ -121,6 +121,9 @@ void RunSession::note_failure(const kube::Pod& pod, const kube::PodStatus& statu
     };
     const kube::ContainerStatus* failed = first_failed(status.initContainerStatuses);
     failed = failed == nullptr ? first_failed(status.containerStatuses) : failed;
+    if (cannot_run_) {
+        return;  // told already, and better
+    }
     int code = failed == nullptr ? kExitFailure : failed->state.terminated->exitCode;
     if (!exit_code_) {
         exit_code_ = code;

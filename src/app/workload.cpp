@@ -33,6 +33,13 @@ std::string where(const kube::Document& document) {
     return fmt::format("{} \"{}\" at line {}", document.kind, document.name, document.line);
 }
 
+// There is no cluster DNS here: what the manifest leaves open is the machine's.
+void use_machines_names(kube::Pod& pod) {
+    if (pod.spec.dnsPolicy.empty()) {
+        pod.spec.dnsPolicy = "Default";
+    }
+}
+
 Result<void> add_set(Workload& workload, PodSet set, const kube::Document& document) {
     if (set.name.empty()) {
         return fail(Code::invalid, "{}: metadata.name is empty", where(document));
@@ -44,6 +51,7 @@ Result<void> add_set(Workload& workload, PodSet set, const kube::Document& docum
         return fail(Code::invalid, "{}: {} pods are not in 0–{}", where(document), set.count,
                     kWorkloadPodsMax);
     }
+    use_machines_names(set.pod);
     kube::apply_defaults(set.pod);
     auto valid = kube::validate(set.pod);
     if (!valid) {
@@ -227,6 +235,7 @@ Result<kube::Pod> pod_of_image(const ImageRun& run) {
     pod.metadata.namespace_ = "default";
     pod.spec.restartPolicy = "Never";
     pod.spec.enableServiceLinks = false;
+    use_machines_names(pod);
     kube::Container container;
     container.name = run.name;
     container.image = run.image;

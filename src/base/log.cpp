@@ -75,6 +75,9 @@ static void append_value(std::string& out, std::string_view value) {
 }
 
 void write(Level level, std::string_view event, std::initializer_list<Field> fields) {
+    if (!enabled(level)) {
+        return;
+    }
     std::string line = fmt::format("{} {} {}", format_rfc3339_nano(SystemClock().wall_now()),
                                    name_of(level), event);
     for (const Field& field : fields) {

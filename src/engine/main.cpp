@@ -19,7 +19,7 @@ namespace skiff::engine {
 namespace {
 
 constexpr std::string_view kUsage =
-    "usage: skiff-engine keep --run-dir=DIR [--die-with-parent] [--starts-max=N]\n"
+    "usage: skiff-engine keep --run-dir=DIR [--die-with-parent] [--starts-max=N] [--log-level=L]\n"
     "       skiff-engine compile [--memory-bytes=N] [--cpu-seconds=N]\n"
     "       skiff-engine version\n";
 
@@ -64,6 +64,8 @@ int keep(const std::vector<std::string_view>& words) {
         std::uint64_t resume = 0;
         if (const auto folder = value_of(word, "--run-dir")) {
             settings.run_dir = *folder;
+        } else if (const auto level = value_of(word, "--log-level")) {
+            log::set_level(log::parse_level(*level));
         } else if (word == "--die-with-parent") {
             settings.lifetime = Lifetime::with_keeper;
         } else if (!set_number(word, "--starts-max", settings.starts_max, known) ||

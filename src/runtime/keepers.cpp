@@ -264,6 +264,9 @@ Result<void> Keepers::spawn_keeper(Keeper& keeper) {
     if (settings_.lifetime == os::OnParentDeath::die) {
         spec.argv.push_back("--die-with-parent");
     }
+    if (!log::enabled(log::Level::info)) {
+        spec.argv.push_back("--log-level=warn");  // `skiff run`: its stderr is the user's
+    }
     spec.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
     spec.fds = {os::PassedFd{2, 2}};  // its log goes where ours goes
     spec.session = os::Session::own;
