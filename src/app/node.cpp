@@ -131,7 +131,8 @@ private:
 
 // Until somebody asks the agent to end.
 async::Task<int> wait_for_the_end() {
-    auto signal = co_await async::wait_signal({SIGTERM, SIGINT});
+    std::vector<int> signals = {SIGTERM, SIGINT};
+    auto signal = co_await async::wait_signal(std::move(signals));
     int number = signal ? *signal : 0;
     log::info("stopping", log::kv("signal", number));
     co_return number;

@@ -219,13 +219,14 @@ private:
     // The first Ctrl-C asks the pods to end, the second ends everything at once: keeper and runners
     // die with us.
     static async::Task<void> obey_signals(RunSession* session, Console* console) {
-        auto first = co_await async::wait_signal({SIGINT, SIGTERM, SIGHUP});
+        std::vector<int> signals = {SIGINT, SIGTERM, SIGHUP};
+        auto first = co_await async::wait_signal(signals);
         if (!first) {
             co_return;
         }
         console->notice("stopping; once more to kill");
         session->stop();
-        auto second = co_await async::wait_signal({SIGINT, SIGTERM, SIGHUP});
+        auto second = co_await async::wait_signal(signals);
         if (second) {
             ::_exit(128 + *second);
         }
