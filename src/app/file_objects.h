@@ -13,7 +13,7 @@
 
 namespace skiff::app {
 
-class FileObjects final : public pods::Objects {
+class FileObjects : public pods::Objects {
 public:
     explicit FileObjects(const Workload& workload);
 
