@@ -264,8 +264,8 @@ async::Task<Result<Registry::Opened>> Registry::explain(Call call, Opened stream
     words = words.empty() ? "" : ": " + bounded_utf8(words, kErrorTextBytesMax);
     const Place& place = call.place;
     if (status == 404) {
-        co_return fail(Code::not_found, "{} has no {} of {:?}{}", place.label, call.path,
-                       place.repository, words);
+        co_return fail(Code::not_found, "{}/{}: not found: {}{}", place.label, place.repository,
+                       call.path, words);
     }
     if (status == 401 && !place.credential) {
         co_return fail(Code::unauthenticated,

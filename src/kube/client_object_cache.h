@@ -50,8 +50,10 @@ public:
         }
         auto object = entry->reflector->find(ns, name);
         if (object == nullptr) {
-            co_return fail_because(Code::not_found, "NotFound", "{} \"{}\" not found",
-                                   kResource<T>.plural, name);
+            // "configmap", as a kubelet says it.
+            std::string_view kind = kResource<T>.plural;
+            kind.remove_suffix(1);
+            co_return fail_because(Code::not_found, "NotFound", "{} \"{}\" not found", kind, name);
         }
         co_return object;
     }

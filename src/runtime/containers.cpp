@@ -54,6 +54,16 @@ Duration bounded(Duration grace) {
     return std::clamp(grace, Duration::zero(), kGraceMax);
 }
 
+// The guest looks for this file (`skiff/stop: file`).
+Result<void> announce_stop(const state::Paths& paths, const StoredContainer& stored) {
+    if (stored.stop_mode != wire::StopMode::file) {
+        return {};
+    }
+    auto path = paths.stop_file(ContainerId(stored.id));
+    SKIFF_CHECK(os::open(path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0444));
+    return {};
+}
+
 Error with_default_reason(Error error, std::string_view reason) {
     if (error.reason.empty() && error.code != Code::cancelled) {
         error.reason = std::string(reason);
@@ -249,6 +259,10 @@ Task<Result<void>> KeeperRuntime::stop_copy(ContainerId id, Duration grace) {
 
 Task<Result<void>> KeeperRuntime::ask_to_end(Held container, Duration grace) {
     const StoredContainer& stored = container->stored;
+    if (auto announced = announce_stop(paths_, stored); !announced) {
+        // It is stopped all the same, at the end of its grace period.
+        log::warn("guest not told to stop", log::kv("error", format_as(announced.error())));
+    }
     if (container->orphan) {
         co_return co_await stop_orphan(container, grace);
     }

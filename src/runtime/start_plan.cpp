@@ -73,7 +73,8 @@ std::string normal(std::string_view path) {
     return text;
 }
 
-std::vector<wire::Mount> mounts_of(const pods::ContainerSpec& spec, const fs::path& termination) {
+std::vector<wire::Mount> mounts_of(const pods::ContainerSpec& spec, const state::Paths& paths,
+                                   const ContainerId& id) {
     std::vector<wire::Mount> mounts;
     auto has = [&](std::string_view target) {
         return std::any_of(mounts.begin(), mounts.end(),
@@ -95,7 +96,11 @@ std::vector<wire::Mount> mounts_of(const pods::ContainerSpec& spec, const fs::pa
         }
     };
     if (!spec.termination_message_path.empty()) {
-        add_file(termination, normal(spec.termination_message_path), wire::Access::read_write);
+        add_file(paths.termination_file(id), normal(spec.termination_message_path),
+                 wire::Access::read_write);
+    }
+    if (spec.stop_mode == pods::ContainerSpec::StopMode::file) {
+        add_file(paths.stop_folder(id), "/run/skiff", wire::Access::read_only);
     }
     add_file(spec.pod_network.hosts_file, "/etc/hosts", wire::Access::read_only);
     add_file(spec.pod_network.resolv_conf, "/etc/resolv.conf", wire::Access::read_only);
@@ -206,7 +211,7 @@ Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredConta
     grant.stop = stop_mode_of(spec.stop_mode);
     grant.limits.memory_bytes = spec.memory_limit ? spec.memory_limit->value : 0;
     grant.root = root_of(spec, stored);
-    grant.mounts = mounts_of(spec, context.paths.termination_file(ContainerId(stored.id)));
+    grant.mounts = mounts_of(spec, context.paths, ContainerId(stored.id));
     grant.identity.uid = spec.uid;
     grant.identity.gid = spec.gid;
     grant.identity.groups = spec.groups;
@@ -245,6 +250,9 @@ Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredC
         SKIFF_CHECK(os::make_folders(fs::path(stored.layer) / "work", 0755));
     }
     SKIFF_CHECK(make_termination_file(context.paths.termination_file(ContainerId(stored.id))));
+    if (grant.stop == wire::StopMode::file) {
+        SKIFF_CHECK(os::make_folders(context.paths.stop_folder(ContainerId(stored.id)), 0755));
+    }
     SKIFF_TRY(LogFiles logs, make_log_files(stored.log_folder, stored.attempt, context.logs.files));
     SKIFF_CHECK(make_link(fs::path(stored.log_folder) / fmt::format("{}.log", stored.attempt),
                           stored.log_link));
@@ -284,6 +292,9 @@ Result<void> remove_container_files(const state::Paths& paths, const StoredConta
         ::rmdir(fs::path(stored.layer).parent_path().c_str());
     }
     auto run_dir = paths.run_dir.string();
+    if (stored.stop_mode == wire::StopMode::file) {
+        SKIFF_CHECK(os::remove_tree(paths.stop_folder(ContainerId(stored.id))));
+    }
     SKIFF_CHECK(os::remove_file(paths.termination_file(ContainerId(stored.id))));
     SKIFF_CHECK(os::remove_file(wire::runner_page_file(run_dir, stored.id)));
     return os::remove_file(wire::exit_file(run_dir, stored.id));

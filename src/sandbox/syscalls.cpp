@@ -80,6 +80,9 @@ const Rule kCommand[] = {
     {"pwrite64"},
     {"preadv"},
     {"pwritev"},
+    // A file opened to append to is written with RWF_APPEND.
+    {"preadv2"},
+    {"pwritev2"},
     {"newfstatat"},
     {"statx"},
     {"fstatfs"},

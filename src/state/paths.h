@@ -108,6 +108,13 @@ struct Paths {
     [[nodiscard]] fs::path termination_file(const ContainerId& id) const {
         return termination() / id.str();
     }
+    // What a guest with `skiff/stop: file` sees at /run/skiff.
+    [[nodiscard]] fs::path stop_folder(const ContainerId& id) const {
+        return run_dir / "stop" / id.str();
+    }
+    [[nodiscard]] fs::path stop_file(const ContainerId& id) const {
+        return stop_folder(id) / "terminating";
+    }
     [[nodiscard]] fs::path checked_artifacts() const { return run_dir / "checked"; }
     [[nodiscard]] fs::path netns() const { return run_dir / "netns"; }
 

@@ -17,24 +17,25 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from kube import Kube, run  # noqa: E402
 
-CLUSTER = "e2e"
-
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also the tests that take minutes")
     parser.addoption("--preset", default="dev", help="which build to test")
+    parser.addoption("--cluster", default="e2e", help="name of the test cluster, for runs side by side")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; run with --long")
-    os.environ["SKIFF_BIN"] = str(ROOT / "build" / config.getoption("--preset") / "bin" / "skiff")
+    # A program named by the environment goes first: one cannot always rebuild under a running test.
+    built = ROOT / "build" / config.getoption("--preset") / "bin" / "skiff"
+    os.environ.setdefault("SKIFF_BIN", str(built))
 
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--long"):
         return
     kept = [item for item in items if "long" not in item.keywords]
-    config.hook.pytest_deselected([item for item in items if "long" in item.keywords])
+    config.hook.pytest_deselected(items=[item for item in items if "long" in item.keywords])
     items[:] = kept
 
 
@@ -73,8 +74,8 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def cluster():
-    its = Cluster(CLUSTER)
+def cluster(pytestconfig):
+    its = Cluster(pytestconfig.getoption("--cluster"))
     try:
         yield its
     finally:

@@ -1,0 +1,164 @@
+"""kubectl logs with its options, the files behind it, and who may ask port 10250."""
+
+import re
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from kube import container_of, pod, run, wait_until
+
+STAMPED = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|[+-]\d\d:\d\d) ")
+
+
+def test_follow_with_timestamps_ends_with_the_container(kube, cluster):
+    kube.apply(pod("talk", cluster.push("actor"), "print", "one", ";", "sleep", "2", ";", "print",
+                   "two", ";", "eprint", "three"))
+    kube.wait_pod("talk", lambda p: container_of(p) and "running" in container_of(p)["state"])
+    lines = kube.logs("talk", "-f", "--timestamps").splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["one", "two", "three"]
+    assert all(STAMPED.match(line) for line in lines), lines
+    # And once more, after completion.
+    assert kube.logs("talk", "-f") == "one\ntwo\nthree\n"
+
+
+def test_tail_since_and_limit_bytes(kube, cluster):
+    kube.apply(pod("lines", cluster.push("actor"), "print", "old", ";", "sleep", "4", ";", "print",
+                   "a", ";", "print", "b", ";", "print", "c"))
+    kube.wait_phase("lines", "Succeeded")
+    assert kube.logs("lines", "--tail=2") == "b\nc\n"
+    assert kube.logs("lines", "--tail=0") == ""
+    assert kube.logs("lines", "--limit-bytes=5") == "old\na"
+    first = kube.logs("lines", "--timestamps").split(" ", 1)[0]
+    assert "old" in kube.logs("lines", f"--since-time={first}")
+    second = kube.logs("lines", "--timestamps").splitlines()[1].split(" ", 1)[0]
+    assert kube.logs("lines", f"--since-time={second}") == "a\nb\nc\n"
+    wait_until(lambda: kube.logs("lines", "--since=1s") == "", 15, "nothing is that new")
+    assert kube.logs("lines", "--since=1h") == "old\na\nb\nc\n"
+
+
+def test_previous_shows_the_instance_before(kube, cluster):
+    kube.apply(pod("again", cluster.push("actor"), "clock", ";", "exit", "1", restartPolicy="Always"))
+    kube.wait_pod("again", lambda p: container_of(p) and container_of(p)["restartCount"] >= 1, 60)
+    before, now = kube.logs("again", "--previous"), kube.logs("again")
+    assert before.strip().isdigit() and now.strip().isdigit(), (before, now)
+    assert int(before) < int(now)
+    kube("delete", "pod", "again", "--timeout=20s")
+
+
+def test_previous_of_a_first_instance_is_refused(kube, cluster):
+    kube.apply(pod("first", cluster.push("sleeper")))
+    kube.wait_ready("first")
+    done = kube("logs", "first", "--previous", check=False)
+    assert done.returncode != 0
+    assert "previous terminated container" in done.stderr and "not found" in done.stderr
+
+
+def test_logs_of_a_waiting_container_say_so(kube, cluster):
+    kube.apply(pod("waits", f"{cluster.registry}/nothing:2"))
+    kube.wait_waiting("waits", "ErrImagePull", "ImagePullBackOff")
+    done = kube("logs", "waits", check=False)
+    assert done.returncode != 0 and "waiting to start" in done.stderr, done.stderr
+
+
+def test_a_flood_is_rotated_and_no_line_is_lost_at_the_end(kube, cluster, node):
+    # 25 MB: more than two files of the default 10 MiB.
+    kube.apply(pod("flood", cluster.push("actor"), "flood", "250000", "100", ";", "print", "last"))
+    its = kube.wait_phase("flood", "Succeeded", seconds=120)
+    uid = its["metadata"]["uid"]
+    folder = cluster.node_folder(node) / "pods" / f"{kube.namespace}_flood_{uid}" / "main"
+    wait_until(lambda: len(list(folder.iterdir())) >= 3, 30,
+               lambda: f"rotated files: {[f.name for f in folder.iterdir()]}")
+    whole = kube.logs("flood", "--tail=3").splitlines()
+    assert whole[-1] == "last" and len(whole[0]) == 100
+    for file in folder.iterdir():
+        if file.suffix != ".gz":
+            assert file.stat().st_size <= 11 << 20, file
+    followed = kube.logs("flood").splitlines()
+    assert followed[-1] == "last" and len(followed) > 1
+
+
+def test_files_and_links_are_where_log_collectors_look(kube, cluster, node):
+    kube.apply(pod("collect", cluster.push("actor"), "print", "out", ";", "eprint", "err"))
+    its = kube.wait_phase("collect", "Succeeded")
+    uid, container = its["metadata"]["uid"], container_of(its)["containerID"].split("//")[1]
+    home = cluster.node_folder(node)
+    file = home / "pods" / f"{kube.namespace}_collect_{uid}" / "main" / "0.log"
+    lines = file.read_text().splitlines()
+    assert [line.split(" ", 3)[1:] for line in lines] == [["stdout", "F", "out"],
+                                                         ["stderr", "F", "err"]]
+    link = home / "containers" / f"collect_{kube.namespace}_main-{container}.log"
+    assert link.is_symlink() and link.resolve() == file.resolve()
+    kube("delete", "pod", "collect", "--timeout=20s")
+    wait_until(lambda: not file.exists() and not link.is_symlink(), 20, "the log is gone")
+
+
+class Door:
+    """Port 10250 of a node, asked directly."""
+
+    def __init__(self, cluster, kube, node):
+        addresses = kube.get("node", node)["status"]["addresses"]
+        self.base = "https://{}:10250".format(
+            next(a["address"] for a in addresses if a["type"] == "InternalIP"))
+
+    def status(self, path, token=None, certificate=None):
+        context = ssl._create_unverified_context()
+        if certificate:
+            context.load_cert_chain(*certificate)
+        request = urllib.request.Request(self.base + path)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+
+@pytest.fixture
+def door(cluster, kube, node):
+    return Door(cluster, kube, node)
+
+
+def token_of(kube, account):
+    kube("create", "serviceaccount", account)
+    return kube("create", "token", account).stdout.strip()
+
+
+def test_port_10250_wants_to_know_who_asks(kube, door):
+    assert door.status("/pods") == 401
+    assert door.status("/pods", token="nonsense") == 401
+
+
+def test_port_10250_asks_the_cluster_what_one_may(kube, door):
+    token = token_of(kube, "visitor")
+    assert door.status("/pods", token=token) == 403
+    allowed = token_of(kube, "collector")
+    kube("create", "clusterrole", f"proxy-{kube.namespace}", "--verb=get", "--resource=nodes/proxy")
+    kube("create", "clusterrolebinding", f"proxy-{kube.namespace}",
+         f"--clusterrole=proxy-{kube.namespace}", f"--serviceaccount={kube.namespace}:collector")
+    try:
+        wait_until(lambda: door.status("/pods", token=allowed) == 200, 45, "the role has effect")
+    finally:
+        kube("delete", "clusterrolebinding,clusterrole", f"proxy-{kube.namespace}")
+
+
+def test_a_certificate_of_another_authority_is_refused(kube, door, tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-keyout", key, "-out", certificate, "-days", "1", "-subj",
+         "/O=system:masters/CN=impostor"])
+    try:
+        assert door.status("/pods", certificate=(certificate, key)) in (401, 403)
+    except (ssl.SSLError, ConnectionError, urllib.error.URLError):
+        pass  # refused in the handshake already
+
+
+def test_health_needs_no_cluster(kube, cluster, node):
+    netns = f"{cluster.env['CLUSTER_NETNS']}n1"
+    done = subprocess.run(["ip", "netns", "exec", netns, "curl", "-sS", "-m", "10",
+                           "http://127.0.0.1:10248/healthz"], capture_output=True, text=True,
+                          timeout=20)
+    assert done.stdout == "ok", done
