@@ -90,12 +90,10 @@ void add_run(CLI::App& root, CommandLine& line) {
     run->add_option("ARGS", options.image.args, "arguments of the module");
     run->add_option("-e,--env", options.image.env, "NAME=VALUE, or NAME to pass on this process's")
         ->type_name("NAME=VALUE")
-        ->expected(1)
-        ->take_all();
+        ->allow_extra_args(false);
     run->add_option("-v,--volume", options.image.volumes, "HOST:CONTAINER[:ro]")
         ->type_name("HOST:CONTAINER")
-        ->expected(1)
-        ->take_all();
+        ->allow_extra_args(false);
     run->add_flag("-i,--interactive", options.image.interactive, "pass on standard input");
     run->add_flag("-t,--tty", options.image.terminal, "the guest's stdio is this terminal");
     run->add_flag("--rm", options.remove,
@@ -110,8 +108,7 @@ void add_run(CLI::App& root, CommandLine& line) {
         ->check(CLI::IsMember({"always", "missing", "never"}));
     run->add_option("--plain-http", options.plain_http, "registry that speaks plain HTTP")
         ->type_name("HOST[:PORT]")
-        ->expected(1)
-        ->take_all();
+        ->allow_extra_args(false);
     run->add_option("--root-dir", options.root_dir, "where images and compiled modules are kept")
         ->type_name("PATH");
     run->add_option("--log-level", options.log_level, "debug, info, warn or error");

@@ -1,7 +1,7 @@
 """Fixtures of the end-to-end tests: a real control plane, a real registry, real Skiff nodes.
 
-A cluster lives for the whole session. Each test gets a namespace of its own, which is deleted (and its
-deletion awaited) at the end: a pod that cannot be deleted fails the test that made it.
+A cluster lives for the whole session. Each test gets a namespace of its own; at the end its pods are
+deleted and that is awaited: a pod that cannot be deleted fails the test that made it.
 """
 
 import os

@@ -1,0 +1,251 @@
+"""Bad input: one clear message in the right place, nothing else harmed."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+from fault_registry import Registry
+from kube import pod, run, wait_until, waiting_of
+
+NODE = "skiff-bad"
+CONFIG = """\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {{x509: {{clientCAFile: "${{CA_FILE}}"}}}}
+---
+apiVersion: skiff.dev/v1alpha1
+kind: SkiffConfiguration
+registries:
+- {{host: "${{REGISTRY}}", scheme: http}}
+- {{host: "{faulty}", scheme: http}}
+- {{host: "{dead}", scheme: http}}
+"""
+HELD = {"nodeSelector": {"kubernetes.io/hostname": NODE}}
+
+
+def machine_address(cluster):
+    """The machine's own address on the cluster's wire."""
+    return cluster.registry.split(":")[0].rsplit(".", 1)[0] + ".254"
+
+
+@pytest.fixture(scope="module")
+def faulty(cluster, node, tmp_path_factory):
+    """A registry of faults, one that is down, and a node that talks plain HTTP to both."""
+    registry = Registry(machine_address(cluster), (ROOT / "build/guests/actor.wasm").read_bytes())
+    with socket.socket() as taken:
+        taken.bind((machine_address(cluster), 0))
+        registry.dead = "{}:{}".format(*taken.getsockname())
+    config = tmp_path_factory.mktemp("node") / "config.yaml"
+    config.write_text(CONFIG.format(faulty=registry.name, dead=registry.dead))
+    cluster.node("up", NODE, "--config", str(config))
+    yield registry
+    cluster.node("down", NODE)
+    registry.close()
+
+
+def push_bytes(cluster, tmp_path, content, name, *flags):
+    file = tmp_path / "module.wasm"
+    file.write_bytes(content)
+    run([sys.executable, ROOT / "tools/push", *flags, file, f"{cluster.registry}/{name}"])
+    return f"{cluster.registry}/{name}"
+
+
+def refused(kube, name, image, *reasons, **spec):
+    """The message with which the pod's container waits; it can be deleted."""
+    kube.apply(pod(name, image, **spec))
+    message = kube.wait_waiting(name, *reasons, seconds=60)["message"]
+    assert kube.events(name), "somebody is told"
+    kube("delete", "pod", name, "--timeout=20s")
+    return message
+
+
+@pytest.mark.parametrize("fault,words", [
+    ("status-401", "401|credentials"), ("status-403", "403|denied|may not|refuse"),
+    ("status-404", "not found"), ("status-429", "429|too many"), ("status-500", "500"),
+    ("wrong-digest", "digest"), ("truncated", "(?i)bytes|size|truncated|closed|ended|transfer")])
+def test_what_a_registry_does_wrong_is_told(kube, faulty, fault, words):
+    message = refused(kube, fault, f"{faulty.name}/{fault}/x:1", "ErrImagePull",
+                      "ImagePullBackOff", **HELD)
+    assert re.search(words, message), message
+
+
+def test_a_registry_that_is_down_is_told(kube, faulty):
+    message = refused(kube, "down", f"{faulty.dead}/x/y:1", "ErrImagePull", "ImagePullBackOff",
+                      **HELD)
+    assert faulty.dead in message, message
+
+
+def test_a_registry_that_recovers_is_asked_again(kube, faulty):
+    kube.apply(pod("flaky", f"{faulty.name}/flaky/x:1", "print", "well", **HELD))
+    kube.wait_phase("flaky", "Succeeded", seconds=90)
+    assert faulty.requests["flaky manifests"] >= 3
+
+
+def test_no_file_of_a_broken_pull_stays(kube, cluster, faulty):
+    message = refused(kube, "broken", f"{faulty.name}/wrong-digest/y:1", "ErrImagePull",
+                      "ImagePullBackOff", **HELD)
+    assert "digest" in message
+    kube.apply(pod("sound", f"{faulty.name}/good/x:1", "print", "sound", **HELD))
+    kube.wait_phase("sound", "Succeeded")
+    assert kube.logs("sound") == "sound\n"
+
+
+def test_a_linux_image_is_refused_before_its_layers(kube, cluster):
+    image = cluster.push("hello", "linux:1", "--format", "linux")
+    message = refused(kube, "linux", image, "ErrImagePull", "ImagePullBackOff")
+    assert "Linux image" in message, message
+
+
+def test_text_is_not_a_module(kube, cluster, tmp_path):
+    image = push_bytes(cluster, tmp_path, b"#!/bin/sh\necho no module\n", "text:1")
+    message = refused(kube, "text", image, "CreateContainerError", "ErrImagePull",
+                      "ImagePullBackOff", "RunContainerError")
+    assert "not a WebAssembly module" in message, message
+
+
+def test_a_broken_module_is_told_by_the_compiler(kube, cluster, tmp_path):
+    whole = (ROOT / "build/guests/actor.wasm").read_bytes()
+    image = push_bytes(cluster, tmp_path, whole[:len(whole) // 2], "half:1")
+    message = refused(kube, "half", image, "CreateContainerError", "RunContainerError",
+                      "CreateContainerConfigError")
+    assert re.search("(?i)unexpected end|truncated|out of bounds|compil|invalid", message), message
+
+
+def import_of(module, name):
+    """A core module that imports MODULE.NAME () -> () and exports an empty _start and a memory."""
+    def text(word):
+        return bytes([len(word)]) + word.encode()
+
+    def section(number, content):
+        return bytes([number, len(content)]) + content
+
+    return (b"\0asm\1\0\0\0" + section(1, b"\x01\x60\0\0")
+            + section(2, b"\x01" + text(module) + text(name) + b"\0\0") + section(3, b"\x01\0")
+            + section(5, b"\x01\0\1")
+            + section(7, b"\x02" + text("_start") + b"\0\1" + text("memory") + b"\2\0")
+            + section(10, b"\x01\x02\0\x0b"))
+
+
+def test_an_import_nobody_offers_is_named(kube, cluster, tmp_path):
+    image = push_bytes(cluster, tmp_path, import_of("moon", "cheese"), "moon:1")
+    message = refused(kube, "moon", image, "CreateContainerError", "RunContainerError",
+                      "CreateContainerConfigError")
+    assert "moon" in message and "cheese" in message, message
+
+
+def test_an_unknown_kind_of_volume_is_named(kube, cluster):
+    kube.apply(pod("nfs", cluster.push("sleeper"), volumeMounts=[{"name": "v", "mountPath": "/v"}],
+                   volumes=[{"name": "v", "nfs": {"server": "192.0.2.1", "path": "/"}}]))
+
+    def told():
+        waiting = waiting_of(kube.pod("nfs")) or {}
+        return [text for text in [waiting.get("message", "")]
+                + [e["message"] for e in kube.events("nfs") if e["type"] == "Warning"]
+                if "nfs" in text]
+
+    wait_until(told, 30, lambda: kube.describe("nfs"))
+    kube("delete", "pod", "nfs", "--timeout=20s")
+
+
+def test_an_invalid_image_name_is_told(kube):
+    message = refused(kube, "name", "UPPER//case", "InvalidImageName")
+    assert "UPPER//case" in message
+
+
+def test_never_pulling_is_told(kube, cluster):
+    message = refused(kube, "never", f"{cluster.registry}/nobody/has:this", "ErrImageNeverPull",
+                      imagePullPolicy="Never")
+    assert "nobody/has:this" in message
+
+
+@pytest.fixture
+def console(cluster, node, skiff):
+    """Runs `skiff` in the node's network with files of its own."""
+    def call(*words, timeout=60):
+        return run(["ip", "netns", "exec", cluster.env["CLUSTER_NETNS"] + "n1", skiff, *words],
+                   check=False, timeout=timeout)
+    return call
+
+
+def folders(tmp_path):
+    run_dir = f"/run/skiff-e2e-{os.getpid()}"
+    return ["--root-dir", tmp_path / "root", "--run-dir", run_dir, "--pod-log-dir",
+            tmp_path / "pods", "--port", "10350", "--healthz-port", "0"]
+
+
+def test_an_unknown_field_names_file_line_and_field(console, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("apiVersion: skiff.dev/v1alpha1\nkind: SkiffConfiguration\nnodeNmae: x\n")
+    done = console("node", "--config", file, *folders(tmp_path))
+    assert done.returncode == 2
+    assert re.search(r"config\.yaml:3: .*nodeNmae", done.stderr), done.stderr
+
+
+def test_an_unreadable_kubeconfig_ends_the_agent_with_its_name(console, tmp_path):
+    file = tmp_path / "kubeconfig"
+    file.write_text("clusters: [")
+    done = console("node", "--kubeconfig", file, *folders(tmp_path))
+    assert done.returncode != 0 and str(file) in done.stderr, done.stderr
+    done = console("node", "--kubeconfig", tmp_path / "absent", "--bootstrap-kubeconfig",
+                   tmp_path / "absent-too", *folders(tmp_path))
+    assert done.returncode != 0 and "absent" in done.stderr, done.stderr
+
+
+def test_a_join_with_a_wrong_hash_or_token_writes_nothing(console, cluster, tmp_path):
+    target = tmp_path / "bootstrap.kubeconfig"
+    good = cluster.env
+    for token, hash_of, words in (
+            (good["BOOTSTRAP_TOKEN"], "sha256:" + "0" * 64, "sha256"),
+            ("abcdef.0123456789abcdef", good["CA_CERT_HASH"], "(?i)token|sign|expired"),
+            ("nonsense", good["CA_CERT_HASH"], "(?i)token")):
+        done = console("node", "join", good["SERVER"], "--token", token, "--ca-cert-hash", hash_of,
+                       "--bootstrap-kubeconfig", target)
+        assert done.returncode != 0 and re.search(words, done.stderr), done.stderr
+        assert not target.exists()
+
+
+def test_a_second_agent_on_the_same_root_names_the_first(console, cluster, node):
+    root = cluster.node_folder(node) / "root"
+    done = console("node", "--standalone", "--root-dir", root, "--run-dir", "/run/skiff-e2e-second",
+                   "--port", "10351", "--healthz-port", "0")
+    assert done.returncode != 0 and "another agent" in done.stderr, done.stderr
+    assert re.search(r"pid \d+", done.stderr)
+
+
+def test_a_taken_port_is_told_with_its_holder(kube, cluster, node):
+    kube.apply(pod("first", cluster.push("sleeper"), ports=[{"containerPort": 8080,
+                                                             "hostPort": 18080}]))
+    kube.wait_ready("first")
+    kube.apply(pod("second", cluster.push("sleeper"), nodeName=node,
+                   ports=[{"containerPort": 8080, "hostPort": 18080}]))
+    its = kube.wait_phase("second", "Failed")
+    assert its["status"]["reason"] == "NodePorts", its["status"]
+
+
+def test_a_full_disk_fails_the_pull_and_recovers(kube, cluster, node, tmp_path):
+    small = tmp_path / "disk"
+    small.mkdir()
+    name = "skiff-full"
+    root = cluster.node_folder(name) / "root"
+    cluster.node("up", name)
+    try:
+        cluster.node("stop", name)
+        run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root / "images"])
+        cluster.node("start", name)
+        (root / "images" / "ballast").write_bytes(b"x" * (3 << 20))
+        kube.apply(pod("big", cluster.push("hello-go"), nodeSelector={
+            "kubernetes.io/hostname": name}))
+        waiting = kube.wait_waiting("big", "ErrImagePull", "ImagePullBackOff", seconds=60)
+        assert "No space left" in waiting["message"] or "full" in waiting["message"], waiting
+        (root / "images" / "ballast").unlink()
+        run(["mount", "-o", "remount,size=200m", root / "images"])
+        kube.wait_phase("big", "Succeeded", seconds=120)
+    finally:
+        cluster.node("stop", name, check=False)
+        subprocess.run(["umount", root / "images"], check=False)
+        cluster.node("down", name)
