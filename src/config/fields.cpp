@@ -117,7 +117,7 @@ static std::vector<Field> make_skiff_fields() {
     constexpr Document kSkiff = Document::skiff;
     return {
         field(
-            kSkiff, "nodeName", "node-name", &S::node_name,
+            kSkiff, "nodeName", "hostname-override", &S::node_name,
             "Name of the Node; default: the host's name, with `-wasm` appended beside a kubelet."),
         field(kSkiff, "nodeIP", "node-ip", &S::node_ip,
               "The node's address; default: the one that the default route uses."),
