@@ -65,6 +65,8 @@ PodSet set_of_template(const kube::ObjectMeta& owner, kube::PodTemplateSpec spec
     PodSet set;
     set.name = owner.name;
     set.pod.metadata = std::move(spec.metadata);
+    // Templates have no name; each pod gets one of its own later.
+    set.pod.metadata.name = owner.name;
     set.pod.metadata.namespace_ = owner.namespace_;
     set.pod.spec = std::move(spec.spec);
     return set;

@@ -264,7 +264,14 @@ async::Task<Result<Registry::Opened>> Registry::explain(Call call, Opened stream
     words = words.empty() ? "" : ": " + bounded_utf8(words, kErrorTextBytesMax);
     const Place& place = call.place;
     if (status == 404) {
-        co_return fail(Code::not_found, "{}/{}: not found: {}{}", place.label, place.repository,
+        constexpr std::string_view kManifests = "manifests/";
+        if (call.path.starts_with(kManifests)) {
+            std::string key = call.path.substr(kManifests.size());
+            char mark = key.find(':') == std::string::npos ? ':' : '@';
+            co_return fail(Code::not_found, "{}/{}{}{}: not found{}", place.label, place.repository,
+                           mark, key, words);
+        }
+        co_return fail(Code::not_found, "{}/{}: {}: not found{}", place.label, place.repository,
                        call.path, words);
     }
     if (status == 401 && !place.credential) {

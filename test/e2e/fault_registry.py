@@ -1,6 +1,6 @@
 """A registry that answers what it is told to: for showing what a node makes of each failure.
 
-It serves one good module under every name; the first part of a repository's name says what goes wrong:
+It serves a good module under every name (it differs with the second part); the first part of a repository's name says what goes wrong:
 `status-404/x`, `wrong-digest/x`, `truncated/x`, `flaky/x` (500 twice, then well), `good/x`.
 """
 
@@ -19,16 +19,19 @@ def digest_of(content):
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+def manifest_of(module):
+    return json.dumps({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": {"mediaType": "application/vnd.wasm.config.v0+json",
+                   "digest": digest_of(CONFIG), "size": len(CONFIG)},
+        "layers": [{"mediaType": "application/wasm", "digest": digest_of(module),
+                    "size": len(module)}]}).encode()
+
+
 class Registry:
     def __init__(self, address, module):
         self.module = module
         self.requests = collections.Counter()
-        self.manifest = json.dumps({
-            "schemaVersion": 2, "mediaType": MANIFEST,
-            "config": {"mediaType": "application/vnd.wasm.config.v0+json",
-                       "digest": digest_of(CONFIG), "size": len(CONFIG)},
-            "layers": [{"mediaType": "application/wasm", "digest": digest_of(module),
-                        "size": len(module)}]}).encode()
         registry = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,6 +51,12 @@ class Registry:
         self.name = f"{address}:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def module_of(self, repository):
+        """The module with a custom section that tells the repositories' second parts apart."""
+        name = repository.encode()
+        section = bytes([len(name)]) + name
+        return self.module + b"\0" + bytes([len(section)]) + section
+
     def close(self):
         self.server.shutdown()
         self.server.server_close()
@@ -56,21 +65,21 @@ class Registry:
         parts = request.path.split("/")
         if len(parts) < 5:
             return self.send(request, 200, b"{}", "application/json")
-        fault = parts[2]
+        fault, module = parts[2], self.module_of(parts[3])
         self.requests[f"{fault} {parts[-2]}"] += 1
         if fault.startswith("status-"):
             return self.fail(request, int(fault.split("-")[1]))
         if fault == "flaky" and self.requests[f"{fault} {parts[-2]}"] <= 2:
             return self.fail(request, 500)
         if parts[-2] == "manifests":
-            return self.send(request, 200, self.manifest, MANIFEST)
+            return self.send(request, 200, manifest_of(module), MANIFEST)
         if parts[-1] == digest_of(CONFIG):
             return self.send(request, 200, CONFIG, "application/octet-stream")
-        content = self.module
+        content = module
         if fault == "wrong-digest":
             content = content[:-1] + bytes([content[-1] ^ 1])
         if fault == "truncated":
-            return self.truncate(request)
+            return self.truncate(request, module)
         return self.send(request, 200, content, "application/octet-stream")
 
     def fail(self, request, status):
@@ -91,17 +100,17 @@ class Registry:
         if request.command != "HEAD":
             request.wfile.write(content)
 
-    def truncate(self, request):
+    def truncate(self, request, module):
         """Promises everything, sends half, hangs up; every time."""
         start = 0
         if wanted := request.headers.get("Range"):
             start = int(wanted.removeprefix("bytes=").split("-")[0])
         request.send_response(206 if start else 200)
-        request.send_header("Content-Length", str(len(self.module) - start))
+        request.send_header("Content-Length", str(len(module) - start))
         if start:
             request.send_header("Content-Range",
-                                f"bytes {start}-{len(self.module) - 1}/{len(self.module)}")
+                                f"bytes {start}-{len(module) - 1}/{len(module)}")
         request.end_headers()
         if request.command != "HEAD":
-            request.wfile.write(self.module[start:start + max(0, (len(self.module) // 2) - start)])
+            request.wfile.write(module[start:start + max(0, (len(module) // 2) - start)])
         request.close_connection = True

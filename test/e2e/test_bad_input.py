@@ -90,7 +90,7 @@ def test_no_file_of_a_broken_pull_stays(kube, cluster, faulty):
     message = refused(kube, "broken", f"{faulty.name}/wrong-digest/y:1", "ErrImagePull",
                       "ImagePullBackOff", **HELD)
     assert "digest" in message
-    kube.apply(pod("sound", f"{faulty.name}/good/x:1", "print", "sound", **HELD))
+    kube.apply(pod("sound", f"{faulty.name}/good/y:1", "print", "sound", **HELD))
     kube.wait_phase("sound", "Succeeded")
     assert kube.logs("sound") == "sound\n"
 
@@ -105,7 +105,7 @@ def test_text_is_not_a_module(kube, cluster, tmp_path):
     image = push_bytes(cluster, tmp_path, b"#!/bin/sh\necho no module\n", "text:1")
     message = refused(kube, "text", image, "CreateContainerError", "ErrImagePull",
                       "ImagePullBackOff", "RunContainerError")
-    assert "not a WebAssembly module" in message, message
+    assert "not a Wasm module" in message, message
 
 
 def test_a_broken_module_is_told_by_the_compiler(kube, cluster, tmp_path):
@@ -211,7 +211,7 @@ def test_a_join_with_a_wrong_hash_or_token_writes_nothing(console, cluster, tmp_
 
 def test_a_second_agent_on_the_same_root_names_the_first(console, cluster, node):
     root = cluster.node_folder(node) / "root"
-    done = console("node", "--standalone", "--root-dir", root, "--run-dir", "/run/skiff-e2e-second",
+    done = console("node", "--standalone", "--pod-manifest-path", "/tmp", "--root-dir", root, "--run-dir", "/run/skiff-e2e-second",
                    "--port", "10351", "--healthz-port", "0")
     assert done.returncode != 0 and "another agent" in done.stderr, done.stderr
     assert re.search(r"pid \d+", done.stderr)

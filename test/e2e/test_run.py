@@ -124,7 +124,7 @@ def test_a_bad_manifest_is_refused_with_its_place(go, tmp_path, text, words):
 def test_what_cannot_be_run_is_125(go, tmp_path):
     text = tmp_path / "text.wasm"
     text.write_text("no module")
-    assert "not a WebAssembly module" in go(text).stderr
+    assert "neither a Wasm module nor an OCI archive" in go(text).stderr
     assert go(text).returncode == 125
     assert go(tmp_path / "absent.wasm").returncode == 125
 
