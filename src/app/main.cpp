@@ -37,8 +37,9 @@ void add_field_flags(CLI::App& app, CommandLine& line) {
         auto take = [&line, &field](const std::string& text) {
             line.flags.emplace_back(&field, text);
         };
-        CLI::Option* option =
-            app.add_option_function<std::string>("--" + field.flag, take, field.meaning);
+        // What Krustlet called it is understood as well.
+        std::string names = "--" + field.flag + (field.name == "nodeName" ? ",--node-name" : "");
+        CLI::Option* option = app.add_option_function<std::string>(names, take, field.meaning);
         option->type_name(field.type)
             ->group(field.document == config::Document::kubelet ? "Settings of a kubelet"
                                                                 : "Settings");

@@ -192,8 +192,18 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
                                                           std::vector<std::string> node_ips) {
     std::unique_ptr<Rooms> rooms(new Rooms(base, settings, instance));
     auto executor = base.reactor.executor();
-    SKIFF_CO_CHECK(co_await rooms->open_images(settings, outside));
-    SKIFF_CO_CHECK(co_await rooms->open_runtime(settings, outside));
+    auto opened = co_await rooms->open_images(settings, outside);
+    if (opened) {
+        opened = co_await rooms->open_runtime(settings, outside);
+    }
+    auto observed = node::observe_machine(settings.root_dir);
+    if (opened && !observed) {
+        opened = fail(std::move(observed.error()));
+    }
+    if (!opened) {
+        co_await rooms->stop();
+        co_return fail(std::move(opened.error()));
+    }
     rooms->volumes_.emplace(executor, instance.paths(), outside.objects, base.pool, base.clock);
 
     network::NetworkSettings network;
@@ -204,9 +214,8 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     network.resolv_conf = settings.resolv_conf;
     rooms->network_.emplace(std::move(network), instance.paths(), base.pool, outside.events);
 
-    SKIFF_CO_TRY(auto facts, node::observe_machine(settings.root_dir));
     node::NodeSettings node = node_settings(settings, node_ips);
-    auto status = node::make_status(node, facts, {}, {}, base.clock.wall_now());
+    auto status = node::make_status(node, *observed, {}, {}, base.clock.wall_now());
     pods::PodsSettings pods_settings;
     pods_settings.node.node_name = settings.node_name;
     pods_settings.node.host_ips = std::move(node_ips);
@@ -241,10 +250,18 @@ std::vector<kube::ContainerImage> Rooms::image_list() const {
 }
 
 async::Task<void> Rooms::stop() {
-    co_await pods_->stop();
-    co_await volumes_->stop();
-    co_await downloads_->stop();
-    co_await runtime_->stop_tasks();
+    if (pods_) {
+        co_await pods_->stop();
+    }
+    if (volumes_) {
+        co_await volumes_->stop();
+    }
+    if (downloads_) {
+        co_await downloads_->stop();
+    }
+    if (runtime_) {
+        co_await runtime_->stop_tasks();
+    }
 }
 
 }  // namespace skiff::app

@@ -104,7 +104,7 @@ async::Task<void> StaticPods::read_file(std::filesystem::path file) {
     if (known.content == *content) {
         co_return;
     }
-    known.content = std::move(*content);
+    known.content = *content;
     auto parsed = parse_static_pods(known.content, file, node_name_, clock_.wall_now());
     if (!parsed) {
         log::error("static pod file", log::kv("file", name),
@@ -125,6 +125,7 @@ async::Task<void> StaticPods::read_file(std::filesystem::path file) {
         if (!loaded) {
             log::error("static pod file", log::kv("file", name),
                        log::kv("error", format_as(loaded.error())));
+            known.content.clear();  // to be tried again at the next scan
             continue;
         }
         known.pods.push_back(PodUid(pod.metadata.uid));

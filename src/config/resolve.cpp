@@ -73,6 +73,11 @@ Result<void> resolve(Settings& settings) {
                     "authorization.mode: \"{}\" is not known; allowed: Webhook, AlwaysAllow",
                     bounded_utf8(settings.authorization_mode, 80));
     }
+    if (!settings.default_egress.empty()) {
+        return fail(
+            Code::unsupported,
+            "defaultEgress: this version cannot narrow the network of pods yet; leave it out");
+    }
     if (settings.container_log_max_size < 4_KiB) {
         return fail(Code::invalid, "containerLogMaxSize: {} is less than 4Ki",
                     settings.container_log_max_size);
