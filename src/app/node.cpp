@@ -104,6 +104,10 @@ private:
         its.authorization = settings.authorization_mode == "AlwaysAllow"
                                 ? server::AuthorizationMode::always_allow
                                 : server::AuthorizationMode::webhook;
+        its.token_reviews =
+            settings.webhook_auth ? server::TokenReviews::enabled : server::TokenReviews::disabled;
+        its.token_lifetime = settings.webhook_auth_cache_ttl;
+        its.answer_lifetimes = {settings.authorized_cache_ttl, settings.unauthorized_cache_ttl};
         return its;
     }
 
@@ -191,7 +195,9 @@ public:
           instance_(instance),
           ips_(std::move(ips)),
           node_settings_(node_settings(settings, ips_)),
-          client_(base.reactor.executor(), base.clock, std::move(client)),
+          client_(base.reactor.executor(), base.clock, std::move(client),
+                  {static_cast<double>(settings.kube_api_qps),
+                   static_cast<double>(settings.kube_api_burst)}),
           events_(client_, base.clock, base.random, settings.node_name),
           objects_(base.reactor.executor(), client_, base.clock, base.random),
           pod_api_(client_),
@@ -220,7 +226,7 @@ public:
 
 private:
     async::Task<Result<void>> serve(Rooms& rooms) {
-        Doors doors(base_, rooms, settings_.webhook_auth ? &reviews_ : nullptr, settings_);
+        Doors doors(base_, rooms, &reviews_, settings_);
         auto opened = doors.open(node_settings_, instance_.paths().agent_socket());
         if (!opened) {
             co_return opened;
@@ -228,6 +234,13 @@ private:
         node::StatusSources sources;
         Rooms* its = &rooms;
         sources.images = [its] { return its->image_list(); };
+        sources.problems = [its] {
+            std::vector<std::string> problems;
+            if (auto health = its->view().sync_loop_health(); !health) {
+                problems.push_back(health.error().message);
+            }
+            return problems;
+        };
         node::NodeAgent agent(base_.reactor.executor(), client_, base_.clock, base_.random, events_,
                               node_settings_, std::move(sources));
         agent.start();
