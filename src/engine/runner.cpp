@@ -80,7 +80,8 @@ private:
         return index < 0 ? -1 : input_.fds[static_cast<std::size_t>(index)];
     }
     std::vector<int> guests_fds() const;
-    void report(const RunnerReport& report) const;
+    // False when not every byte could be written: nobody reads the pipe.
+    [[nodiscard]] bool report(const RunnerReport& report) const;
     void report_ready();
     [[noreturn]] void give_up(const Error& error);
     [[noreturn]] void finish(const wasm::Outcome& outcome);
@@ -248,10 +249,14 @@ Result<void> Runner::prepare() {
     return {};
 }
 
-void Runner::report(const RunnerReport& report) const {
+bool Runner::report(const RunnerReport& report) const {
     std::string bytes = wire::encode(report);
     bytes.resize(std::min(bytes.size(), kReportBytesMax));
-    (void)!::write(input_.report_fd, bytes.data(), bytes.size());
+    ssize_t size = 0;
+    do {
+        size = ::write(input_.report_fd, bytes.data(), bytes.size());
+    } while (size < 0 && errno == EINTR);
+    return size == static_cast<ssize_t>(bytes.size());
 }
 
 void Runner::report_ready() {
@@ -261,7 +266,11 @@ void Runner::report_ready() {
     RunnerReport ready;
     ready.ready = true;
     ready.started_ns = page_->started_ns;
-    report(ready);
+    if (!report(ready)) {
+        // The keeper is gone, and an agent may have given this start up already: a guest that ran
+        // now could be the second copy of its container.
+        ::_exit(kStartFailed);
+    }
     ::close(input_.report_fd);
 }
 
@@ -269,7 +278,7 @@ void Runner::give_up(const Error& error) {
     RunnerReport failed;
     failed.stage = error.reason.empty() ? "request" : error.reason;
     failed.message = error.message.substr(0, kReportBytesMax - 256);
-    report(failed);
+    (void)report(failed);
     ::_exit(kStartFailed);
 }
 

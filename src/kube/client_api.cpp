@@ -118,10 +118,13 @@ async::Task<Result<std::optional<std::string>>> WatchStream::next() {
     }
 }
 
-ApiClient::ApiClient(async::Executor executor, const Clock& clock, ClientConfig config)
+ApiClient::ApiClient(async::Executor executor, const Clock& clock, ClientConfig config,
+                     RequestRate rate)
     : clock_(clock),
       config_(std::move(config)),
       http_(std::move(executor), "skiff/" SKIFF_VERSION),
+      rate_(rate),
+      tokens_(rate.burst),
       refilled_(clock.steady_now()) {}
 
 void ApiClient::set_config(ClientConfig config) {
@@ -181,7 +184,7 @@ async::Task<Result<void>> ApiClient::wait_turn(Throttle throttle) {
     }
     auto now = clock_.steady_now();
     std::chrono::duration<double> passed = now - refilled_;
-    tokens_ = std::min(kRequestsBurst, tokens_ + passed.count() * kRequestsPerSecond);
+    tokens_ = std::min(rate_.burst, tokens_ + passed.count() * rate_.per_second);
     refilled_ = now;
     // Takes its token at once, perhaps on credit, and waits until it would have been there: so
     // those who wait go in order.
@@ -189,7 +192,7 @@ async::Task<Result<void>> ApiClient::wait_turn(Throttle throttle) {
     if (tokens_ >= 0) {
         co_return Result<void>();
     }
-    std::chrono::duration<double> wait(-tokens_ / kRequestsPerSecond);
+    std::chrono::duration<double> wait(-tokens_ / rate_.per_second);
     co_return co_await async::sleep_for(std::chrono::duration_cast<Duration>(wait));
 }
 

@@ -23,8 +23,10 @@
 namespace skiff::kube {
 
 // Requests per second over time, and how many may go at once after a pause (contract row 12).
-inline constexpr double kRequestsPerSecond = 50;
-inline constexpr double kRequestsBurst = 100;
+struct RequestRate {
+    double per_second = 50;
+    double burst = 100;
+};
 inline constexpr Duration kRequestTimeout = std::chrono::seconds(30);
 // A 429 or 503 with Retry-After is tried again this often, waiting at most so long each time.
 inline constexpr int kRetryAfterTries = 4;
@@ -73,7 +75,8 @@ private:
 class ApiClient {
 public:
     // `clock` outlives the client.
-    ApiClient(async::Executor executor, const Clock& clock, ClientConfig config);
+    ApiClient(async::Executor executor, const Clock& clock, ClientConfig config,
+              RequestRate rate = {});
     ApiClient(const ApiClient&) = delete;
     ApiClient& operator=(const ApiClient&) = delete;
 
@@ -184,7 +187,8 @@ private:
     const Clock& clock_;
     ClientConfig config_;
     http::Client http_;
-    double tokens_ = kRequestsBurst;
+    RequestRate rate_;
+    double tokens_;
     SteadyTime refilled_;
     std::string file_token_;
     std::optional<SteadyTime> file_token_read_;

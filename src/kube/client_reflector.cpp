@@ -1,10 +1,38 @@
 #include "kube/client_reflector.h"
 
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
 #include "base/log.h"
 
 namespace skiff::kube {
 
 namespace {
+
+namespace json = boost::json;
+
+Result<json::value> parse_loosely(std::string_view text) {
+    json::parse_options options;
+    options.max_depth = kDepthMax;
+    boost::system::error_code code;
+    auto value = json::parse(text, code, {}, options);
+    if (code || !value.is_object()) {
+        return fail(Code::corrupt, "not a JSON object");
+    }
+    return value;
+}
+
+const json::value* member(const json::value* of, std::string_view name) {
+    const json::object* object = of == nullptr ? nullptr : of->if_object();
+    return object == nullptr ? nullptr : object->if_contains(name);
+}
+
+// Empty when it is not there or no string.
+std::string text_member(const json::value* of, std::string_view name) {
+    const json::value* value = member(of, name);
+    const json::string* text = value == nullptr ? nullptr : value->if_string();
+    return text == nullptr ? std::string() : std::string(text->data(), text->size());
+}
 
 // A watch that lived this long shows that the server is well: the back-off starts anew.
 constexpr Duration kHealthyWatch = std::chrono::seconds(10);
@@ -14,6 +42,54 @@ bool is_expired(const Error& error) {
 }
 
 }  // namespace
+
+ReflectorBase::Undecoded ReflectorBase::undecoded(const json::value* object) {
+    const json::value* metadata = member(object, "metadata");
+    Undecoded known;
+    known.ns = text_member(metadata, "namespace");
+    known.name = text_member(metadata, "name");
+    known.uid = text_member(metadata, "uid");
+    known.resource_version = text_member(metadata, "resourceVersion");
+    return known;
+}
+
+Result<ReflectorBase::Undecoded> ReflectorBase::undecoded_event(std::string_view text) {
+    SKIFF_TRY(auto event, parse_loosely(text));
+    const json::value* object = member(&event, "object");
+    Undecoded known = undecoded(object);
+    std::string type = text_member(&event, "type");
+    if (object == nullptr || type == "ERROR" || known.resource_version.empty()) {
+        return fail(Code::corrupt, "a watch event without type, object or resourceVersion");
+    }
+    known.kind = type == "DELETED"    ? WatchKind::deleted
+                 : type == "BOOKMARK" ? WatchKind::bookmark
+                                      : WatchKind::modified;
+    return known;
+}
+
+Result<ReflectorBase::UndecodedPage> ReflectorBase::undecoded_page(std::string_view text) {
+    SKIFF_TRY(auto list, parse_loosely(text));
+    const json::value* metadata = member(&list, "metadata");
+    UndecodedPage page;
+    page.page = Page{text_member(metadata, "resourceVersion"), text_member(metadata, "continue")};
+    const json::value* items = member(&list, "items");
+    if (items == nullptr || !items->is_array() || page.page.resource_version.empty()) {
+        return fail(Code::corrupt, "a list without resourceVersion or items");
+    }
+    for (const json::value& item : items->get_array()) {
+        Undecoded known = undecoded(&item);
+        known.text = json::serialize(item);
+        page.items.push_back(std::move(known));
+    }
+    return page;
+}
+
+void ReflectorBase::tell_skipped(const Undecoded& object, const Error& error) const {
+    log::error("object skipped: it cannot be decoded", log::kv("resource", resource_.plural),
+               log::kv("namespace", object.ns), log::kv("name", object.name),
+               log::kv("uid", object.uid), log::kv("version", object.resource_version),
+               log::kv("error", error.message));
+}
 
 ReflectorBase::ReflectorBase(ApiClient& client, const Clock& clock, Random& random,
                              Resource resource, Selection selection, ReflectorPace pace)

@@ -2,6 +2,7 @@
 // callback, the copy can be read at any time. Reactor thread only.
 #pragma once
 
+#include <boost/json/fwd.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -61,13 +62,31 @@ public:
     void nudge() { nudge_.set(); }
 
 protected:
-    ReflectorBase(ApiClient& client, const Clock& clock, Random& random, Resource resource,
-                  Selection selection, ReflectorPace pace);
-
+    // What can still be said of an object that this version cannot decode.
+    struct Undecoded {
+        std::string ns;
+        std::string name;
+        std::string uid;
+        std::string resource_version;
+        std::string text;                      // the object's JSON; empty in an event
+        WatchKind kind = WatchKind::bookmark;  // of an event
+    };
+    // Fail when not even so much can be read.
+    [[nodiscard]] static Result<Undecoded> undecoded_event(std::string_view json);
     struct Page {
         std::string resource_version;
         std::string continue_token;
     };
+    struct UndecodedPage {
+        Page page;
+        std::vector<Undecoded> items;
+    };
+    [[nodiscard]] static Result<UndecodedPage> undecoded_page(std::string_view json);
+    void tell_skipped(const Undecoded& object, const Error& error) const;
+
+    ReflectorBase(ApiClient& client, const Clock& clock, Random& random, Resource resource,
+                  Selection selection, ReflectorPace pace);
+
     // A page of a LIST: decode and keep aside.
     [[nodiscard]] virtual Result<Page> take_page(std::string_view json) = 0;
     virtual void drop_pages() = 0;
@@ -79,6 +98,7 @@ protected:
     [[nodiscard]] virtual Result<std::string> take_event(std::string_view json) = 0;
 
 private:
+    [[nodiscard]] static Undecoded undecoded(const boost::json::value* object);
     [[nodiscard]] async::Task<Result<void>> list();
     [[nodiscard]] async::Task<Result<void>> list_pages();
     [[nodiscard]] async::Task<Result<void>> watch();
@@ -143,12 +163,49 @@ private:
     }
 
     Result<Page> take_page(std::string_view json) override {
-        SKIFF_TRY(auto list, list_from_json<T>(json));
+        auto decoded = list_from_json<T>(json);
+        if (!decoded) {
+            return take_page_piecemeal(json);
+        }
+        List<T>& list = *decoded;
         for (T& item : list.items) {
             std::string name = key(item);
             pages_[std::move(name)] = std::make_shared<const T>(std::move(item));
         }
         return Page{list.metadata.resourceVersion, list.metadata.continue_};
+    }
+    // One object that cannot be decoded must not hide all others. If it was known, it stays as it
+    // was.
+    Result<Page> take_page_piecemeal(std::string_view json) {
+        SKIFF_TRY(auto page, undecoded_page(json));
+        for (const Undecoded& item : page.items) {
+            std::string name = key(item.ns, item.name);
+            auto object = from_json<T>(item.text);
+            if (object) {
+                pages_[name] = std::make_shared<const T>(std::move(*object));
+                continue;
+            }
+            tell_skipped(item, object.error());
+            auto known = store_.find(name);
+            if (known != store_.end() && known->second->metadata.uid == item.uid) {
+                pages_[name] = known->second;
+            }
+        }
+        return page.page;
+    }
+    // The same in a watch: the next events must come through.
+    Result<std::string> skip_event(std::string_view json, const Error& error) {
+        SKIFF_TRY(auto event, undecoded_event(json));
+        tell_skipped(event, error);
+        std::string name = key(event.ns, event.name);
+        auto known = store_.find(name);
+        if (known != store_.end()) {
+            bool same = known->second->metadata.uid == event.uid;
+            if (same == (event.kind == WatchKind::deleted)) {
+                remove(name, nullptr);
+            }
+        }
+        return event.resource_version;
     }
     void drop_pages() override { pages_.clear(); }
     std::pair<std::size_t, std::size_t> loss() const override {
@@ -175,7 +232,11 @@ private:
         }
     }
     Result<std::string> take_event(std::string_view json) override {
-        SKIFF_TRY(auto event, watch_event_from_json<T>(json));
+        auto decoded = watch_event_from_json<T>(json);
+        if (!decoded) {
+            return skip_event(json, decoded.error());
+        }
+        WatchEvent<T>& event = *decoded;
         std::string version = event.object.metadata.resourceVersion;
         switch (event.kind) {
             case WatchKind::error:

@@ -242,6 +242,60 @@ TEST(Reflector, GoesOnFromTheLastVersionWhenAWatchBreaks) {
     EXPECT_NE(targets[1].find("resourceVersion=4"), std::string::npos);
 }
 
+// A field of a type that this version does not expect.
+std::string undecodable(std::string_view name, std::string_view version, std::string_view uid) {
+    return fmt::format(R"({{"metadata":{{"namespace":"ns","name":"{}","uid":"{}",)"
+                       R"("resourceVersion":"{}"}},"data":7}})",
+                       name, uid, version);
+}
+
+TEST(Reflector, SkipsWhatCannotBeDecodedAndGoesOn) {
+    std::vector<std::string> targets;
+    Fixture fixture([&](const TestRequest& request) {
+        if (!is_watch(request)) {
+            return answer(200, list_of("1", {undecodable("x", "1", "9"), config_map("a", "1", "1"),
+                                             config_map("b", "1", "2")}));
+        }
+        targets.push_back(request.target);
+        if (targets.size() == 1) {
+            return answer(200, event("MODIFIED", undecodable("a", "4", "1")) +
+                                   event("DELETED", undecodable("b", "5", "2")));
+        }
+        return open_watch(event("ADDED", config_map("c", "6", "3")) +
+                          event("MODIFIED", config_map("a", "7", "1")));
+    });
+    EXPECT_EQ(reflect(fixture, 5),
+              (std::vector<std::string>{"+a/1", "+b/2", "-b/2", "+c/3", "~a/1"}));
+    ASSERT_EQ(targets.size(), 2u);
+    EXPECT_NE(targets[1].find("resourceVersion=5"), std::string::npos);
+}
+
+TEST(Reflector, KeepsWhatItKnewWhenAListCannotBeDecoded) {
+    int lists = 0;
+    Fixture fixture([&](const TestRequest& request) {
+        if (is_watch(request)) {
+            return lists == 1 ? refusal(410, "Expired", "too old")
+                              : open_watch(event("DELETED", config_map("a", "9", "1")));
+        }
+        return answer(
+            200, ++lists == 1 ? list_of("1", {config_map("a", "1", "1"), config_map("b", "1", "2")})
+                              : list_of("8", {undecodable("a", "8", "1")}));
+    });
+    EXPECT_EQ(reflect(fixture, 4), (std::vector<std::string>{"+a/1", "+b/2", "-b/2", "-a/1"}));
+}
+
+TEST(ApiClient, WaitsWhenTheBurstIsSpent) {
+    Fixture fixture([&](const TestRequest&) { return answer(200, R"({"metadata":{}})"); });
+    ClientConfig config = fixture.client->config();
+    ApiClient slow(fixture.reactor.executor(), fixture.clock, config, RequestRate{50, 1});
+    auto began = fixture.clock.steady_now();
+    for (int i = 0; i < 3; ++i) {
+        ASSERT_TRUE(fixture.run(slow.get<Pod>("ns", "p")));
+    }
+    // One at once, two more after a fiftieth of a second each.
+    EXPECT_GE(fixture.clock.steady_now() - began, std::chrono::milliseconds(38));
+}
+
 TEST(Reflector, DoubtsAListThatLostMostOfWhatWasThere) {
     int lists = 0;
     Fixture fixture([&](const TestRequest& request) {

@@ -77,12 +77,13 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
     if (!written) {
         co_return fail(std::move(written.error()).with_reason("FailedCreatePodSandBox"));
     }
-    complain(pod, written->complaints);
+    // `pod` may have been replaced while we waited: only the copy is used from here on.
+    complain(*copy, written->complaints);
     pods::PodNetwork network;
-    network.pod_ips = settings_.node_ips;
+    network.pod_ips = settings.node_ips;
     network.hosts_file = std::move(hosts);
     network.resolv_conf = std::move(resolv);
-    network.hostname = pod_hostname(pod, settings_.node_hostname, settings_.cluster_dns);
+    network.hostname = pod_hostname(*copy, settings.node_hostname, settings.cluster_dns);
     co_return network;
 }
 

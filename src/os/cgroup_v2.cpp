@@ -27,17 +27,14 @@ bool has_controllers(const std::filesystem::path& folder) {
     return text && text->find("memory") != std::string::npos;
 }
 
-// Moves every process of `folder` into a leaf below it.
+// Moves this process, and no stranger's, into a leaf below its group. Where others share the group
+// the kernel goes on refusing controllers, and warnings() says so.
 void move_to_leaf(const std::filesystem::path& folder) {
     auto leaf = folder / kLeaf;
     if (!make_folders(leaf)) {
         return;
     }
-    if (auto text = read_kernel_file(folder / "cgroup.procs")) {
-        for (auto pid : split(trim(*text), '\n')) {
-            (void)write_kernel_file(leaf / "cgroup.procs", pid);
-        }
-    }
+    (void)write_kernel_file(leaf / "cgroup.procs", std::to_string(::getpid()));
 }
 
 class V2 final : public Folders {

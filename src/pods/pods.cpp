@@ -8,6 +8,8 @@
 namespace skiff::pods {
 namespace {
 
+// A shorter one would leave time for nothing else.
+constexpr Duration kResyncMin = std::chrono::seconds(1);
 constexpr Duration kBeat = std::chrono::seconds(1);
 constexpr Duration kBeatMissing = std::chrono::minutes(2);
 constexpr Duration kOrphanGrace = std::chrono::seconds(10);
@@ -16,7 +18,13 @@ constexpr Duration kOrphanGrace = std::chrono::seconds(10);
 
 Pods::Pods(async::Executor executor, const Clock& clock, Random& random, const Ports& ports,
            PodsSettings settings)
-    : context_{executor, clock, random, ports, std::move(settings.node), {}},
+    : context_{executor,
+               clock,
+               random,
+               ports,
+               std::move(settings.node),
+               {},
+               std::max(settings.resync, kResyncMin)},
       pods_max_(settings.pods_max),
       scope_(executor) {
     context_.admit = [this](const Worker& worker) { return judge(worker); };

@@ -20,6 +20,8 @@ namespace skiff::pods {
 struct PodsSettings {
     NodeFacts node;
     std::size_t pods_max = 110;
+    // After how long every pod is looked at anew and its volumes refreshed, + up to 50 %.
+    Duration resync = std::chrono::minutes(1);
 };
 
 // A pod as the node sees it now: the object with the current status, and what is on the node.

@@ -30,7 +30,7 @@ Worker::Worker(const WorkerContext& context, std::shared_ptr<const kube::Pod> po
       uid_(pod->metadata.uid),
       pod_(std::move(pod)),
       status_(pod_->status),
-      resync_at_(context.clock.steady_now() + kResync),
+      resync_at_(context.clock.steady_now() + context.resync),
       starts_(context.executor),
       scope_(context.executor) {
     auto records = ports_.runtime.containers(uid_);
@@ -353,8 +353,8 @@ void Worker::refresh_if_due() {
     SteadyTime now = context_.clock.steady_now();
     if (now >= resync_at_) {
         auto extra = static_cast<std::int64_t>(context_.random.uniform() * 0.5 *
-                                               static_cast<double>(kResync.count()));
-        resync_at_ = now + kResync + Duration(extra);
+                                               static_cast<double>(context_.resync.count()));
+        resync_at_ = now + context_.resync + Duration(extra);
         refresh_ = refresh_ == Refresh::running ? refresh_ : Refresh::wanted;
     }
     if (refresh_ == Refresh::wanted && memory_.volumes.done() && !memory_.termination) {

@@ -20,7 +20,6 @@
 namespace skiff::pods {
 
 // Contract §6.
-inline constexpr Duration kResync = std::chrono::seconds(60);         // + up to 50 %
 inline constexpr Duration kErrorRetry = std::chrono::seconds(10);     // + up to 50 %
 inline constexpr Duration kTransientRetry = std::chrono::seconds(1);  // doubling up to kErrorRetry
 // How long the first status of a pod that is being started is held back: in most cases it is
@@ -40,6 +39,8 @@ struct WorkerContext {
     NodeFacts node;
     // Judges a pod that the node has not taken yet; pending while it cannot be judged.
     std::function<Admission(const Worker&)> admit;
+    // After how long every pod is looked at anew, + up to 50 %.
+    Duration resync = std::chrono::minutes(1);
 };
 
 class Worker {

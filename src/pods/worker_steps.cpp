@@ -16,8 +16,10 @@ constexpr Duration kStopRetry = std::chrono::seconds(1);
 
 Task<Result<void>> Worker::prepare_sandbox() {
     constexpr std::string_view kReason = "FailedCreatePodSandBox";
-    if (pod_->spec.runtimeClassName && !pod_->spec.runtimeClassName->empty()) {
-        auto handler = co_await ports_.objects.runtime_handler(*pod_->spec.runtimeClassName);
+    // update() may replace pod_ during any of the waits.
+    std::shared_ptr<const kube::Pod> pod = pod_;
+    if (pod->spec.runtimeClassName && !pod->spec.runtimeClassName->empty()) {
+        auto handler = co_await ports_.objects.runtime_handler(*pod->spec.runtimeClassName);
         if (!handler) {
             co_return fail(std::move(handler.error()).with_reason(kReason));
         }
@@ -30,12 +32,12 @@ Task<Result<void>> Worker::prepare_sandbox() {
                                "no runtime for handler \"{}\"; this node has {}", handler_,
                                fmt::join(kHandlers, ", "));
     }
-    PodSandbox sandbox = sandbox_of(*pod_);
+    PodSandbox sandbox = sandbox_of(*pod);
     auto prepared = co_await ports_.runtime.prepare_pod(sandbox);
     if (!prepared) {
         co_return fail(std::move(prepared.error()));
     }
-    auto network = co_await ports_.network.set_up(*pod_);
+    auto network = co_await ports_.network.set_up(*pod);
     if (!network) {
         co_return fail(std::move(network.error()));
     }

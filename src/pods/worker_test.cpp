@@ -310,9 +310,12 @@ TEST_F(PodWorker, APodThatDoesNotFitIsRejected) {
 }
 
 TEST_F(PodWorker, VolumesAreRefreshedAtResync) {
+    settings.resync = seconds(20);
+    restart_agent();
     run_pod(make_pod("web"));
+    advance(seconds(19));
     EXPECT_EQ(node.volumes.set_ups, 1);
-    advance(kResync + seconds(1));
+    advance(seconds(2));
     EXPECT_EQ(node.volumes.set_ups, 2);
     EXPECT_EQ(node.guests.started.size(), 1U);
 }

@@ -107,8 +107,9 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
         return fail(Code::internal, "the pod was not prepared");
     }
     if (auto other = active(spec.pod, spec.name)) {
-        return fail(Code::conflict, "container {} still runs or may run as {}", spec.name,
-                    other->stored.id);
+        // No id in the message: it becomes an event, and events with the same text are counted.
+        log::warn("container not started a second time", log::kv("id", other->stored.id));
+        return fail(Code::conflict, "container {} still runs or may run", spec.name);
     }
     if (spec.name.empty() || spec.name.front() == '.' || spec.name.find('/') != std::string::npos) {
         return fail(Code::invalid, "\"{}\" cannot be the name of a container", spec.name);

@@ -32,6 +32,9 @@ Result<os::Fd> open_socket(const std::filesystem::path& path) {
     // A connect to a UNIX socket never waits: a full backlog is EAGAIN.
     const auto* where = reinterpret_cast<const struct sockaddr*>(&address);  // NOLINT
     if (::connect(socket.get(), where, sizeof address) != 0) {
+        if (errno == ECONNREFUSED || errno == ENOENT) {
+            return fail(Code::not_found, "nobody listens at {}", path.string());
+        }
         return fail_errno(errno, fmt::format("connect to {}", path.string()));
     }
     return socket;

@@ -14,8 +14,9 @@ namespace skiff::runtime {
 
 class KeeperLink {
 public:
-    // Connects and greets; the keeper's answer is welcome(). unavailable or not_found: nobody
-    // listens there now; timeout: somebody does, but is silent; unsupported: another wire version.
+    // Connects and greets; the keeper's answer is welcome(). not_found: nobody listens
+    // there; unavailable: it hung up, or its queue is full; timeout: somebody does, but is silent;
+    // unsupported: another wire version.
     [[nodiscard]] static async::Task<Result<std::unique_ptr<KeeperLink>>> connect(
         std::filesystem::path socket, SteadyTime deadline);
 

@@ -22,6 +22,7 @@ constexpr auto kAnswerMax = seconds(5);
 constexpr auto kSendMax = seconds(10);
 constexpr auto kShutdownMax = seconds(20);
 constexpr auto kKillMax = seconds(5);
+constexpr int kKillMsMax = 1000;
 constexpr Bytes kVersionTextMax = 64_KiB;
 constexpr std::string_view kKeeperKind = "keeper";
 constexpr std::string_view kCgroup = "keeper";
@@ -168,8 +169,12 @@ void Keepers::remember(Keeper& keeper) {
             keeper.pidfd = std::move(*pidfd);
         }
     }
-    StoredKeeper stored{identity->boot_id, identity->pid, identity->start_time};
-    auto written = state::store_checkpoint(paths_.keepers() / keeper.build, kKeeperKind,
+    record(keeper.build, *identity);
+}
+
+void Keepers::record(const std::string& build, const os::ProcessIdentity& identity) {
+    StoredKeeper stored{identity.boot_id, identity.pid, identity.start_time};
+    auto written = state::store_checkpoint(paths_.keepers() / build, kKeeperKind,
                                            wire::encode(stored), os::Durability::process);
     if (!written) {
         log::error("keeper not recorded", log::kv("error", format_as(written.error())));
@@ -187,12 +192,11 @@ void Keepers::forget(Keeper& keeper) {
     (void)os::remove_file(keeper.socket);
 }
 
-// Proved by the process when we know it, else by a socket that nobody listens on.
-bool Keepers::is_dead(Keeper& keeper) {
-    if (keeper.pidfd) {
-        return os::has_ended(keeper.pidfd.get());
-    }
-    return true;
+// Proved by a socket that nobody listens on, and by the process when we know it. Any other failure
+// to connect (no descriptor left, no permission, silence) says nothing about the keeper.
+bool Keepers::is_dead(const Keeper& keeper, const Error& why) {
+    bool nobody_listens = why.code == Code::not_found;
+    return nobody_listens && (!keeper.pidfd || os::has_ended(keeper.pidfd.get()));
 }
 
 Task<Result<void>> Keepers::connect(std::shared_ptr<Keeper> keeper) {
@@ -243,8 +247,7 @@ Task<void> Keepers::serve(std::shared_ptr<Keeper> keeper) {
         if (cancelled) {
             co_return;
         }
-        bool nobody_listens = connected.error().code != Code::timeout;
-        if (nobody_listens && is_dead(*keeper)) {
+        if (is_dead(*keeper, connected.error())) {
             log::warn("keeper is gone", log::kv("build", keeper->build));
             forget(*keeper);
             events_.on_keeper_gone(keeper->build);
@@ -257,7 +260,7 @@ Task<void> Keepers::serve(std::shared_ptr<Keeper> keeper) {
 
 // ---- the current one ---------------------------------------------------------------------------
 
-Result<void> Keepers::spawn_keeper(Keeper& keeper) {
+Result<os::Spawned> Keepers::spawn_keeper(const Keeper& keeper) {
     os::SpawnSpec spec;
     spec.program = settings_.engine_program;
     spec.argv = {"skiff-engine", "keep", fmt::format("--run-dir={}", paths_.run_dir.string())};
@@ -276,30 +279,58 @@ Result<void> Keepers::spawn_keeper(Keeper& keeper) {
     }
     SKIFF_TRY(os::Spawned child, os::spawn(spec));
     if (auto identity = os::identity_of(child.pid)) {
-        keeper.process = *identity;
+        // Now and not when it answers: an agent started meanwhile must know that it lives.
+        record(keeper.build, *identity);
     }
-    keeper.pidfd = std::move(child.pidfd);
-    return {};
+    return child;
 }
 
-Task<Result<void>> Keepers::start_current() {
-    auto keeper = add(current_build_);
-    SKIFF_CO_CHECK(spawn_keeper(*keeper));
+Task<Result<void>> Keepers::connect_spawned(std::shared_ptr<Keeper> keeper, os::Spawned& child) {
     auto deadline = after(settings_.start_max);
     while (true) {
         auto connected = co_await connect(keeper);
         if (connected) {
-            break;
+            co_return Result<void>{};
         }
         if (connected.error().code == Code::cancelled || SteadyTime::clock::now() > deadline) {
-            forget(*keeper);
             co_return fail(std::move(connected.error()).context("start the keeper"));
         }
-        if (os::has_ended(keeper->pidfd.get())) {
-            forget(*keeper);
-            co_return fail(Code::unavailable, "skiff-engine keep ended at once, see its log");
+        if (child.pidfd && os::has_ended(child.pidfd.get())) {
+            auto status = os::reap(child.pidfd.get());
+            child.pidfd.reset();
+            // Success means that another one holds the lock: it is on its way, or busy.
+            bool another_serves = status && *status && (*status)->shell_code() == 0;
+            if (!another_serves) {
+                co_return fail(Code::unavailable, "skiff-engine keep ended at once, see its log");
+            }
         }
         (void)co_await async::sleep_for(kConnectRetry);
+    }
+}
+
+Task<Result<void>> Keepers::start_current() {
+    auto keeper = add(current_build_);
+    auto spawned = spawn_keeper(*keeper);
+    if (!spawned) {
+        keeper->gone = true;
+        co_return fail(std::move(spawned.error()));
+    }
+    auto connected = co_await connect_spawned(keeper, *spawned);
+    bool is_other =
+        connected && keeper->link->welcome().pid != static_cast<std::uint32_t>(spawned->pid);
+    if (spawned->pidfd && (!connected || is_other)) {
+        // It never had a runner, and with a keeper that nobody watches the next start would fail.
+        // Its socket stays: it may be another keeper's, and a successor replaces it.
+        (void)os::send_signal(spawned->pidfd.get(), SIGKILL);
+        (void)os::wait_ended(spawned->pidfd.get(), kKillMsMax);
+        (void)os::reap(spawned->pidfd.get());
+    }
+    if (!connected) {
+        keeper->gone = true;
+        co_return fail(std::move(connected.error()));
+    }
+    if (!is_other && !keeper->pidfd) {
+        keeper->pidfd = std::move(spawned->pidfd);
     }
     log::info("keeper started", log::kv("build", current_build_),
               log::kv("pid", keeper->link->welcome().pid));

@@ -85,9 +85,15 @@ private:
     [[nodiscard]] async::Task<void> send_quietly(std::string build, wire::Message message);
     [[nodiscard]] async::Task<Result<void>> start_current();
     [[nodiscard]] async::Task<Result<void>> read_build(SteadyTime deadline);
-    [[nodiscard]] Result<void> spawn_keeper(Keeper& keeper);
-    [[nodiscard]] bool is_dead(Keeper& keeper);
+    [[nodiscard]] Result<os::Spawned> spawn_keeper(const Keeper& keeper);
+    // Connects to the keeper that was just spawned, or to another of its build that had the lock.
+    [[nodiscard]] async::Task<Result<void>> connect_spawned(std::shared_ptr<Keeper> keeper,
+                                                            os::Spawned& child);
+    // `why`: how the latest connect() failed.
+    [[nodiscard]] static bool is_dead(const Keeper& keeper, const Error& why);
     void remember(Keeper& keeper);
+    void record(const std::string& build, const os::ProcessIdentity& identity);
+    // Of a keeper that is proved dead: removes its record and its socket.
     void forget(Keeper& keeper);
     std::shared_ptr<Keeper> add(const std::string& build);
 

@@ -19,6 +19,7 @@ using async::Task;
 
 constexpr auto kRecoverMax = std::chrono::seconds(15);
 constexpr auto kNameLogsEvery = std::chrono::seconds(10);
+constexpr auto kSettleEvery = std::chrono::seconds(10);
 constexpr Bytes kMessageMax{4096};
 constexpr Bytes kExitFileMax = 64_KiB;
 constexpr std::string_view kLostReason = "ContainerStatusUnknown";
@@ -101,6 +102,7 @@ Task<Result<void>> KeeperRuntime::recover() {
     }
     sweep_leftovers();
     scope_.spawn("name logs", name_logs_for_ever());
+    scope_.spawn("settle", settle_for_ever());
     co_return Result<void>{};
 }
 
@@ -119,6 +121,7 @@ void KeeperRuntime::load_records() {
         auto container = std::make_shared<Container>();
         container->stored = std::move(stored);
         if (container->stored.phase == Phase::ended) {
+            container->recorded = true;
             container->ended.set();
             container->answered.set();
         }
@@ -180,6 +183,7 @@ void KeeperRuntime::on_started(const std::string& build, const wire::Started& st
     if (stored.phase == Phase::ended) {
         return;
     }
+    container->unknown = false;
     bool is_news = stored.phase == Phase::starting;
     stored.phase = Phase::running;
     stored.pid = static_cast<std::int32_t>(started.pid);
@@ -219,6 +223,10 @@ void KeeperRuntime::on_exited(const std::string& build, const wire::Exited& exit
     auto container = find(exited.container_id);
     if (container && container->stored.phase != Phase::ended) {
         finish(container, exited);
+        return;
+    }
+    if (container && !container->recorded) {
+        record_end(container);
         return;
     }
     wire::Forget forget;
@@ -287,7 +295,8 @@ void KeeperRuntime::settle_without_keeper(const Held& container) {
         } else if (pidfd.error().code == Code::not_found) {
             finish_from_traces(container, std::nullopt);
         } else {
-            // Unknown is not dead: it stays in the books, and the next relist asks again.
+            // Unknown is not dead: it stays in the books, and settle_again() asks again.
+            container->unknown = true;
             log::error("process of a container cannot be opened", log::kv("id", stored.id),
                        log::kv("error", format_as(pidfd.error())));
         }
@@ -326,6 +335,7 @@ bool KeeperRuntime::adopt_from_cgroup(const Held& container) {
 void KeeperRuntime::adopt_orphan(const Held& container, os::Fd pidfd) {
     log::info("container adopted without its keeper", log::kv("id", container->stored.id),
               log::kv("pid", container->stored.pid));
+    container->unknown = false;
     container->orphan = std::move(pidfd);
     container->answered.set();
     scope_.spawn("orphan " + container->stored.id, watch_orphan(container));
@@ -334,6 +344,9 @@ void KeeperRuntime::adopt_orphan(const Held& container, os::Fd pidfd) {
 Task<void> KeeperRuntime::watch_orphan(Held container) {
     auto ended = co_await async::wait_readable(container->orphan.get());
     if (!ended) {
+        if (ended.error().code != Code::cancelled) {
+            container->orphan.reset();  // Nobody watches it now: settle_again() begins anew.
+        }
         co_return;
     }
     std::optional<os::ProcessExit> status;
@@ -410,8 +423,18 @@ void KeeperRuntime::finish_as(const Held& container, StoredExit exit) {
     stored.phase = Phase::ended;
     stored.exit = std::move(exit);
     name_logs(stored);
-    // Durable before the keeper may forget; when it cannot be written the keeper goes on repeating.
+    record_end(container);
+    remove_cgroup_later(stored.cgroup);
+    container->answered.set();
+    container->ended.set();
+    changed(stored);
+}
+
+void KeeperRuntime::record_end(const Held& container) {
+    const StoredContainer& stored = container->stored;
+    // Durable before the keeper may forget; until it can be written, settle_again() repeats it.
     if (auto written = store_container(paths_, stored); written) {
+        container->recorded = true;
         wire::Forget forget;
         forget.container_id = stored.id;
         if (keepers_.exists(stored.keeper)) {
@@ -423,10 +446,39 @@ void KeeperRuntime::finish_as(const Held& container, StoredExit exit) {
         log::error("end of a container not recorded", log::kv("id", stored.id),
                    log::kv("error", format_as(written.error())));
     }
-    remove_cgroup_later(stored.cgroup);
-    container->answered.set();
-    container->ended.set();
-    changed(stored);
+}
+
+// ---- again -------------------------------------------------------------------------------------
+
+// What an error left open. Events only come once; this comes for ever.
+void KeeperRuntime::settle_again() {
+    std::vector<Held> all;
+    for (const auto& [id, container] : containers_) {
+        all.push_back(container);
+    }
+    for (const auto& container : all) {
+        const StoredContainer& stored = container->stored;
+        if (stored.phase == Phase::ended) {
+            if (!container->recorded) {
+                record_end(container);
+            }
+            continue;
+        }
+        bool is_lost = container->unknown || !keepers_.exists(stored.keeper);
+        if (is_lost && !container->orphan) {
+            settle_without_keeper(container);
+        }
+    }
+}
+
+Task<void> KeeperRuntime::settle_for_ever() {
+    while (true) {
+        auto slept = co_await async::sleep_for(kSettleEvery);
+        if (!slept) {
+            co_return;
+        }
+        settle_again();
+    }
 }
 
 // ---- logs --------------------------------------------------------------------------------------

@@ -95,6 +95,10 @@ private:
         os::Fd orphan;
         // What we asked for, to tell the exit of an orphan.
         enum class Asked { nothing, stop, kill } asked = Asked::nothing;
+        // Ended, and its record on disk says so: only then may the keeper forget.
+        bool recorded = false;
+        // Its process could not be looked at; settle_for_ever() tries again.
+        bool unknown = false;
         // Whether a start() of this life waits for the answer (and cleans up after a failure).
         enum class Waiter { none, start } waiter = Waiter::none;
     };
@@ -129,6 +133,10 @@ private:
     void fail_start(const Held& container, Error error);
     void finish(const Held& container, const wire::Exited& exited);
     void finish_as(const Held& container, StoredExit exit);
+    // Writes the record of an ended container, and lets its keeper forget it once that is done.
+    void record_end(const Held& container);
+    void settle_again();
+    [[nodiscard]] async::Task<void> settle_for_ever();
     [[nodiscard]] std::string termination_message(const StoredContainer& stored) const;
     [[nodiscard]] std::vector<Held> unsettled(const std::string& build) const;
     [[nodiscard]] async::Task<void> watch_orphan(Held container);

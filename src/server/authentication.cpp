@@ -9,7 +9,6 @@ namespace skiff::server {
 
 namespace {
 
-constexpr Duration kKnownFor = std::chrono::minutes(2);
 // A token that is refused now may be good in a moment (clocks, lagging caches).
 constexpr Duration kUnknownFor = std::chrono::seconds(10);
 constexpr std::size_t kTokensMax = 1024;
@@ -52,8 +51,13 @@ SteadyTime later(const Clock& clock, Duration by) {
 
 }  // namespace
 
-Authenticator::Authenticator(const Clock& clock, Reviews* reviews, Anonymous anonymous)
-    : clock_(clock), reviews_(reviews), anonymous_(anonymous), tokens_(kTokensMax) {}
+Authenticator::Authenticator(const Clock& clock, Reviews* reviews, Anonymous anonymous,
+                             Duration known_for)
+    : clock_(clock),
+      reviews_(reviews),
+      anonymous_(anonymous),
+      known_for_(known_for),
+      tokens_(kTokensMax) {}
 
 async::Task<Result<User>> Authenticator::authenticate(const http::ServerRequest& request) {
     if (request.peer.certificate) {
@@ -94,7 +98,7 @@ async::Task<Result<User>> Authenticator::by_token(std::string token) {
         co_return fail(Code::unauthenticated, "token could not be reviewed");
     }
     if (!review->authenticated || review->user.username.empty()) {
-        tokens_.put(key, std::nullopt, later(clock_, kUnknownFor));
+        tokens_.put(key, std::nullopt, later(clock_, std::min(kUnknownFor, known_for_)));
         co_return fail(Code::unauthenticated, "token refused");
     }
     User user;
@@ -103,7 +107,7 @@ async::Task<Result<User>> Authenticator::by_token(std::string token) {
     user.groups = std::move(review->user.groups);
     user.extra = std::move(review->user.extra);
     user = with_group(std::move(user));
-    tokens_.put(key, user, later(clock_, kKnownFor));
+    tokens_.put(key, user, later(clock_, known_for_));
     co_return user;
 }
 

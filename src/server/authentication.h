@@ -27,8 +27,9 @@ enum class Anonymous { refused, allowed };
 
 class Authenticator {
 public:
-    // `reviews` may be null: then tokens identify nobody. All outlive this object.
-    Authenticator(const Clock& clock, Reviews* reviews, Anonymous anonymous);
+    // `reviews` may be null: then tokens identify nobody. A token that identifies somebody is not
+    // asked about again for `known_for`. All outlive this object.
+    Authenticator(const Clock& clock, Reviews* reviews, Anonymous anonymous, Duration known_for);
     // Fails with unauthenticated, also when the API server cannot be asked about a token.
     [[nodiscard]] async::Task<Result<User>> authenticate(const http::ServerRequest& request);
 
@@ -38,6 +39,7 @@ private:
     const Clock& clock_;
     Reviews* reviews_;
     Anonymous anonymous_;
+    Duration known_for_;
     // Keyed by a digest, so that memory holds no usable token. nullopt: nobody.
     BoundedCache<std::optional<User>> tokens_;
 };

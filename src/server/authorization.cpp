@@ -8,8 +8,6 @@ namespace skiff::server {
 
 namespace {
 
-constexpr Duration kAllowedFor = std::chrono::minutes(5);
-constexpr Duration kRefusedFor = std::chrono::seconds(30);
 constexpr std::size_t kAnswersMax = 4096;
 
 struct Route {
@@ -79,11 +77,12 @@ Attributes attributes_of(std::string_view method, const RequestTarget& target) {
 }
 
 Authorizer::Authorizer(const Clock& clock, Reviews* reviews, std::string node_name,
-                       AuthorizationMode mode)
+                       AuthorizationMode mode, AnswerLifetimes lifetimes)
     : clock_(clock),
       reviews_(reviews),
       node_name_(std::move(node_name)),
       mode_(mode),
+      lifetimes_(lifetimes),
       answers_(kAnswersMax) {}
 
 async::Task<Result<bool>> Authorizer::ask(const User& user, std::string verb,
@@ -108,7 +107,7 @@ async::Task<Result<bool>> Authorizer::ask(const User& user, std::string verb,
     resource.name = node_name_;
     SKIFF_CO_TRY(auto status, co_await reviews_->review_access(std::move(spec)));
     bool allowed = status.allowed && !status.denied;
-    Duration keep = allowed ? kAllowedFor : kRefusedFor;
+    Duration keep = allowed ? lifetimes_.allowed : lifetimes_.refused;
     answers_.put(key, allowed,
                  clock_.steady_now() + std::chrono::duration_cast<SteadyTime::duration>(keep));
     co_return allowed;

@@ -25,10 +25,17 @@ struct Attributes {
 
 enum class AuthorizationMode { webhook, always_allow };
 
+// How long the API server's answers are kept.
+struct AnswerLifetimes {
+    Duration allowed = std::chrono::minutes(5);
+    Duration refused = std::chrono::seconds(30);
+};
+
 class Authorizer {
 public:
     // `reviews` may be null: then webhook mode refuses everybody. All outlive this object.
-    Authorizer(const Clock& clock, Reviews* reviews, std::string node_name, AuthorizationMode mode);
+    Authorizer(const Clock& clock, Reviews* reviews, std::string node_name, AuthorizationMode mode,
+               AnswerLifetimes lifetimes);
     // Fails with denied, or with internal when the API server could not be asked; the message is
     // the text that the caller gets. Never allows because something failed.
     [[nodiscard]] async::Task<Result<void>> authorize(User user, Attributes attributes);
@@ -41,6 +48,7 @@ private:
     Reviews* reviews_;
     std::string node_name_;
     AuthorizationMode mode_;
+    AnswerLifetimes lifetimes_;
     BoundedCache<bool> answers_;
 };
 

@@ -67,8 +67,10 @@ KubeletApi::KubeletApi(const Clock& clock, const NodeView& node, pods::LogSource
       node_(node),
       logs_(logs),
       settings_(std::move(settings)),
-      authenticator_(clock, reviews, settings_.anonymous),
-      authorizer_(clock, reviews, settings_.node_name, settings_.authorization) {}
+      authenticator_(clock, settings_.token_reviews == TokenReviews::enabled ? reviews : nullptr,
+                     settings_.anonymous, settings_.token_lifetime),
+      authorizer_(clock, reviews, settings_.node_name, settings_.authorization,
+                  settings_.answer_lifetimes) {}
 
 // Whether the request may go on. Strangers get the same 401 for every path, readable or not.
 Task<Result<void>> KubeletApi::admit(const http::ServerRequest& request,

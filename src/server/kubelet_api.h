@@ -29,12 +29,18 @@ public:
 };
 
 enum class DebugHandlers { enabled, disabled };
+// Whether bearer tokens are asked of the API server.
+enum class TokenReviews { enabled, disabled };
 
 struct KubeletApiSettings {
     std::string node_name;
     Anonymous anonymous = Anonymous::refused;
     AuthorizationMode authorization = AuthorizationMode::webhook;
     DebugHandlers debug_handlers = DebugHandlers::enabled;
+    TokenReviews token_reviews = TokenReviews::enabled;
+    // How long a token that identifies somebody is not asked about again.
+    Duration token_lifetime = std::chrono::minutes(2);
+    AnswerLifetimes answer_lifetimes;
 };
 
 // One handler for three doors: TLS (10250) asks who and whether; the private UNIX socket belongs to

@@ -302,6 +302,33 @@ TEST_F(KubeletApiTest, AnonymousIsAUserOnlyWhereAllowed) {
     EXPECT_EQ(send(as(request_for("/healthz"), bad)).status, 401);
 }
 
+TEST_F(KubeletApiTest, WithoutTokenReviewsCertificatesAreStillAuthorized) {
+    KubeletApiSettings settings;
+    settings.token_reviews = TokenReviews::disabled;
+    start(settings);
+    reviews.allowed = {"kubelet-client get pods"};
+    reviews.tokens = {{"good", "kubelet-client"}};
+    EXPECT_EQ(send(as(request_for("/pods"), admin)).status, 200);
+    EXPECT_EQ(send(as(request_for("/healthz"), admin)).status, 403);
+    EXPECT_EQ(send(with_token(request_for("/pods"), "good")).status, 401);
+}
+
+TEST_F(KubeletApiTest, KeepsAnswersAsLongAsItIsTold) {
+    KubeletApiSettings settings;
+    settings.answer_lifetimes.allowed = seconds(10);
+    settings.answer_lifetimes.refused = seconds(2);
+    start(settings);
+    reviews.allowed = {"kubelet-client get pods"};
+    EXPECT_EQ(send(as(request_for("/pods"), admin)).status, 200);
+    EXPECT_EQ(send(as(request_for("/healthz"), admin)).status, 403);
+    reviews.allowed = {"kubelet-client get healthz"};
+    clock.advance(seconds(3));
+    EXPECT_EQ(send(as(request_for("/pods"), admin)).status, 200) << "kept";
+    EXPECT_EQ(send(as(request_for("/healthz"), admin)).status, 200) << "asked again";
+    clock.advance(seconds(8));
+    EXPECT_EQ(send(as(request_for("/pods"), admin)).status, 403) << "asked again";
+}
+
 TEST_F(KubeletApiTest, ReportsHealthOnThePlainPortAndNothingElse) {
     http::Request request;
     request.proxy = "";

@@ -27,6 +27,22 @@ bool is_kubelets(std::string_view type) {
            type == "PodScheduled";
 }
 
+// Whether there is no such pod any more: its name is free, or belongs to another uid. The server
+// says the latter as a failed precondition or as an attempt to change the uid; any other conflict
+// passes.
+bool is_gone(const Error& error) {
+    switch (error.code) {
+        case Code::not_found:
+            return true;
+        case Code::conflict:
+            return error.message.find("UID") != std::string::npos;
+        case Code::invalid:
+            return error.message.find("metadata.uid:") != std::string::npos;
+        default:
+            return false;
+    }
+}
+
 // What others own is taken from the server's copy, so that it is never written back old.
 kube::PodStatus merged(const kube::PodStatus& wanted, const kube::PodStatus& known) {
     kube::PodStatus status = wanted;
@@ -178,9 +194,8 @@ StatusSync::Next StatusSync::settle_patch(const PodUid& uid,
         bool more = entry.changed == Entry::Changed::yes || may_delete(entry);
         return more ? Next::again : Next::rest;
     }
-    Code code = answer.error().code;
-    if (code == Code::not_found || code == Code::conflict) {
-        // The object is gone, or its name belongs to another pod: the watch will say so.
+    if (is_gone(answer.error())) {
+        // The watch will say so, too.
         entry.wanted.reset();
         entry.finish = Entry::Finish::done;
         return Next::rest;
@@ -195,7 +210,7 @@ StatusSync::Next StatusSync::settle_delete(const PodUid& uid, const Result<void>
         return Next::rest;
     }
     Entry& entry = found->second;
-    if (answer || answer.error().code == Code::not_found || answer.error().code == Code::conflict) {
+    if (answer || is_gone(answer.error())) {
         entry.finish = Entry::Finish::done;
         entry.failures = 0;
         return entry.changed == Entry::Changed::yes ? Next::again : Next::rest;

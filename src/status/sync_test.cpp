@@ -259,15 +259,42 @@ TEST_F(Sync, ANewStatusDoesNotWaitForAnOldRetry) {
 }
 
 TEST_F(Sync, StopsWhenTheNameBelongsToAnotherPod) {
+    Error conflict;
+    conflict.code = Code::conflict;
+    conflict.message =
+        "Operation cannot be fulfilled on pods \"web\": StorageError: invalid object, Code: 4, "
+        "AdditionalErrorMsg: Precondition failed: UID in precondition: a, UID in object meta: b";
+    Error invalid;
+    invalid.code = Code::invalid;
+    invalid.message =
+        "Pod \"web\" is invalid: metadata.uid: Invalid value: \"a\": field is immutable";
+    int patches = 0;
+    for (const Error& error : {conflict, invalid}) {
+        api.failures.push_back(error);
+        sync->publish(create(fmt::format("web-{}", patches)), status("Running"));
+        settle();
+        clock.advance(seconds(60));
+        sync->reconcile();
+        settle();
+        EXPECT_EQ(api.patches, ++patches) << error.message;
+    }
+}
+
+TEST_F(Sync, TriesAgainAfterAConflictThatPasses) {
     Error error;
     error.code = Code::conflict;
+    error.message = "the object has been modified; please apply your changes to the latest version";
     api.failures.push_back(error);
-    sync->publish(create("web"), status("Running"));
+    auto pod = create("web");
+    sync->publish(pod, status("Succeeded"));
+    sync->finish(pod);
     settle();
+    EXPECT_EQ(api.patches, 1);
     clock.advance(seconds(60));
     sync->reconcile();
     settle();
-    EXPECT_EQ(api.patches, 1);
+    EXPECT_EQ(api.patches, 2);
+    EXPECT_EQ(api.phase_at_delete, (std::vector<std::string>{"Succeeded"}));
 }
 
 TEST_F(Sync, DeletesOnlyAfterTheServerHasTheEnd) {

@@ -42,9 +42,11 @@ def pytest_collection_modifyitems(config, items):
 class Cluster:
     """A test cluster and what is needed to talk to it."""
 
+    PROGRAM = ROOT / "tools/cluster"
+
     def __init__(self, name, *flags):
         self.name = name
-        run([ROOT / "tools/cluster", "up", "--name", name, "--owner", str(os.getpid()), *flags],
+        run([self.PROGRAM, "up", "--name", name, "--owner", str(os.getpid()), *flags],
             timeout=120)
         env = (ROOT / f"build/cluster-{name}/env").read_text().splitlines()
         self.env = dict(line.split("=", 1) for line in env if "=" in line)
@@ -52,7 +54,7 @@ class Cluster:
         self.pushed = {}
 
     def node(self, action, node, *flags, check=True):
-        return run([ROOT / "tools/cluster", "node", action, node, "--name", self.name, *flags],
+        return run([self.PROGRAM, "node", action, node, "--name", self.name, *flags],
                    timeout=150, check=check)
 
     def node_folder(self, node):
@@ -69,7 +71,7 @@ class Cluster:
         return self.pushed[name][0]
 
     def down(self):
-        return run([ROOT / "tools/cluster", "down", "--name", self.name, "--save-logs",
+        return run([self.PROGRAM, "down", "--name", self.name, "--save-logs",
                     ROOT / f"build/reports/{self.name}-logs"], timeout=180, check=False)
 
 
