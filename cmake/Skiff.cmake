@@ -4,7 +4,7 @@ find_program(SKIFF_CCACHE ccache)
 if(SKIFF_CCACHE)
     # Precompiled headers are only cached when ccache may ignore their time stamps.
     set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
-        CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${SKIFF_CCACHE})
+        CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 CCACHE_PCH_EXTSUM=1 ${SKIFF_CCACHE})
     set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
     set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
 endif()
@@ -45,6 +45,28 @@ target_precompile_headers(skiff_pch_base PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_b
 add_library(skiff_pch_async STATIC ${CMAKE_SOURCE_DIR}/cmake/pch_base.cpp)
 target_link_libraries(skiff_pch_async PUBLIC skiff_flags fmt::fmt)
 target_precompile_headers(skiff_pch_async PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_async.h)
+
+# A precompiled header holds the path of its clone, so an object made with it would never be found again in the cache
+# of another clone. ccache is given what the header means instead of its bytes: a sum of its preprocessed text, the
+# compiler and the flags, in a file beside it. And it rewrites the path of the header, but not that of the text that
+# CMake includes again (to no effect: it is guarded).
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -Xclang -include-pch -Xclang <PCH_FILE>)
+endif()
+function(skiff_pch_sum target header)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header} ${CMAKE_CXX_COMPILER})
+    execute_process(COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -w -E -P -x c++ ${header}
+        OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
+    string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
+    string(SHA256 sum "${text} ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} ${SKIFF_SANITIZE}
+        ${SKIFF_TEST_BUILD} ${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${type}} ${PROJECT_VERSION}")
+    set(folder ${CMAKE_BINARY_DIR}/CMakeFiles/${target}.dir)
+    foreach(suffix pch gch)
+        file(CONFIGURE OUTPUT ${folder}/cmake_pch.hxx.${suffix}.sum CONTENT "${sum}\n" @ONLY)
+    endforeach()
+endfunction()
+skiff_pch_sum(skiff_pch_base ${CMAKE_SOURCE_DIR}/cmake/pch_base.h)
+skiff_pch_sum(skiff_pch_async ${CMAKE_SOURCE_DIR}/cmake/pch_async.h)
 
 # skiff_room(NAME [ASYNC] [DEPS target...] [TEST_DEPS target...])
 # One room: library skiff_NAME of the folder's *.cpp, test program NAME_test of its *_test.cpp.
