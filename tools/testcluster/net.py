@@ -98,7 +98,10 @@ def create(slot):
     _ip("address", "add", f"{subnet(slot)}.254/24", "dev", f"skc{slot}")
     _ip("link", "set", f"skc{slot}", "up")
     _ip("-n", name, "link", "set", "lo", "up")
-    _ip("-n", name, "link", "add", "br0", "type", "bridge", "forward_delay", "0")
+    # With an address of its own: a bridge otherwise has the lowest of its ports', which changes when a node goes,
+    # and for half a minute everybody sends to the one they remember.
+    _ip("-n", name, "link", "add", "br0", "address", "02:00:00:00:00:01", "type", "bridge",
+        "forward_delay", "0")
     _ip("-n", name, "link", "set", f"skc{slot}p", "master", "br0", "up")
     _ip("-n", name, "address", "add", f"{address(slot)}/24", "dev", "br0")
     _ip("-n", name, "link", "set", "br0", "up")
