@@ -98,8 +98,8 @@ def create(slot):
     _ip("address", "add", f"{subnet(slot)}.254/24", "dev", f"skc{slot}")
     _ip("link", "set", f"skc{slot}", "up")
     _ip("-n", name, "link", "set", "lo", "up")
-    # With an address of its own: a bridge otherwise has the lowest of its ports', which changes when a node goes,
-    # and for half a minute everybody sends to the one they remember.
+    # With an address of its own: a bridge otherwise has the lowest of its ports', which changes
+    # when a node goes, and for half a minute everybody sends to the one they remember.
     _ip("-n", name, "link", "add", "br0", "address", "02:00:00:00:00:01", "type", "bridge",
         "forward_delay", "0")
     _ip("-n", name, "link", "set", f"skc{slot}p", "master", "br0", "up")
