@@ -220,6 +220,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     pods_settings.node.node_name = settings.node_name;
     pods_settings.node.host_ips = std::move(node_ips);
     pods_settings.node.allocatable = std::move(status.allocatable);
+    pods_settings.node.memory_capacity = observed->memory_total;
     pods_settings.node.crash_back_off_max = settings.max_container_restart_period;
     pods_settings.pods_max = static_cast<std::size_t>(settings.max_pods);
     pods_settings.resync = settings.sync_frequency;

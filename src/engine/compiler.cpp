@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "os/fd.h"
+#include "os/file.h"
 #include "sandbox/confinement.h"
 #include "sandbox/user_namespace.h"
 #include "wasm/engine.h"
@@ -202,6 +203,8 @@ Result<int> compile(const CompileSettings& settings) {
     timespec begin{};
     ::clock_gettime(CLOCK_MONOTONIC, &begin);
     const std::int64_t began_ms = begin.tv_sec * 1000 + begin.tv_nsec / 1'000'000;
+    // The first to go when memory ends: it is started again.
+    (void)os::write_kernel_file("/proc/self/oom_score_adj", "1000");
     const sched_param idle{};
     (void)::sched_setscheduler(0, SCHED_IDLE, &idle);
     wasm::Inspection inspection;

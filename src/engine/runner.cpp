@@ -14,6 +14,7 @@
 #include <cerrno>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "engine/fresh.h"
 #include "engine/log_writer.h"
 #include "engine/runner_policy.h"
@@ -73,6 +74,7 @@ private:
     Result<void> prepare();
     Result<void> map_page();
     Result<void> read_grant();
+    Result<void> take_oom_score();
     Result<void> load_artifact();
     void open_log();
     void prepare_guest();
@@ -165,6 +167,19 @@ Result<void> Runner::read_grant() {
     return {};
 }
 
+// The keeper's own score protects the keeper and must not pass on to a guest. Raising it is always
+// allowed; lowering it wants a capability that a keeper may not have, and then the guest is merely
+// less safe than it asked to be.
+Result<void> Runner::take_oom_score() {
+    constexpr auto* kFile = "/proc/self/oom_score_adj";
+    auto written = os::write_kernel_file(kFile, std::to_string(grant_.oom_score_adj));
+    if (written || written.error().code != Code::denied) {
+        return written;
+    }
+    SKIFF_TRY(const std::string now, os::read_kernel_file(kFile));
+    return parse_int(trim(now)).value_or(0) >= grant_.oom_score_adj ? Result<void>{} : written;
+}
+
 Result<void> Runner::load_artifact() {
     const wasm::Engine* engine = &parts_.engine;
     if (grant_.limits.stack_bytes > 0) {
@@ -223,10 +238,7 @@ Result<void> Runner::prepare() {
     if (!policy) {
         return stage("grant", fail(std::move(policy.error())));
     }
-    if (grant_.oom_score_adj != 0) {
-        (void)os::write_kernel_file("/proc/self/oom_score_adj",
-                                    std::to_string(grant_.oom_score_adj));
-    }
+    SKIFF_CHECK(stage("oom score", take_oom_score()));
     ::prctl(PR_SET_NAME, grant_.label.empty() ? "skiff-runner" : grant_.label.c_str());
     sandbox::Confinement confinement(*policy, parts_.shared,
                                      policy->syscalls == sandbox::SyscallProfile::command

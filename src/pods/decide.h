@@ -84,6 +84,7 @@ struct NodeFacts {
     std::string node_name;
     std::vector<std::string> host_ips;
     kube::ResourceList allocatable;
+    Bytes memory_capacity;  // of the machine
     Duration crash_back_off_max = kCrashBackOffMax;
 };
 

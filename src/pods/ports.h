@@ -158,6 +158,7 @@ struct PodFacts {
     std::vector<std::string> pod_ips;
     // Node allocatable, for resourceFieldRef of a limit that is not set.
     kube::ResourceList allocatable;
+    Bytes memory_capacity;  // of the machine
 };
 
 class Volumes {
@@ -295,6 +296,7 @@ struct ContainerSpec {
     std::optional<Bytes> memory_limit;
     std::optional<std::int64_t> cpu_limit_millis;
     std::optional<std::int64_t> cpu_request_millis;
+    std::int32_t oom_score_adj = 0;  // -1000 (never killed) to 1000 (killed first)
     enum class StopMode { kill, file, lifecycle } stop_mode = StopMode::kill;
     std::string runtime_handler = "wasmtime";
     // `skiff run -i/-t`: descriptors of the command line that become the guest's; -1 otherwise.

@@ -3,6 +3,7 @@
 #include "pods/container_config.h"
 #include "pods/environment.h"
 #include "pods/observed.h"
+#include "pods/oom_score.h"
 
 namespace skiff::pods {
 namespace {
@@ -127,6 +128,7 @@ void describe(Starting& starting) {
     spec.memory_limit = memory_limit(container.resources.limits);
     spec.cpu_limit_millis = cpu_millis(container.resources.limits);
     spec.cpu_request_millis = cpu_millis(container.resources.requests);
+    spec.oom_score_adj = oom_score_adj(pod, container, starting.request.facts.memory_capacity);
     spec.pod_network = starting.request.network;
     spec.runtime_handler = starting.request.handler;
     spec.tty = container.tty;

@@ -100,6 +100,7 @@ PodFacts Worker::facts() const {
     facts.host_ips = context_.node.host_ips;
     facts.pod_ips = network_.pod_ips;
     facts.allocatable = context_.node.allocatable;
+    facts.memory_capacity = context_.node.memory_capacity;
     return facts;
 }
 

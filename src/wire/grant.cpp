@@ -137,6 +137,10 @@ Result<void> check(const Grant& grant, std::size_t fd_count) {
             return fail(Code::invalid, "a log slot without descriptor");
         }
     }
+    if (grant.oom_score_adj < -1000 || grant.oom_score_adj > 1000) {
+        return fail(Code::invalid, "an OOM score of {}, allowed: -1000 to 1000",
+                    grant.oom_score_adj);
+    }
     SKIFF_CHECK(check_fd("stdout", grant.log.stdout_fd, fd_count));
     return check_fd("stderr", grant.log.stderr_fd, fd_count);
 }

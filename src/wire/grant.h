@@ -219,7 +219,8 @@ struct Grant {
     SyscallProfile syscalls = SyscallProfile::command;
     Toggle landlock = Toggle::on;
     LogGrant log;
-    // Added to the keeper's: who dies first when the machine's memory ends (0–1000).
+    // Who dies first when the machine's memory ends: the runner's own, whatever the keeper's is
+    // (-1000 to 1000, as /proc/PID/oom_score_adj).
     std::int32_t oom_score_adj = 0;
 
     friend bool operator==(const Grant&, const Grant&) = default;
