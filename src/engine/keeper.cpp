@@ -258,9 +258,17 @@ void Keeper::on(const wire::Forget& forget) {
 }
 
 void Keeper::on(const wire::Shutdown& shutdown) {
-    draining_ = true;
-    if (shutdown.mode == wire::ShutdownMode::kill_all) {
-        kill_all();
+    switch (shutdown.mode) {
+        case wire::ShutdownMode::when_empty:
+            draining_ = true;
+            break;
+        case wire::ShutdownMode::kill_all:
+            ending_ = draining_ = true;
+            kill_all();
+            break;
+        case wire::ShutdownMode::go_on:
+            draining_ = ending_;
+            break;
     }
 }
 

@@ -105,6 +105,23 @@ TEST_F(Keeper, JoinsCgroupsAndSeesTheirKiller) {
     EXPECT_EQ(::rmdir(group.c_str()), 0);
 }
 
+TEST_F(Keeper, DoesNotPassItsOwnOomScoreOn) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    auto grant = plain_grant({"actor", "hold"});
+    grant.oom_score_adj = 875;
+    agent.start("a", "actor", grant);
+    const auto pid = agent.expect<wire::Started>().pid;
+    const auto score = os::read_kernel_file(fmt::format("/proc/{}/oom_score_adj", pid));
+    ASSERT_TRUE(score);
+    EXPECT_EQ(trim(*score), "875");
+    const auto own = os::read_kernel_file(fmt::format("/proc/{}/oom_score_adj", keeper.pid()));
+    ASSERT_TRUE(own);
+    EXPECT_NE(*own, *score);
+    agent.send(wire::Kill{"a"});
+    agent.expect<wire::Exited>();
+}
+
 TEST_F(Keeper, KillsAndStops) {
     KeeperProcess keeper;
     Agent agent(keeper);
@@ -273,6 +290,16 @@ TEST_F(Keeper, EndsWithItsLastRunnerWhenDrained) {
     EXPECT_EQ(agent.expect<wire::StartFailed>().container_id, "b");
     agent.expect<wire::Exited>();
     keeper.wait_ended();
+}
+
+TEST_F(Keeper, ServesAgainWhenAnUpgradeIsRolledBack) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    agent.start("a", "actor", plain_grant({"actor", "hold"}));
+    agent.expect<wire::Started>();
+    agent.send(wire::Shutdown{wire::ShutdownMode::when_empty});
+    agent.send(wire::Shutdown{wire::ShutdownMode::go_on});
+    EXPECT_EQ(agent.run("b", "actor", plain_grant({"actor", "exit", "3"})).exit_code, 3);
 }
 
 TEST_F(Keeper, VolumesWorkWithThePodsIds) {

@@ -206,9 +206,12 @@ Task<Result<void>> Keepers::connect(std::shared_ptr<Keeper> keeper) {
     }
     keeper->link = std::move(*link);
     remember(*keeper);
-    if (!current_build_.empty() && keeper->build != current_build_) {
+    if (!current_build_.empty()) {
         wire::Shutdown shutdown;
-        shutdown.mode = wire::ShutdownMode::when_empty;
+        // A keeper of the current build may have been told to end by the agent of an upgrade that
+        // was rolled back.
+        shutdown.mode = keeper->build == current_build_ ? wire::ShutdownMode::go_on
+                                                        : wire::ShutdownMode::when_empty;
         post(keeper->build, shutdown);
     }
     co_return Result<void>{};

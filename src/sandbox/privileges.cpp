@@ -1,4 +1,5 @@
 #include "sandbox/privileges.h"
+#include "sandbox/user_namespace.h"
 
 #include <grp.h>
 #include <linux/capability.h>
@@ -79,7 +80,9 @@ Result<void> drop_to(const Credentials& who) {
         return fail_errno(errno, "take root its power");
     }
     // Raw calls: glibc's would look for other threads to change as well, and there are none.
-    if (::syscall(SYS_setgroups, who.groups.size(), who.groups.data()) < 0 && errno != EPERM) {
+    const long grouped = ::syscall(SYS_setgroups, who.groups.size(), who.groups.data());
+    // Where a user made the namespace himself the kernel forbids it, and his groups stay.
+    if (grouped < 0 && !(errno == EPERM && has_single_id())) {
         return fail_errno(errno, "set the groups");
     }
     if (::syscall(SYS_setresgid, who.gid, who.gid, who.gid) < 0) {

@@ -112,9 +112,10 @@ struct Forget {
 enum class ShutdownMode : std::uint8_t {
     when_empty,  // refuse further starts, end with the last runner (an engine upgrade)
     kill_all,    // kill every runner, record their ends, then end (`skiff node reset`)
+    go_on,       // take when_empty back (an upgrade that was rolled back)
 };
 constexpr ShutdownMode last_of(ShutdownMode) {
-    return ShutdownMode::kill_all;
+    return ShutdownMode::go_on;
 }
 struct Shutdown {
     ShutdownMode mode = ShutdownMode::when_empty;
