@@ -167,13 +167,15 @@ std::vector<int> Confinement::descriptors() const {
 
 Result<void> Confinement::lock() {
     SKIFF_CHECK(at("lockdown", set_limits(policy_.limits)));
+    // A pod's own namespace is the keeper's work; without one an ordinary user may be at it.
+    const auto old = user_namespace_.valid() ? OldGroups::drop : OldGroups::keep_if_forbidden;
     if (user_namespace_.valid()) {
         SKIFF_CHECK(at("identity", join_namespace(user_namespace_.get(), CLONE_NEWUSER,
                                                   "join the pod's user namespace")));
         user_namespace_.reset();
     }
     ::umask(022);
-    SKIFF_CHECK(at("identity", drop_to(policy_.who)));
+    SKIFF_CHECK(at("identity", drop_to(policy_.who, old)));
     // A change of ids clears this wish, so it comes after it.
     if (policy_.on_parent_death == OnParentDeath::die &&
         ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) {

@@ -1,5 +1,4 @@
 #include "sandbox/privileges.h"
-#include "sandbox/user_namespace.h"
 
 #include <grp.h>
 #include <linux/capability.h>
@@ -68,7 +67,7 @@ Result<void> set_limits(const Limits& limits) {
     return {};
 }
 
-Result<void> drop_to(const Credentials& who) {
+Result<void> drop_to(const Credentials& who, OldGroups old) {
     SKIFF_CHECK(drop_bounding_set());
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) {
         return fail_errno(errno, "clear the ambient capabilities");
@@ -81,8 +80,7 @@ Result<void> drop_to(const Credentials& who) {
     }
     // Raw calls: glibc's would look for other threads to change as well, and there are none.
     const long grouped = ::syscall(SYS_setgroups, who.groups.size(), who.groups.data());
-    // Where a user made the namespace himself the kernel forbids it, and his groups stay.
-    if (grouped < 0 && !(errno == EPERM && has_single_id())) {
+    if (grouped < 0 && !(errno == EPERM && old == OldGroups::keep_if_forbidden)) {
         return fail_errno(errno, "set the groups");
     }
     if (::syscall(SYS_setresgid, who.gid, who.gid, who.gid) < 0) {

@@ -9,9 +9,12 @@ namespace skiff::sandbox {
 // Lowers the limits (never above the hard ones that are in force), no core dumps.
 [[nodiscard]] Result<void> set_limits(const Limits& limits);
 
+// What becomes of the process's own supplemental groups. In a user namespace that an ordinary user
+// made they cannot be changed; only there may they stay.
+enum class OldGroups { drop, keep_if_forbidden };
+
 // Becomes `who` (ids of the current user namespace) without a single capability, now and after any
-// exec, and with no_new_privs. Supplemental groups cannot be changed in a
-// user namespace that an ordinary user made; there they stay.
-[[nodiscard]] Result<void> drop_to(const Credentials& who);
+// exec, and with no_new_privs.
+[[nodiscard]] Result<void> drop_to(const Credentials& who, OldGroups old);
 
 }  // namespace skiff::sandbox
