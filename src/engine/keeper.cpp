@@ -56,7 +56,9 @@ int Keeper::poll_timeout_ms() const {
 }
 
 void Keeper::poll_once() {
-    std::vector<pollfd> polls = {{listener_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
+    // With all places taken a new agent waits in the backlog for one that is gone.
+    const short welcome = connections_.size() < kConnectionsMax ? POLLIN : 0;
+    std::vector<pollfd> polls = {{listener_.get(), welcome, 0}, {signals_.get(), POLLIN, 0}};
     if (parent_.valid()) {
         polls.push_back({parent_.get(), POLLIN, 0});
     }
@@ -109,9 +111,9 @@ Result<void> Keeper::run() {
 }
 
 void Keeper::accept_agents() {
-    while (auto socket = accept_own(listener_.get())) {
-        if (connections_.size() >= kConnectionsMax) {
-            log::warn("too many agents", log::kv("max", kConnectionsMax));
+    while (connections_.size() < kConnectionsMax) {
+        auto socket = accept_own(listener_.get());
+        if (!socket) {
             return;
         }
         connections_.push_back(std::make_unique<Connection>(std::move(*socket)));
