@@ -43,6 +43,7 @@ struct Descriptor {
     Annotations annotations;
     std::optional<Platform> platform;
     std::string artifact_type;
+    friend bool operator==(const Descriptor&, const Descriptor&) = default;
 };
 
 struct Manifest {
@@ -70,8 +71,7 @@ using Document = std::variant<Manifest, Index>;
 // linux/wasm, then the only entry; attestations do not count. nullptr when none fits.
 [[nodiscard]] const Descriptor* select_platform(const Index& index);
 
-// An image config as far as Skiff needs it; also the CNCF Wasm config, whose other fields are
-// ignored.
+// An image config as far as Skiff needs it.
 struct ImageDocument {
     Platform platform;
     std::vector<std::string> entrypoint;
@@ -81,6 +81,7 @@ struct ImageDocument {
     std::string user;
     std::vector<Digest> diff_ids;
     Annotations labels;
+    friend bool operator==(const ImageDocument&, const ImageDocument&) = default;
 };
 // Fails with invalid.
 [[nodiscard]] Result<ImageDocument> parse_image_document(std::string_view json);

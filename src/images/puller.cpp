@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "images/limits.h"
 #include "images/unpack.h"
 
 namespace skiff::images {
@@ -93,12 +92,7 @@ async::Task<Result<LocalImage>> Puller::pull_with(PullRequest request,
     // The config first: it tells a Linux image before any layer is fetched.
     std::vector<Descriptor> config_only = {manifest.config};
     SKIFF_CO_CHECK(co_await downloads_.fetch(std::move(config_only), source, nullptr));
-    ImageDocument config;
-    if (!is_artifact(manifest)) {
-        Bytes limit{kConfigBytesMax};
-        SKIFF_CO_TRY(std::string text, co_await store_.read_blob(manifest.config.digest, limit));
-        SKIFF_CO_TRY(config, parse_image_document(text));
-    }
+    SKIFF_CO_TRY(ImageDocument config, co_await store_.read_config(manifest));
     SKIFF_CO_TRY(Recipe recipe, classify(Candidate{manifest, config, request.reference.repository,
                                                    request.command}));
     SKIFF_CO_CHECK(co_await prove_access(request.reference, manifest.layers, credential));

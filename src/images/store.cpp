@@ -292,6 +292,18 @@ async::Task<Result<void>> Store::write_blob(Digest digest, std::string bytes) {
     co_return co_await pool_.run(std::move(work));
 }
 
+async::Task<Result<ImageDocument>> Store::read_config(Manifest manifest) {
+    if (!has_image_config(manifest)) {
+        co_return ImageDocument{};
+    }
+    SKIFF_CO_TRY(std::string text, co_await read_blob(manifest.config.digest, kConfigLimit));
+    auto config = parse_image_document(text);
+    if (!config) {
+        co_return fail(std::move(config.error()).context("image config"));
+    }
+    co_return std::move(*config);
+}
+
 async::Task<Result<std::shared_ptr<const ImageDocuments>>> Store::documents(Descriptor manifest) {
     if (auto known = documents_.find(manifest.digest); known != documents_.end()) {
         co_return known->second;
@@ -302,20 +314,7 @@ async::Task<Result<std::shared_ptr<const ImageDocuments>>> Store::documents(Desc
         co_return fail(Code::corrupt, "{} is not a manifest", manifest.digest);
     }
     Manifest parts = std::get<Manifest>(std::move(document));
-    bool artifact = is_artifact(parts);
-    ImageDocument config;
-    auto config_text = co_await read_blob(parts.config.digest, kConfigLimit);
-    if (!config_text && !(config_text.error().code == Code::not_found && artifact)) {
-        co_return fail(std::move(config_text.error()));
-    }
-    if (config_text) {
-        auto parsed = parse_image_document(*config_text);
-        if (parsed) {
-            config = std::move(*parsed);
-        } else if (!artifact) {
-            co_return fail(std::move(parsed.error()).context("image config"));
-        }
-    }
+    SKIFF_CO_TRY(ImageDocument config, co_await read_config(parts));
     ImageDocuments both{std::move(parts), std::move(config)};
     auto out = std::make_shared<const ImageDocuments>(std::move(both));
     documents_[manifest.digest] = out;

@@ -348,6 +348,18 @@ public:
         return push_document(registry_url, repository, tag, manifest_json(config, {layer}));
     }
 
+    // A module as the only layer under an ordinary image config, as `runwasi` tools push it.
+    Digest push_layer_image(const std::string& registry_url, const std::string& repository,
+                            const std::string& tag, const std::string& module,
+                            const std::string& config_text) {
+        Descriptor layer =
+            push_blob(registry_url, repository, module,
+                      "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm");
+        Descriptor config =
+            push_blob(registry_url, repository, config_text, std::string(kOciConfig));
+        return push_document(registry_url, repository, tag, manifest_json(config, {layer}));
+    }
+
     TemporaryFolder folder;
     async::Reactor reactor;
     async::BlockingPool pool{reactor, 4, 256};
