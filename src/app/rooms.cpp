@@ -234,20 +234,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
 }
 
 std::vector<kube::ContainerImage> Rooms::image_list() const {
-    std::map<std::string, kube::ContainerImage> by_digest;
-    for (const images::StoredImage& image : store_->list()) {
-        kube::ContainerImage& entry = by_digest[image.manifest.digest.str()];
-        entry.names.push_back(image.image_id());
-        if (image.reference != image.image_id()) {
-            entry.names.push_back(image.reference);
-        }
-        entry.sizeBytes = static_cast<std::int64_t>(image.manifest.size);
-    }
-    std::vector<kube::ContainerImage> list;
-    for (auto& [digest, image] : by_digest) {
-        list.push_back(std::move(image));
-    }
-    return list;
+    return images::image_list(store_->list());
 }
 
 async::Task<void> Rooms::stop() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/types.h"
 #include "images/digest.h"
 
 namespace skiff::images {
@@ -53,6 +54,9 @@ struct Manifest {
     std::vector<Descriptor> layers;
     Annotations annotations;
 };
+
+// Config and layers as they are transferred: what kubectl and the scheduler call an image's size.
+[[nodiscard]] Bytes size_of(const Manifest& manifest);
 
 struct Index {
     std::string media_type;

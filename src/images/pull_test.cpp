@@ -81,7 +81,7 @@ TEST_P(Contract, GivesTheImageConfigOfALayerImageAtPullAndAtInspect) {
     EXPECT_EQ(pulled->image.recipe.config.working_dir, "/srv");
     EXPECT_EQ(pulled->image.recipe, inspected->recipe);
     EXPECT_EQ(pulled->image.paths, inspected->paths);
-    EXPECT_EQ(pulled->image.size, inspected->size);
+    EXPECT_EQ(pulled->image.stored.size, inspected->stored.size);
 }
 
 TEST_P(Contract, LeavesAConfigThatIsNoImageConfigUnread) {
@@ -447,6 +447,24 @@ TEST_F(Pull, StartsFromDiskAfterARestart) {
     auto look = node_.run(node_.puller->inspect(*stored, ""));
     ASSERT_TRUE(look) << format_as(look.error());
     EXPECT_EQ(look->paths, first->image.paths);
+    EXPECT_EQ(look->stored.size, first->image.stored.size);
+}
+
+TEST_F(Pull, FindsTheSizeOfAnEntryThatHasNone) {
+    push();
+    auto first = node_.pull(reference());
+    ASSERT_TRUE(first);
+    ASSERT_GT(first->image.stored.size.value, module_.size());
+    fs::path index = node_.store->root() / "index.json";
+    std::string text = read_text(index);
+    auto at = text.find("dev.skiff.image.size");
+    ASSERT_NE(at, std::string::npos);
+    text.replace(at, 20, "dev.skiff.image.none");
+    std::ofstream(index) << text;
+    node_.restart();
+    auto stored = node_.store->find(*parse_reference(reference()));
+    ASSERT_TRUE(stored);
+    EXPECT_EQ(stored->size, first->image.stored.size);
 }
 
 TEST_F(Pull, KeepsTheBlobsWhenTheIndexIsCorrupt) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "images/limits.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::string_view kRefName = "org.opencontainers.image.ref.name";
 constexpr std::string_view kName = "dev.skiff.image.name";
 constexpr std::string_view kResolved = "dev.skiff.image.resolved";
+constexpr std::string_view kSize = "dev.skiff.image.size";
 constexpr std::string_view kOrigin = "dev.skiff.image.origin";
 constexpr std::string_view kLayoutVersion = R"({"imageLayoutVersion":"1.0.0"})";
 constexpr std::size_t kQuarantinedMax = 16;
@@ -40,9 +42,20 @@ Result<StoredImage> to_image(Descriptor entry) {
     if (reference.empty() || name.empty()) {
         return fail(Code::corrupt, "an entry of index.json without a name");
     }
+    Bytes size{parse_uint(find(entry.annotations, kSize)).value_or(0)};
     entry.annotations.clear();
-    return StoredImage{std::move(reference), std::move(name), std::move(resolved), std::move(entry),
-                       origin};
+    return StoredImage{
+        std::move(reference), std::move(name), std::move(resolved), std::move(entry), size, origin};
+}
+
+// For an entry that was written before entries had a size. Zero when the manifest is not readable.
+Bytes size_by_manifest(const fs::path& root, const Descriptor& manifest) {
+    const Digest& digest = manifest.digest;
+    auto text = os::read_file(root / "blobs" / digest.algorithm() / digest.hex(), kManifestLimit);
+    auto document =
+        text ? parse_document(*text, manifest.media_type) : Result<Document>(fail(text.error()));
+    const Manifest* parts = document ? std::get_if<Manifest>(&*document) : nullptr;
+    return parts == nullptr ? Bytes{} : size_of(*parts);
 }
 
 Descriptor to_entry(const StoredImage& image) {
@@ -51,6 +64,7 @@ Descriptor to_entry(const StoredImage& image) {
         {std::string(kRefName), image.reference},
         {std::string(kName), image.name},
         {std::string(kResolved), image.resolved.str()},
+        {std::string(kSize), std::to_string(image.size.value)},
         {std::string(kOrigin), image.origin == StoredImage::Origin::loaded ? "loaded" : "pulled"},
     };
     return entry;
@@ -126,6 +140,9 @@ Result<std::vector<StoredImage>> Store::load_index(const fs::path& root) {
             for (Descriptor& entry : *entries) {
                 // An entry that another tool wrote has no name of ours: not an image of the node.
                 if (auto image = to_image(std::move(entry))) {
+                    if (image->size == Bytes{}) {
+                        image->size = size_by_manifest(root, image->manifest);
+                    }
                     images.push_back(std::move(*image));
                 }
             }

@@ -31,6 +31,7 @@ struct StoredImage {
     // What the name stood for in the registry: the digest of the index, where there was one.
     Digest resolved;
     Descriptor manifest;
+    Bytes size;  // config and layers as they were transferred
     // Whether a registry and its access rules stand behind it, or somebody put it there by hand.
     enum class Origin { pulled, loaded } origin = Origin::pulled;
 
