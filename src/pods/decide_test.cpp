@@ -57,6 +57,20 @@ TEST_F(Decide, ShowsARunningPodAsReady) {
     EXPECT_TRUE(of(decision, "main").started.value());
 }
 
+TEST_F(Decide, SharesTwelveKibibytesOfTerminationMessagesOut) {
+    pod.spec.restartPolicy = "Never";
+    for (const char* name : {"b", "c", "d"}) {
+        add_container(name);
+        ended(name, 1);
+        records.back().exit->message = std::string(4096, 'm');
+    }
+    ended("main", 1);
+    records.back().exit->message = std::string(3071, 'm') + "\u00e9";
+    Decision decision = run();
+    EXPECT_EQ(of(decision, "b").state.terminated->message.size(), 3072U);
+    EXPECT_EQ(of(decision, "main").state.terminated->message.size(), 3071U);
+}
+
 TEST_F(Decide, KeepsTransitionTimesWhileNothingFlips) {
     ran("main");
     auto first = condition(run(), "Ready").lastTransitionTime;

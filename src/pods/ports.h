@@ -228,8 +228,9 @@ struct ContainerExit {
     int exit_code = 137;
     std::string reason;  // terminated.reason: Completed, Error, OOMKilled, StartError,
                          // ContainerStatusUnknown
-    std::string
-        message;  // termination message (file contents, or trap), at most 4096 bytes of UTF-8
+    // Termination message: the file's contents, else the runtime's own words (a trap), else the end
+    // of the log where the container wants that. At most 4096 bytes of UTF-8.
+    std::string message;
     WallTime finished;
 };
 
@@ -286,6 +287,8 @@ struct ContainerSpec {
     std::string working_dir;
     std::vector<ContainerMount> mounts;
     std::string termination_message_path;  // inside the container
+    // Where the message comes from when the container failed and left that file empty.
+    enum class MessageFallback { none, log } message_fallback = MessageFallback::none;
     std::uint32_t uid = 0;
     std::uint32_t gid = 0;
     std::vector<std::uint32_t> groups;  // supplemental and fsGroup

@@ -1,7 +1,9 @@
 #include "pods/status_of.h"
 
 #include <algorithm>
+#include <array>
 
+#include "base/text.h"
 #include "kube/defaults.h"
 #include "pods/unsupported.h"
 
@@ -168,6 +170,27 @@ void close_statuses(std::vector<kube::ContainerStatus>& statuses) {
         status.state.terminated = std::move(closed);
         status.ready = false;
         status.started = false;
+    }
+}
+
+// All termination messages of a pod share 12 KiB, cut as the kubelet cuts them (contract row 42).
+void bound_messages(kube::PodStatus& status) {
+    constexpr std::size_t kMessagesBytesMax = 12 * 1024;
+    auto lists = std::array{&status.initContainerStatuses, &status.containerStatuses,
+                            &status.ephemeralContainerStatuses};
+    std::size_t containers = 0;
+    for (const auto* list : lists) {
+        containers += list->size();
+    }
+    for (auto* list : lists) {
+        for (kube::ContainerStatus& own : *list) {
+            for (kube::ContainerState* state : {&own.state, &own.lastState}) {
+                if (state->terminated) {
+                    std::string& message = state->terminated->message;
+                    message = bounded_utf8(message, kMessagesBytesMax / containers);
+                }
+            }
+        }
     }
 }
 
@@ -530,6 +553,7 @@ kube::PodStatus status_of(const StatusInputs& inputs) {
             }
         }
     }
+    bound_messages(status);
     set_phase(status, inputs);
     set_addresses(status, now);
     // An agent that has just started has not looked at the sandbox yet, but what runs has one.

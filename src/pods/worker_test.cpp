@@ -90,6 +90,20 @@ TEST_F(PodWorker, StartsAPodAndTellsItOnce) {
     }
 }
 
+TEST_F(PodWorker, TellsTheRuntimeWhereATerminationMessageComesFrom) {
+    kube::Pod pod = make_pod("web");
+    pod.spec.containers.push_back(pod.spec.containers[0]);
+    pod.spec.containers[1].name = "other";
+    pod.spec.containers[1].terminationMessagePolicy = "FallbackToLogsOnError";
+    run_pod(pod);
+    ASSERT_EQ(node.guests.started.size(), 2U);
+    for (const ContainerSpec& spec : node.guests.started) {
+        EXPECT_EQ(spec.message_fallback, spec.name == "other"
+                                             ? ContainerSpec::MessageFallback::log
+                                             : ContainerSpec::MessageFallback::none);
+    }
+}
+
 TEST_F(PodWorker, StartsNothingBeforeTheSourcesAreReady) {
     apply(make_pod("web"));
     settle();

@@ -22,6 +22,9 @@ constexpr ContainerKind last_of(ContainerKind) {
 constexpr ExitKind last_of(ExitKind) {
     return ExitKind::lost;
 }
+constexpr ContainerSpec::MessageFallback last_of(ContainerSpec::MessageFallback) {
+    return ContainerSpec::MessageFallback::log;
+}
 }  // namespace skiff::pods
 
 namespace skiff::runtime {
@@ -71,11 +74,14 @@ struct StoredContainer {
     std::string layer;  // folder of the writable layer, empty if it has none
     wire::StopMode stop_mode = wire::StopMode::none;
     std::uint64_t memory_limit = 0;
+    pods::ContainerSpec::MessageFallback message_fallback =
+        pods::ContainerSpec::MessageFallback::none;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.id, s.pod_uid, s.pod_namespace, s.pod_name, s.name, s.kind, s.attempt, s.spec_hash,
           s.image, s.image_id, s.created_ns, s.started_ns, s.phase, s.exit, s.pid, s.start_time,
-          s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit);
+          s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit,
+          s.message_fallback);
     }
 
     [[nodiscard]] PodName full_pod_name() const { return PodName{pod_namespace, pod_name}; }
