@@ -101,6 +101,8 @@ private:
         its.node_name = settings.node_name;
         its.anonymous =
             settings.anonymous_auth ? server::Anonymous::allowed : server::Anonymous::refused;
+        its.debug_handlers = settings.enable_debugging_handlers ? server::DebugHandlers::enabled
+                                                                : server::DebugHandlers::disabled;
         its.authorization = settings.authorization_mode == "AlwaysAllow"
                                 ? server::AuthorizationMode::always_allow
                                 : server::AuthorizationMode::webhook;
