@@ -20,7 +20,6 @@ constexpr Duration kPollMin = std::chrono::milliseconds(100);
 constexpr Duration kPollMax = std::chrono::seconds(5);
 // A certificate that ends this soon is replaced before it is used.
 constexpr Duration kRemainingMin = std::chrono::minutes(5);
-constexpr Duration kServingRemainingMin = std::chrono::hours(24 * 30);
 constexpr Duration kRenewRetry = std::chrono::minutes(1);
 constexpr Duration kHealthTimeout = std::chrono::seconds(5);
 constexpr Duration kHealthPauseMax = std::chrono::seconds(2);
@@ -353,31 +352,6 @@ async::Task<void> keep_identity(NodeSettings settings, kube::ApiClient& client, 
         client.set_config(client.config());
         log::info("client certificate renewed");
     }
-}
-
-Result<ServingCertificate> ensure_serving_certificate(const NodeSettings& settings,
-                                                      const Clock& clock) {
-    fs::path certificate_file = settings.cert_dir / "kubelet.crt";
-    fs::path key_file = settings.cert_dir / "kubelet.key";
-    auto certificate = os::read_file(certificate_file, kPemBytesMax);
-    auto key = os::read_file(key_file, kPemBytesMax);
-    if (certificate && key && key_fits(*certificate, *key)) {
-        auto facts = read_certificate(*certificate);
-        bool lasts = facts && facts->not_after - clock.wall_now() > kServingRemainingMin;
-        if (lasts) {
-            return ServingCertificate{std::move(*certificate), std::move(*key)};
-        }
-    }
-    std::vector<std::string> names = {settings.name};
-    if (!settings.hostname.empty() && settings.hostname != settings.name) {
-        names.push_back(settings.hostname);
-    }
-    SKIFF_TRY(auto made, make_self_signed(settings.name, names, settings.ips, clock.wall_now()));
-    SKIFF_CHECK(os::make_folders(settings.cert_dir, 0700));
-    SKIFF_CHECK(os::write_file_atomic(key_file, made.key_pem, 0600, os::Durability::power));
-    SKIFF_CHECK(
-        os::write_file_atomic(certificate_file, made.certificate_pem, 0644, os::Durability::power));
-    return ServingCertificate{std::move(made.certificate_pem), std::move(made.key_pem)};
 }
 
 }  // namespace skiff::node

@@ -36,13 +36,4 @@ struct BootstrapPace {
 [[nodiscard]] async::Task<void> keep_identity(NodeSettings settings, kube::ApiClient& client,
                                               const Clock& clock, Random& random);
 
-// The serving certificate: cert_dir/kubelet.crt and kubelet.key, made (self-signed) when they are
-// missing, do not fit, or end within a month.
-struct ServingCertificate {
-    std::string certificate_pem;
-    std::string key_pem;
-};
-[[nodiscard]] Result<ServingCertificate> ensure_serving_certificate(const NodeSettings& settings,
-                                                                    const Clock& clock);
-
 }  // namespace skiff::node
