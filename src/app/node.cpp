@@ -157,6 +157,9 @@ public:
         FileObjects objects(nothing);
         Outside outside{objects, events_, status_};
         node::NodeSettings node = node_settings(settings_, ips);
+        outside.node_labels.known = [labels = node::node_labels(node)] {
+            return std::optional(labels);
+        };
         SKIFF_CO_TRY(auto rooms, co_await Rooms::create(base_, settings_, instance_, outside, ips));
         Doors doors(base_, *rooms, nullptr, settings_, node);
         auto opened = doors.open(instance_.paths().agent_socket());
@@ -210,6 +213,8 @@ public:
         objects_.start();
         status_.start();
         Outside outside{objects_, events_, status_};
+        outside.node_labels.known = [this] { return known_labels(); };
+        outside.node_labels.fetch = [this] { return fetch_labels(); };
         auto rooms = co_await Rooms::create(base_, settings_, instance_, outside, ips_);
         Result<void> result;
         if (rooms) {
@@ -244,6 +249,7 @@ private:
         };
         node::NodeAgent agent(base_.reactor.executor(), client_, base_.clock, base_.random, events_,
                               node_settings_, std::move(sources));
+        agent_ = &agent;
         agent.start();
         scope_.spawn("identity",
                      node::keep_identity(node_settings_, client_, base_.clock, base_.random));
@@ -261,8 +267,19 @@ private:
         co_await wait_for_the_end();
         co_await inner.stop();
         co_await agent.stop();
+        agent_ = nullptr;
         co_await doors.close();
         co_return Result<void>{};
+    }
+
+    std::optional<pods::NodeLabels> known_labels() const {
+        auto node = agent_ == nullptr ? nullptr : agent_->node();
+        return node == nullptr ? std::nullopt : std::optional(node->metadata.labels);
+    }
+
+    async::Task<Result<pods::NodeLabels>> fetch_labels() {
+        SKIFF_CO_TRY(auto node, co_await client_.get<kube::Node>("", settings_.node_name));
+        co_return std::move(node.metadata.labels);
     }
 
     async::Task<void> watch_pods(node::NodeAgent& agent, kube::Reflector<kube::Pod>& watch,
@@ -305,6 +322,7 @@ private:
     ApiPods pod_api_;
     status::StatusSync status_;
     server::KubeReviews reviews_;
+    const node::NodeAgent* agent_ = nullptr;  // while the node serves
     async::Scope scope_;
 };
 

@@ -222,6 +222,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     pods_settings.node.allocatable = std::move(status.allocatable);
     pods_settings.node.crash_back_off_max = settings.max_container_restart_period;
     pods_settings.pods_max = static_cast<std::size_t>(settings.max_pods);
+    pods_settings.node_labels = std::move(outside.node_labels);
     pods_settings.resync = settings.sync_frequency;
     pods::Ports ports{outside.events,   outside.objects,        *rooms->images_, *rooms->volumes_,
                       *rooms->network_, *rooms->stdin_runtime_, outside.status};
