@@ -152,6 +152,11 @@ async::Task<Result<void>> Rooms::open_images(const config::Settings& settings, O
         SKIFF_CO_TRY(std::string text, os::read_file(settings.docker_config, kDockerConfigMax));
         SKIFF_CO_TRY(registry.node_credentials,
                      images::parse_docker_config(text, images::ConfigFormat::config_json, ""));
+        if (auto helpers = images::named_helpers(text); !helpers.empty()) {
+            log::warn("credential helpers are not run, images that need them are pulled without",
+                      log::kv("helpers", fmt::format("{}", fmt::join(helpers, ", "))),
+                      log::kv("config", settings.docker_config.string()));
+        }
     }
     registry_.emplace(*http_, base_.random, std::move(registry));
     downloads_.emplace(base_.reactor.executor(), *store_, *registry_, kBlobsInParallel);

@@ -146,8 +146,10 @@ static std::vector<Field> make_skiff_fields() {
               "The skiff-engine program; default: beside `skiff`, else in ../libexec/skiff."),
         field(kSkiff, "registries", "", &S::registries,
               "Registries that need more than their name: plain HTTP, own authorities, mirrors."),
-        field(kSkiff, "dockerConfig", "docker-config", &S::docker_config,
-              "A docker config.json with the node's own registry credentials."),
+        field(
+            kSkiff, "dockerConfig", "docker-config", &S::docker_config,
+            "A docker config.json with the node's own registry credentials. Helpers that it names "
+            "(credHelpers, credsStore) are not run; one warning names them."),
         field(kSkiff, "compileTimeout", "compile-timeout", &S::compile_timeout,
               "The longest that compiling one module may take."),
         field(
