@@ -234,6 +234,14 @@ struct ContainerExit {
     WallTime finished;
 };
 
+// The ids that a container's guest has, as it sees them.
+struct ContainerIds {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;  // supplemental ones, without gid
+    friend bool operator==(const ContainerIds&, const ContainerIds&) = default;
+};
+
 // One container as the node has it: running or ended, until it is removed.
 struct ContainerRecord {
     ContainerId id;
@@ -245,6 +253,7 @@ struct ContainerRecord {
     std::string spec_hash;      // of the container's spec when it was started
     std::string image;          // reference and id, for the status
     std::string image_id;
+    std::optional<ContainerIds> ids;  // nullopt when an older agent started it
     WallTime created;
     WallTime started;
     std::optional<ContainerExit> exit;  // nullopt while it runs

@@ -85,6 +85,13 @@ void set_runs(kube::ContainerStatus& status, const ContainerView& view) {
         status.image = latest.image;
     }
     status.imageID = latest.image_id;
+    if (latest.ids) {
+        kube::LinuxContainerUser user;
+        user.uid = latest.ids->uid;
+        user.gid = latest.ids->gid;
+        user.supplementalGroups.assign(latest.ids->groups.begin(), latest.ids->groups.end());
+        status.user.emplace().linux = std::move(user);
+    }
     if (view.before && view.before->ended) {
         status.lastState.terminated = terminated_state(*view.before);
     }

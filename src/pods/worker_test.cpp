@@ -104,6 +104,24 @@ TEST_F(PodWorker, TellsTheRuntimeWhereATerminationMessageComesFrom) {
     }
 }
 
+// status.containerStatuses[].user (contract row 18): the ids that the guest has.
+TEST_F(PodWorker, ShowsWhoTheGuestIs) {
+    kube::Pod pod = make_pod("web");
+    kube::PodSecurityContext& context = pod.spec.securityContext.emplace();
+    context.runAsUser = 1000;
+    context.runAsGroup = 3000;
+    context.supplementalGroups = {4000};
+    context.fsGroup = 5000;
+    run_pod(pod);
+    kube::LinuxContainerUser user;
+    user.uid = 1000;
+    user.gid = 3000;
+    user.supplementalGroups = {4000, 5000};
+    ASSERT_EQ(published().containerStatuses.size(), 1U);
+    ASSERT_TRUE(published().containerStatuses[0].user);
+    EXPECT_EQ(published().containerStatuses[0].user->linux, user);
+}
+
 TEST_F(PodWorker, StartsNothingBeforeTheSourcesAreReady) {
     apply(make_pod("web"));
     settle();

@@ -73,6 +73,8 @@ TEST_F(Parts, RecordsComeBackOldestFirstAndCorruptOnesAreSetAside) {
         stored.created_ns = i;
         stored.phase = Phase::ended;
         stored.exit.code = 7;
+        stored.ids = StoredIds{1, 2, {3, 4}};
+        stored.message_fallback = pods::ContainerSpec::MessageFallback::log;
         ASSERT_TRUE(store_container(paths_, stored));
     }
     std::ofstream(paths_.container_records() / "bad") << "not a record";
@@ -81,6 +83,8 @@ TEST_F(Parts, RecordsComeBackOldestFirstAndCorruptOnesAreSetAside) {
     EXPECT_EQ(all[0].name, "n0");
     EXPECT_EQ(all[2].name, "n2");
     EXPECT_EQ(all[0].to_record().exit->exit_code, 7);
+    EXPECT_EQ(all[0].to_record().ids, (pods::ContainerIds{1, 2, {3, 4}}));
+    EXPECT_EQ(all[0].message_fallback, pods::ContainerSpec::MessageFallback::log);
     EXPECT_EQ(os::list_folder(paths_.container_records())->size(), 3U);
     EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 1U);
 }

@@ -50,6 +50,16 @@ struct StoredExit {
     }
 };
 
+struct StoredIds {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.uid, s.gid, s.groups);
+    }
+};
+
 struct StoredContainer {
     std::string id;
     std::string pod_uid;
@@ -76,12 +86,13 @@ struct StoredContainer {
     std::uint64_t memory_limit = 0;
     pods::ContainerSpec::MessageFallback message_fallback =
         pods::ContainerSpec::MessageFallback::none;
+    std::optional<StoredIds> ids;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.id, s.pod_uid, s.pod_namespace, s.pod_name, s.name, s.kind, s.attempt, s.spec_hash,
           s.image, s.image_id, s.created_ns, s.started_ns, s.phase, s.exit, s.pid, s.start_time,
           s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit,
-          s.message_fallback);
+          s.message_fallback, s.ids);
     }
 
     [[nodiscard]] PodName full_pod_name() const { return PodName{pod_namespace, pod_name}; }
