@@ -226,6 +226,8 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     pods_settings.node.host_ips = std::move(node_ips);
     pods_settings.node.allocatable = std::move(status.allocatable);
     pods_settings.node.crash_back_off_max = settings.max_container_restart_period;
+    pods_settings.node.guest_input = outside.stdin_fd >= 0 ? pods::NodeFacts::GuestInput::given
+                                                           : pods::NodeFacts::GuestInput::none;
     pods_settings.pods_max = static_cast<std::size_t>(settings.max_pods);
     pods_settings.node_labels = std::move(outside.node_labels);
     pods_settings.resync = settings.sync_frequency;

