@@ -39,7 +39,7 @@ async::Task<int> pull(async::Reactor& reactor, std::string text, std::string fol
         fmt::print(stderr, "bench_pull: {}\n", format_as(outcome.error()));
         co_return 1;
     }
-    fmt::print("{}\n", outcome->image.size.value);
+    fmt::print("{}\n", outcome->image.stored.size.value);
     co_return 0;
 }
 

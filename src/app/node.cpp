@@ -14,6 +14,7 @@
 #include "node/api_objects.h"
 #include "node/bootstrap.h"
 #include "node/join.h"
+#include "node/serving.h"
 #include "os/file.h"
 #include "runtime/reset.h"
 #include "server/reviews.h"
@@ -23,7 +24,6 @@ namespace skiff::app {
 
 namespace {
 
-constexpr Bytes kPemBytesMax = 1_MiB;
 constexpr auto kServerGrace = std::chrono::seconds(2);
 
 // The two requests of status, over the API client.
@@ -68,20 +68,30 @@ public:
 // The doors of the agent: 10250, the health port, the local socket.
 class Doors {
 public:
-    Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::Settings& settings)
-        : base_(base),
-          settings_(settings),
+    Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::Settings& settings,
+          const node::NodeSettings& node)
+        : settings_(settings),
+          tls_(node,
+               {settings.tls_cert_file, settings.tls_private_key_file, settings.client_ca_file},
+               base.clock),
           api_(base.clock, rooms.view(), rooms.logs(), reviews, api_settings(settings)),
-          server_(base.reactor.executor(), base.clock, api_, http::ServerLimits{}) {}
+          server_(base.reactor.executor(), base.clock, api_, http::ServerLimits{}),
+          scope_(base.reactor.executor()) {}
 
-    Result<void> open(const node::NodeSettings& node, const std::filesystem::path& socket) {
+    Result<void> open(const std::filesystem::path& socket) {
         SKIFF_CHECK(server_.listen_local(socket));
-        SKIFF_TRY(auto tls, make_tls(node));
+        SKIFF_TRY(auto tls, tls_.refresh());
         auto port = server_.listen_tls(settings_.address,
                                        static_cast<std::uint16_t>(settings_.port), std::move(tls));
         if (!port) {
             return fail(std::move(port.error()).context(fmt::format("port {}", settings_.port)));
         }
+        http::Server* server = &server_;
+        std::function<void(std::shared_ptr<const http::ServerTls>)> use =
+            [server](std::shared_ptr<const http::ServerTls> fresh) {
+                server->replace_tls(std::move(fresh));
+            };
+        scope_.spawn("serving certificate", node::keep_serving(tls_, std::move(use)));
         if (settings_.healthz_port == 0) {
             return {};
         }
@@ -93,7 +103,10 @@ public:
         }
         return {};
     }
-    async::Task<void> close() { return server_.stop(kServerGrace); }
+    async::Task<void> close() {
+        co_await scope_.stop();
+        co_await server_.stop(kServerGrace);
+    }
 
 private:
     static server::KubeletApiSettings api_settings(const config::Settings& settings) {
@@ -101,6 +114,8 @@ private:
         its.node_name = settings.node_name;
         its.anonymous =
             settings.anonymous_auth ? server::Anonymous::allowed : server::Anonymous::refused;
+        its.debug_handlers = settings.enable_debugging_handlers ? server::DebugHandlers::enabled
+                                                                : server::DebugHandlers::disabled;
         its.authorization = settings.authorization_mode == "AlwaysAllow"
                                 ? server::AuthorizationMode::always_allow
                                 : server::AuthorizationMode::webhook;
@@ -111,26 +126,11 @@ private:
         return its;
     }
 
-    Result<std::shared_ptr<const http::ServerTls>> make_tls(const node::NodeSettings& node) {
-        http::ServerTlsSettings tls;
-        if (settings_.tls_cert_file.empty()) {
-            SKIFF_TRY(auto own, node::ensure_serving_certificate(node, base_.clock));
-            tls.certificate_pem = std::move(own.certificate_pem);
-            tls.key_pem = std::move(own.key_pem);
-        } else {
-            SKIFF_TRY(tls.certificate_pem, os::read_file(settings_.tls_cert_file, kPemBytesMax));
-            SKIFF_TRY(tls.key_pem, os::read_file(settings_.tls_private_key_file, kPemBytesMax));
-        }
-        if (!settings_.client_ca_file.empty()) {
-            SKIFF_TRY(tls.client_ca_pem, os::read_file(settings_.client_ca_file, kPemBytesMax));
-        }
-        return http::ServerTls::create(tls);
-    }
-
-    Base& base_;
     const config::Settings& settings_;
+    node::ServingTls tls_;
     server::KubeletApi api_;
     http::Server server_;
+    async::Scope scope_;
 };
 
 // Until somebody asks the agent to end.
@@ -157,9 +157,12 @@ public:
         FileObjects objects(nothing);
         Outside outside{objects, events_, status_};
         node::NodeSettings node = node_settings(settings_, ips);
+        outside.node_labels.known = [labels = node::node_labels(node)] {
+            return std::optional(labels);
+        };
         SKIFF_CO_TRY(auto rooms, co_await Rooms::create(base_, settings_, instance_, outside, ips));
-        Doors doors(base_, *rooms, nullptr, settings_);
-        auto opened = doors.open(node, instance_.paths().agent_socket());
+        Doors doors(base_, *rooms, nullptr, settings_, node);
+        auto opened = doors.open(instance_.paths().agent_socket());
         if (opened) {
             StaticPods files(rooms->pods(), rooms->store(), base_.clock, settings_.static_pod_path,
                              settings_.node_name);
@@ -210,6 +213,8 @@ public:
         objects_.start();
         status_.start();
         Outside outside{objects_, events_, status_};
+        outside.node_labels.known = [this] { return known_labels(); };
+        outside.node_labels.fetch = [this] { return fetch_labels(); };
         auto rooms = co_await Rooms::create(base_, settings_, instance_, outside, ips_);
         Result<void> result;
         if (rooms) {
@@ -226,9 +231,10 @@ public:
 
 private:
     async::Task<Result<void>> serve(Rooms& rooms) {
-        Doors doors(base_, rooms, &reviews_, settings_);
-        auto opened = doors.open(node_settings_, instance_.paths().agent_socket());
+        Doors doors(base_, rooms, &reviews_, settings_, node_settings_);
+        auto opened = doors.open(instance_.paths().agent_socket());
         if (!opened) {
+            co_await doors.close();
             co_return opened;
         }
         node::StatusSources sources;
@@ -243,6 +249,7 @@ private:
         };
         node::NodeAgent agent(base_.reactor.executor(), client_, base_.clock, base_.random, events_,
                               node_settings_, std::move(sources));
+        agent_ = &agent;
         agent.start();
         scope_.spawn("identity",
                      node::keep_identity(node_settings_, client_, base_.clock, base_.random));
@@ -260,8 +267,19 @@ private:
         co_await wait_for_the_end();
         co_await inner.stop();
         co_await agent.stop();
+        agent_ = nullptr;
         co_await doors.close();
         co_return Result<void>{};
+    }
+
+    std::optional<pods::NodeLabels> known_labels() const {
+        auto node = agent_ == nullptr ? nullptr : agent_->node();
+        return node == nullptr ? std::nullopt : std::optional(node->metadata.labels);
+    }
+
+    async::Task<Result<pods::NodeLabels>> fetch_labels() {
+        SKIFF_CO_TRY(auto node, co_await client_.get<kube::Node>("", settings_.node_name));
+        co_return std::move(node.metadata.labels);
     }
 
     async::Task<void> watch_pods(node::NodeAgent& agent, kube::Reflector<kube::Pod>& watch,
@@ -304,6 +322,7 @@ private:
     ApiPods pod_api_;
     status::StatusSync status_;
     server::KubeReviews reviews_;
+    const node::NodeAgent* agent_ = nullptr;  // while the node serves
     async::Scope scope_;
 };
 

@@ -152,6 +152,11 @@ async::Task<Result<void>> Rooms::open_images(const config::Settings& settings, O
         SKIFF_CO_TRY(std::string text, os::read_file(settings.docker_config, kDockerConfigMax));
         SKIFF_CO_TRY(registry.node_credentials,
                      images::parse_docker_config(text, images::ConfigFormat::config_json, ""));
+        if (auto helpers = images::named_helpers(text); !helpers.empty()) {
+            log::warn("credential helpers are not run, images that need them are pulled without",
+                      log::kv("helpers", fmt::format("{}", fmt::join(helpers, ", "))),
+                      log::kv("config", settings.docker_config.string()));
+        }
     }
     registry_.emplace(*http_, base_.random, std::move(registry));
     downloads_.emplace(base_.reactor.executor(), *store_, *registry_, kBlobsInParallel);
@@ -222,7 +227,10 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     pods_settings.node.allocatable = std::move(status.allocatable);
     pods_settings.node.memory_capacity = observed->memory_total;
     pods_settings.node.crash_back_off_max = settings.max_container_restart_period;
+    pods_settings.node.guest_input = outside.stdin_fd >= 0 ? pods::NodeFacts::GuestInput::given
+                                                           : pods::NodeFacts::GuestInput::none;
     pods_settings.pods_max = static_cast<std::size_t>(settings.max_pods);
+    pods_settings.node_labels = std::move(outside.node_labels);
     pods_settings.resync = settings.sync_frequency;
     pods::Ports ports{outside.events,   outside.objects,        *rooms->images_, *rooms->volumes_,
                       *rooms->network_, *rooms->stdin_runtime_, outside.status};
@@ -235,20 +243,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
 }
 
 std::vector<kube::ContainerImage> Rooms::image_list() const {
-    std::map<std::string, kube::ContainerImage> by_digest;
-    for (const images::StoredImage& image : store_->list()) {
-        kube::ContainerImage& entry = by_digest[image.manifest.digest.str()];
-        entry.names.push_back(image.image_id());
-        if (image.reference != image.image_id()) {
-            entry.names.push_back(image.reference);
-        }
-        entry.sizeBytes = static_cast<std::int64_t>(image.manifest.size);
-    }
-    std::vector<kube::ContainerImage> list;
-    for (auto& [digest, image] : by_digest) {
-        list.push_back(std::move(image));
-    }
-    return list;
+    return images::image_list(store_->list());
 }
 
 async::Task<void> Rooms::stop() {

@@ -37,6 +37,8 @@ struct Outside {
     // Containers' standard input, for `skiff run -i`; -1 for none.
     int stdin_fd = -1;
     os::OnParentDeath lifetime = os::OnParentDeath::live_on;
+    // By which pods choose this node; both empty: no pod is refused for its selectors.
+    pods::PodsSettings::LabelSource node_labels{};
 };
 
 // The process's own things. Made first, destroyed last.

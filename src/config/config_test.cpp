@@ -34,6 +34,23 @@ TEST(Config, ReadsBothDocuments) {
     EXPECT_TRUE(loaded->warnings.empty());
 }
 
+TEST(Config, EvictionAndDebuggingHandlersAreTheKubeletsUntilTheFileSaysOtherwise) {
+    Settings s;
+    EXPECT_TRUE(s.enable_debugging_handlers);
+    std::map<std::string, std::string> kubelets = {{"memory.available", "100Mi"},
+                                                   {"nodefs.available", "10%"},
+                                                   {"nodefs.inodesFree", "5%"},
+                                                   {"imagefs.available", "15%"},
+                                                   {"imagefs.inodesFree", "5%"}};
+    EXPECT_EQ(s.eviction_hard, kubelets);
+    auto loaded = parse(std::string(kKubelet) +
+                        "enableDebuggingHandlers: false\nevictionHard: {memory.available: 5%}\n");
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_TRUE(loaded->warnings.empty());
+    EXPECT_FALSE(loaded->settings.enable_debugging_handlers);
+    EXPECT_EQ(loaded->settings.eviction_hard.size(), 1u);
+}
+
 TEST(Config, AnUnknownSkiffFieldIsAnErrorThatNamesIt) {
     auto loaded = parse(std::string(kSkiff) + "nodeNaem: x\n");
     ASSERT_FALSE(loaded);

@@ -62,6 +62,9 @@ static std::vector<Field> make_kubelet_fields() {
               "How long an allowing answer is kept."),
         field(kKubelet, "authorization.webhook.cacheUnauthorizedTTL", "",
               &S::unauthorized_cache_ttl, "How long a refusing answer is kept."),
+        field(kKubelet, "enableDebuggingHandlers", "enable-debugging-handlers",
+              &S::enable_debugging_handlers,
+              "Port 10250 offers logs, exec, attach and port-forward; without it they answer 405."),
         field(kKubelet, "registerNode", "register-node", &S::register_node,
               "The node creates its own Node object."),
         field(kKubelet, "registerWithTaints", "register-with-taints", &S::register_with_taints,
@@ -74,8 +77,10 @@ static std::vector<Field> make_kubelet_fields() {
               "Resources kept from pods for the system: cpu, memory, ephemeral-storage."),
         field(kKubelet, "kubeReserved", "kube-reserved", &S::kube_reserved,
               "Resources kept from pods for the agent."),
-        field(kKubelet, "evictionHard", "eviction-hard", &S::eviction_hard,
-              "Thresholds that are subtracted from what pods may request."),
+        field(
+            kKubelet, "evictionHard", "eviction-hard", &S::eviction_hard,
+            "Below these the node reports pressure; memory.available and nodefs.available are also "
+            "kept from what pods may request. A map in the file replaces all of it."),
         field(kKubelet, "nodeStatusUpdateFrequency", "node-status-update-frequency",
               &S::node_status_update_frequency, "How often the node's status is computed."),
         field(kKubelet, "nodeStatusReportFrequency", "", &S::node_status_report_frequency,
@@ -141,8 +146,10 @@ static std::vector<Field> make_skiff_fields() {
               "The skiff-engine program; default: beside `skiff`, else in ../libexec/skiff."),
         field(kSkiff, "registries", "", &S::registries,
               "Registries that need more than their name: plain HTTP, own authorities, mirrors."),
-        field(kSkiff, "dockerConfig", "docker-config", &S::docker_config,
-              "A docker config.json with the node's own registry credentials."),
+        field(
+            kSkiff, "dockerConfig", "docker-config", &S::docker_config,
+            "A docker config.json with the node's own registry credentials. Helpers that it names "
+            "(credHelpers, credsStore) are not run; one warning names them."),
         field(kSkiff, "compileTimeout", "compile-timeout", &S::compile_timeout,
               "The longest that compiling one module may take."),
         field(
@@ -192,7 +199,6 @@ bool is_known_kubelet_field(std::string_view name) {
                                             "imagePullCredentialsVerificationPolicy",
                                             "eventRecordQPS",
                                             "eventBurst",
-                                            "enableDebuggingHandlers",
                                             "enableContentionProfiling",
                                             "oomScoreAdj",
                                             "streamingConnectionIdleTimeout",

@@ -55,6 +55,7 @@ struct Settings {
     std::filesystem::path tls_cert_file;
     std::filesystem::path tls_private_key_file;
     bool anonymous_auth = false;
+    bool enable_debugging_handlers = true;
     bool webhook_auth = true;
     Duration webhook_auth_cache_ttl = std::chrono::minutes(2);
     std::string authorization_mode = "Webhook";
@@ -72,7 +73,10 @@ struct Settings {
     std::map<std::string, std::string> system_reserved;
     std::map<std::string, std::string> kube_reserved;
     std::map<std::string, std::string> eviction_hard = {{"memory.available", "100Mi"},
-                                                        {"nodefs.available", "10%"}};
+                                                        {"nodefs.available", "10%"},
+                                                        {"nodefs.inodesFree", "5%"},
+                                                        {"imagefs.available", "15%"},
+                                                        {"imagefs.inodesFree", "5%"}};
     Duration node_status_update_frequency = std::chrono::seconds(10);
     Duration node_status_report_frequency = std::chrono::minutes(5);
     std::int64_t node_lease_duration_seconds = 40;

@@ -108,7 +108,8 @@ void LogWriter::finish() {
     for (const int stream : {1, 2}) {
         std::string& waiting = waiting_[stream - 1];
         if (!waiting.empty()) {
-            append_record(stream, Tag::full, {waiting, {}});
+            // As containerd does: a reader then prints no newline that the guest did not.
+            append_record(stream, Tag::partial, {waiting, {}});
             waiting.clear();
         }
     }

@@ -31,7 +31,7 @@ public:
               const Clock& clock);
 
     void write(int stream, std::string_view bytes) override;
-    // Writes unfinished lines as they are. Call it once, after the guest's end.
+    // Writes unfinished lines as partial ones. Call it once, after the guest's end.
     void finish();
 
 private:

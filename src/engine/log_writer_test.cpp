@@ -89,7 +89,7 @@ TEST_F(Log, WritesCriLines) {
               "2026-09-21T14:13:20.000000000Z stderr F oops\n"
               "2026-09-21T14:13:20.000000001Z stdout F world\n"
               "2026-09-21T14:13:20.000000001Z stdout F \n"
-              "2026-09-21T14:13:20.000000001Z stdout F end\n");
+              "2026-09-21T14:13:20.000000001Z stdout P end\n");
     EXPECT_EQ(view().lines, 5U);
     EXPECT_EQ(view().slots[0].bytes, slot(0).size());
 }

@@ -1,6 +1,7 @@
 #include "images/credentials.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "images/digest.h"
@@ -125,6 +126,31 @@ Result<std::vector<CredentialEntry>> parse_docker_config(std::string_view text, 
         }
     }
     return out;
+}
+
+std::vector<std::string> named_helpers(std::string_view text) {
+    std::set<std::string> names;
+    auto object = text.size() <= kPullSecretBytesMax
+                      ? parse_object(text)
+                      : Result<json::object>(fail(Code::invalid, "long"));
+    if (!object) {
+        return {};
+    }
+    auto add = [&names](const json::value& value) {
+        if (value.is_string() && !value.get_string().empty() && names.size() < kCredentialsMax) {
+            std::string_view name(value.get_string().data(), value.get_string().size());
+            names.insert("docker-credential-" + bounded_utf8(name, 64));
+        }
+    };
+    if (const json::value* store = object->if_contains("credsStore")) {
+        add(*store);
+    }
+    if (const json::object* helpers = object_in(*object, "credHelpers")) {
+        for (const auto& [registry, helper] : *helpers) {
+            add(helper);
+        }
+    }
+    return {names.begin(), names.end()};
 }
 
 bool matches(std::string_view pattern, std::string_view name) {

@@ -41,6 +41,11 @@ enum class ConfigFormat {
                                                                        ConfigFormat format,
                                                                        std::string source);
 
+// The credential helpers that a config.json names (credsStore, credHelpers), each once as
+// "docker-credential-NAME": Skiff runs none of them, and their owner should know. Empty for text
+// that is no config.
+[[nodiscard]] std::vector<std::string> named_helpers(std::string_view json);
+
 // Whether an entry for `pattern` may be used for `name` ("registry/repository"), by the kubelet's
 // rules: host parts match as globs one by one, ports must be equal, a path matches as a prefix of
 // whole components.

@@ -38,6 +38,11 @@ bool is_artifact_config(const Manifest& manifest) {
                      manifest.config.media_type) != kArtifactConfigs.end();
 }
 
+bool is_artifact(const Manifest& manifest) {
+    return is_artifact_config(manifest) ||
+           std::any_of(manifest.layers.begin(), manifest.layers.end(), is_module_layer);
+}
+
 std::optional<std::string> find(const Annotations& annotations, std::string_view key) {
     auto found = annotations.find(std::string(key));
     return found == annotations.end() ? std::nullopt : std::optional(found->second);
@@ -122,9 +127,8 @@ bool names_wasm(std::string_view word) {
     return word.ends_with(".wasm");
 }
 
-bool is_artifact(const Manifest& manifest) {
-    return is_artifact_config(manifest) ||
-           std::any_of(manifest.layers.begin(), manifest.layers.end(), is_module_layer);
+bool has_image_config(const Manifest& manifest) {
+    return manifest.config.media_type == kOciConfig || manifest.config.media_type == kDockerConfig;
 }
 
 std::optional<Compression> layer_compression(std::string_view type) {
@@ -149,9 +153,7 @@ Result<Recipe> classify(const Candidate& candidate) {
     if (is_artifact(manifest)) {
         return classify_artifact(candidate);
     }
-    bool image_config =
-        manifest.config.media_type == kOciConfig || manifest.config.media_type == kDockerConfig;
-    if (!image_config) {
+    if (!has_image_config(manifest)) {
         return fail(Code::unsupported, "an artifact with a config of type {:?}: {}",
                     bounded_utf8(manifest.config.media_type, 128), kAdvice);
     }

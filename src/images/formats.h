@@ -19,8 +19,9 @@ enum class Kind {
 struct Recipe {
     Kind kind = Kind::artifact;
     std::vector<Descriptor> layers;  // the module, or the tar files lowest first
-    ImageDocument config;            // of a layered image; what little a Wasm config has otherwise
+    ImageDocument config;            // of the image config; empty where there is none
     std::string module_name;         // of an artifact: a plain file name, argv[0]
+    friend bool operator==(const Recipe&, const Recipe&) = default;
 };
 
 // The words of an image and its user that classify() looks at.
@@ -32,9 +33,10 @@ struct Candidate {
     std::string command;
 };
 
-// Whether the config blob decides: false where config type or layer types already say Wasm artifact
-// and the blob may be anything ("{}").
-[[nodiscard]] bool is_artifact(const Manifest& manifest);
+// Whether the config blob is an image config, by its type alone. Its words (Env, Cmd, User, …) are
+// inherited then, also by an image whose one layer is a module (a "runwasi layer" image). Any other
+// blob may hold anything, often "{}": it is kept but not read.
+[[nodiscard]] bool has_image_config(const Manifest& manifest);
 
 // Fails with Code::unsupported for Linux images, artifacts of several layers and foreign formats;
 // the message names what was found and what to push instead.

@@ -127,7 +127,11 @@ private:
         SKIFF_CHECK(write_blob(manifest, made.manifest));
         Descriptor descriptor{
             std::string(kOciManifest), manifest, made.manifest.size(), {}, std::nullopt, {}};
-        return StoredImage{reference.str(), reference.name(), manifest, std::move(descriptor),
+        return StoredImage{reference.str(),
+                           reference.name(),
+                           manifest,
+                           std::move(descriptor),
+                           Bytes{made.config.size() + module.size.value},
                            StoredImage::Origin::loaded};
     }
 
@@ -215,8 +219,8 @@ private:
         SKIFF_TRY(Reference reference, name_for(choice.empty() ? file : choice));
         Descriptor descriptor{manifest.media_type, entry.digest,          json.size(), {},
                               std::nullopt,        manifest.artifact_type};
-        return StoredImage{reference.str(), reference.name(), std::move(top), std::move(descriptor),
-                           StoredImage::Origin::loaded};
+        return StoredImage{reference.str(),       reference.name(),  std::move(top),
+                           std::move(descriptor), size_of(manifest), StoredImage::Origin::loaded};
     }
 
     fs::path root_;

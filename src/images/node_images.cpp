@@ -61,11 +61,29 @@ std::vector<CredentialEntry> entries_of(const kube::Secret& secret, const std::s
 
 }  // namespace
 
+std::vector<kube::ContainerImage> image_list(const std::vector<StoredImage>& stored) {
+    std::map<Digest, kube::ContainerImage> by_manifest;
+    for (const StoredImage& image : stored) {
+        kube::ContainerImage& entry = by_manifest[image.manifest.digest];
+        for (const std::string& name : {image.image_id(), image.reference}) {
+            if (std::ranges::find(entry.names, name) == entry.names.end()) {
+                entry.names.push_back(name);
+            }
+        }
+        entry.sizeBytes = static_cast<std::int64_t>(image.size.value);
+    }
+    std::vector<kube::ContainerImage> list;
+    for (auto& [digest, image] : by_manifest) {
+        list.push_back(std::move(image));
+    }
+    return list;
+}
+
 pods::Image to_port(const LocalImage& image) {
     pods::Image out;
     out.reference = image.stored.reference;
     out.image_id = image.stored.image_id();
-    out.size = image.size;
+    out.size = image.stored.size;
     const ImageDocument& config = image.recipe.config;
     out.config = pods::ImageConfig{config.entrypoint, config.cmd, config.env, config.working_dir,
                                    config.user};
@@ -267,7 +285,7 @@ async::Task<Result<pods::Image>> NodeImages::pull(const Task& task) {
          fmt::format("Successfully pulled image {:?} in {} ({} including waiting). Image size: {} "
                      "bytes.",
                      task.written, milliseconds(alone), milliseconds(whole),
-                     outcome->image.size.value));
+                     outcome->image.stored.size.value));
     co_return to_port(outcome->image);
 }
 

@@ -85,6 +85,9 @@ private:
     std::map<std::string, pods::ModuleFile> modules_;
 };
 
+// The node's images for its status: one entry for each manifest, with all its names. In no order.
+[[nodiscard]] std::vector<kube::ContainerImage> image_list(const std::vector<StoredImage>& stored);
+
 // The port's view of an image on the node.
 [[nodiscard]] pods::Image to_port(const LocalImage& image);
 

@@ -132,6 +132,19 @@ TEST_F(NodeImagesTest, PullsOnceAndThenFindsTheImageThere) {
     EXPECT_EQ(fake_.count("/manifests/v1"), 1);
 }
 
+// What `status.images` shows: bytes of config and layers, not of the manifest (contract row 9).
+TEST_F(NodeImagesTest, ListsImagesWithTheirNamesAndTransferredSize) {
+    auto image = ensure("IfNotPresent");
+    ASSERT_TRUE(image);
+    ASSERT_TRUE(ensure("IfNotPresent", fake_.authority() + "/app@" + digest_));
+    auto list = image_list(node_.store->list());
+    ASSERT_EQ(list.size(), 1U);
+    EXPECT_EQ(list[0].names,
+              (std::vector<std::string>{image->image_id, fake_.authority() + "/app:v1"}));
+    EXPECT_GT(list[0].sizeBytes, static_cast<std::int64_t>(module_.size()));
+    EXPECT_LT(list[0].sizeBytes, static_cast<std::int64_t>(module_.size()) + 1000);
+}
+
 TEST_F(NodeImagesTest, BacksOffPerPodAndImage) {
     std::string reference = fake_.authority() + "/missing:v1";
     auto first = ensure("IfNotPresent", reference);

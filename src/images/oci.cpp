@@ -124,6 +124,14 @@ Result<Document> parse_document(std::string_view text, std::string_view content_
     return fail(Code::unsupported, "a document of type {:?}", bounded_utf8(kind, 128));
 }
 
+Bytes size_of(const Manifest& manifest) {
+    Bytes size{manifest.config.size};
+    for (const Descriptor& layer : manifest.layers) {
+        size.value += layer.size;
+    }
+    return size;
+}
+
 const Descriptor* select_platform(const Index& index) {
     const Descriptor* best = nullptr;
     const Descriptor* only = nullptr;

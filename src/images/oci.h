@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/types.h"
 #include "images/digest.h"
 
 namespace skiff::images {
@@ -43,6 +44,7 @@ struct Descriptor {
     Annotations annotations;
     std::optional<Platform> platform;
     std::string artifact_type;
+    friend bool operator==(const Descriptor&, const Descriptor&) = default;
 };
 
 struct Manifest {
@@ -52,6 +54,9 @@ struct Manifest {
     std::vector<Descriptor> layers;
     Annotations annotations;
 };
+
+// Config and layers as they are transferred: what kubectl and the scheduler call an image's size.
+[[nodiscard]] Bytes size_of(const Manifest& manifest);
 
 struct Index {
     std::string media_type;
@@ -70,8 +75,7 @@ using Document = std::variant<Manifest, Index>;
 // linux/wasm, then the only entry; attestations do not count. nullptr when none fits.
 [[nodiscard]] const Descriptor* select_platform(const Index& index);
 
-// An image config as far as Skiff needs it; also the CNCF Wasm config, whose other fields are
-// ignored.
+// An image config as far as Skiff needs it.
 struct ImageDocument {
     Platform platform;
     std::vector<std::string> entrypoint;
@@ -81,6 +85,7 @@ struct ImageDocument {
     std::string user;
     std::vector<Digest> diff_ids;
     Annotations labels;
+    friend bool operator==(const ImageDocument&, const ImageDocument&) = default;
 };
 // Fails with invalid.
 [[nodiscard]] Result<ImageDocument> parse_image_document(std::string_view json);

@@ -64,6 +64,39 @@ TEST_P(Contract, PullsAnArtifactByTagAndByDigest) {
     EXPECT_EQ(by_digest->image.stored.image_id(), image.stored.image_id());
 }
 
+// The first start of a container uses what pull() says, later ones what inspect() says.
+TEST_P(Contract, GivesTheImageConfigOfALayerImageAtPullAndAtInspect) {
+    node_.push_layer_image(
+        host_, "app", "v1", module_bytes(1000),
+        R"({"os":"wasi","architecture":"wasm","config":{"Env":["A=1"],"Cmd":["x"],)"
+        R"("User":"65532","WorkingDir":"/srv"},"rootfs":{"type":"layers","diff_ids":[]}})");
+    auto pulled = node_.pull(host_ + "/app:v1");
+    ASSERT_TRUE(pulled) << format_as(pulled.error());
+    auto inspected = node_.run(node_.puller->inspect(pulled->image.stored, ""));
+    ASSERT_TRUE(inspected) << format_as(inspected.error());
+    EXPECT_EQ(pulled->image.recipe.kind, Kind::artifact);
+    EXPECT_EQ(pulled->image.recipe.config.env, std::vector<std::string>{"A=1"});
+    EXPECT_EQ(pulled->image.recipe.config.cmd, std::vector<std::string>{"x"});
+    EXPECT_EQ(pulled->image.recipe.config.user, "65532");
+    EXPECT_EQ(pulled->image.recipe.config.working_dir, "/srv");
+    EXPECT_EQ(pulled->image.recipe, inspected->recipe);
+    EXPECT_EQ(pulled->image.paths, inspected->paths);
+    EXPECT_EQ(pulled->image.stored.size, inspected->stored.size);
+}
+
+TEST_P(Contract, LeavesAConfigThatIsNoImageConfigUnread) {
+    Descriptor layer = node_.push_blob(host_, "odd", module_bytes(1000), std::string(kWasmLayer));
+    Descriptor config =
+        node_.push_blob(host_, "odd", R"({"config":{"Env":["A=1"]}})", std::string(kWasmConfig));
+    node_.push_document(host_, "odd", "v1", Node::manifest_json(config, {layer}));
+    auto pulled = node_.pull(host_ + "/odd:v1");
+    ASSERT_TRUE(pulled) << format_as(pulled.error());
+    auto inspected = node_.run(node_.puller->inspect(pulled->image.stored, ""));
+    ASSERT_TRUE(inspected) << format_as(inspected.error());
+    EXPECT_TRUE(pulled->image.recipe.config.env.empty());
+    EXPECT_EQ(pulled->image.recipe, inspected->recipe);
+}
+
 TEST_P(Contract, FollowsATagThatMoves) {
     node_.push_artifact(host_, "app", "v1", module_bytes(1000, 1));
     auto first = node_.pull(host_ + "/app:v1");
@@ -414,6 +447,24 @@ TEST_F(Pull, StartsFromDiskAfterARestart) {
     auto look = node_.run(node_.puller->inspect(*stored, ""));
     ASSERT_TRUE(look) << format_as(look.error());
     EXPECT_EQ(look->paths, first->image.paths);
+    EXPECT_EQ(look->stored.size, first->image.stored.size);
+}
+
+TEST_F(Pull, FindsTheSizeOfAnEntryThatHasNone) {
+    push();
+    auto first = node_.pull(reference());
+    ASSERT_TRUE(first);
+    ASSERT_GT(first->image.stored.size.value, module_.size());
+    fs::path index = node_.store->root() / "index.json";
+    std::string text = read_text(index);
+    auto at = text.find("dev.skiff.image.size");
+    ASSERT_NE(at, std::string::npos);
+    text.replace(at, 20, "dev.skiff.image.none");
+    std::ofstream(index) << text;
+    node_.restart();
+    auto stored = node_.store->find(*parse_reference(reference()));
+    ASSERT_TRUE(stored);
+    EXPECT_EQ(stored->size, first->image.stored.size);
 }
 
 TEST_F(Pull, KeepsTheBlobsWhenTheIndexIsCorrupt) {

@@ -3,20 +3,11 @@
 #include <algorithm>
 #include <set>
 
-#include "images/limits.h"
 #include "images/unpack.h"
 
 namespace skiff::images {
 
 namespace fs = std::filesystem;
-
-static Bytes size_of(const Manifest& manifest, const Recipe& recipe) {
-    Bytes size{manifest.config.size};
-    for (const Descriptor& layer : recipe.layers) {
-        size.value += layer.size;
-    }
-    return size;
-}
 
 Puller::Puller(Store& store, Registry& registry, Downloads& downloads, const Clock& clock,
                std::size_t images_in_parallel)
@@ -93,12 +84,7 @@ async::Task<Result<LocalImage>> Puller::pull_with(PullRequest request,
     // The config first: it tells a Linux image before any layer is fetched.
     std::vector<Descriptor> config_only = {manifest.config};
     SKIFF_CO_CHECK(co_await downloads_.fetch(std::move(config_only), source, nullptr));
-    ImageDocument config;
-    if (!is_artifact(manifest)) {
-        Bytes limit{kConfigBytesMax};
-        SKIFF_CO_TRY(std::string text, co_await store_.read_blob(manifest.config.digest, limit));
-        SKIFF_CO_TRY(config, parse_image_document(text));
-    }
+    SKIFF_CO_TRY(ImageDocument config, co_await store_.read_config(manifest));
     SKIFF_CO_TRY(Recipe recipe, classify(Candidate{manifest, config, request.reference.repository,
                                                    request.command}));
     SKIFF_CO_CHECK(co_await prove_access(request.reference, manifest.layers, credential));
@@ -109,16 +95,17 @@ async::Task<Result<LocalImage>> Puller::pull_with(PullRequest request,
             SKIFF_CO_CHECK(co_await store_.write_blob(document.digest, std::move(document.bytes)));
         }
     }
-    StoredImage stored{request.reference.str(), request.reference.name(), resolved.top,
-                       resolved.manifest, StoredImage::Origin::pulled};
-    LocalImage image{stored, recipe, size_of(manifest, recipe), {}};
+    StoredImage stored{
+        request.reference.str(), request.reference.name(), resolved.top,
+        resolved.manifest,       size_of(manifest),        StoredImage::Origin::pulled};
+    LocalImage image{stored, recipe, {}};
     if (request.until == PullRequest::Until::runnable) {
         SKIFF_CO_TRY(image.paths, co_await lay_out(recipe));
     }
     auto known = store_.find(request.reference);
     bool same = known && known->reference == stored.reference &&
                 known->resolved == stored.resolved &&
-                known->manifest.digest == stored.manifest.digest;
+                known->manifest.digest == stored.manifest.digest && known->size == stored.size;
     if (!same) {
         SKIFF_CO_CHECK(co_await store_.put(std::move(stored)));
     }
@@ -161,9 +148,8 @@ async::Task<Result<LocalImage>> Puller::inspect(StoredImage stored, std::string 
     std::string repository = slash == std::string::npos ? "" : stored.name.substr(slash + 1);
     SKIFF_CO_TRY(Recipe recipe, classify(Candidate{documents->manifest, documents->config,
                                                    std::move(repository), std::move(command)}));
-    Bytes size = size_of(documents->manifest, recipe);
     SKIFF_CO_TRY(auto paths, co_await lay_out(recipe));
-    co_return LocalImage{std::move(stored), std::move(recipe), size, std::move(paths)};
+    co_return LocalImage{std::move(stored), std::move(recipe), std::move(paths)};
 }
 
 async::Task<Result<std::vector<fs::path>>> Puller::lay_out(Recipe recipe) {

@@ -28,7 +28,6 @@ struct PullRequest {
 struct LocalImage {
     StoredImage stored;
     Recipe recipe;
-    Bytes size;  // config and layers as they were transferred
     // artifact: the one module. layered: unpacked folders, lowest first.
     std::vector<std::filesystem::path> paths;
 };

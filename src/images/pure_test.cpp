@@ -242,6 +242,16 @@ TEST(Credentials, AreReadFromBothFormats) {
     EXPECT_FALSE(parse_docker_config(std::string(2U << 20, ' '), ConfigFormat::config_json, ""));
 }
 
+TEST(Credentials, HelpersAreNamedForTheyAreNotRun) {
+    auto names = named_helpers(
+        R"({"auths":{},"credsStore":"desktop","credHelpers":{"a.example":"ecr-login",)"
+        R"("b.example":"ecr-login","c.example":7}})");
+    EXPECT_EQ(names, (std::vector<std::string>{"docker-credential-desktop",
+                                               "docker-credential-ecr-login"}));
+    EXPECT_TRUE(named_helpers(R"({"auths":{}})").empty());
+    EXPECT_TRUE(named_helpers("{").empty());
+}
+
 TEST(Credentials, MatchByHostPartsAndWholePathComponents) {
     EXPECT_TRUE(matches("docker.io", "docker.io/library/x"));
     EXPECT_TRUE(matches("*.example.com", "a.example.com/x"));

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "images/limits.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::string_view kRefName = "org.opencontainers.image.ref.name";
 constexpr std::string_view kName = "dev.skiff.image.name";
 constexpr std::string_view kResolved = "dev.skiff.image.resolved";
+constexpr std::string_view kSize = "dev.skiff.image.size";
 constexpr std::string_view kOrigin = "dev.skiff.image.origin";
 constexpr std::string_view kLayoutVersion = R"({"imageLayoutVersion":"1.0.0"})";
 constexpr std::size_t kQuarantinedMax = 16;
@@ -40,9 +42,20 @@ Result<StoredImage> to_image(Descriptor entry) {
     if (reference.empty() || name.empty()) {
         return fail(Code::corrupt, "an entry of index.json without a name");
     }
+    Bytes size{parse_uint(find(entry.annotations, kSize)).value_or(0)};
     entry.annotations.clear();
-    return StoredImage{std::move(reference), std::move(name), std::move(resolved), std::move(entry),
-                       origin};
+    return StoredImage{
+        std::move(reference), std::move(name), std::move(resolved), std::move(entry), size, origin};
+}
+
+// For an entry that was written before entries had a size. Zero when the manifest is not readable.
+Bytes size_by_manifest(const fs::path& root, const Descriptor& manifest) {
+    const Digest& digest = manifest.digest;
+    auto text = os::read_file(root / "blobs" / digest.algorithm() / digest.hex(), kManifestLimit);
+    auto document =
+        text ? parse_document(*text, manifest.media_type) : Result<Document>(fail(text.error()));
+    const Manifest* parts = document ? std::get_if<Manifest>(&*document) : nullptr;
+    return parts == nullptr ? Bytes{} : size_of(*parts);
 }
 
 Descriptor to_entry(const StoredImage& image) {
@@ -51,6 +64,7 @@ Descriptor to_entry(const StoredImage& image) {
         {std::string(kRefName), image.reference},
         {std::string(kName), image.name},
         {std::string(kResolved), image.resolved.str()},
+        {std::string(kSize), std::to_string(image.size.value)},
         {std::string(kOrigin), image.origin == StoredImage::Origin::loaded ? "loaded" : "pulled"},
     };
     return entry;
@@ -126,6 +140,9 @@ Result<std::vector<StoredImage>> Store::load_index(const fs::path& root) {
             for (Descriptor& entry : *entries) {
                 // An entry that another tool wrote has no name of ours: not an image of the node.
                 if (auto image = to_image(std::move(entry))) {
+                    if (image->size == Bytes{}) {
+                        image->size = size_by_manifest(root, image->manifest);
+                    }
                     images.push_back(std::move(*image));
                 }
             }
@@ -292,6 +309,18 @@ async::Task<Result<void>> Store::write_blob(Digest digest, std::string bytes) {
     co_return co_await pool_.run(std::move(work));
 }
 
+async::Task<Result<ImageDocument>> Store::read_config(Manifest manifest) {
+    if (!has_image_config(manifest)) {
+        co_return ImageDocument{};
+    }
+    SKIFF_CO_TRY(std::string text, co_await read_blob(manifest.config.digest, kConfigLimit));
+    auto config = parse_image_document(text);
+    if (!config) {
+        co_return fail(std::move(config.error()).context("image config"));
+    }
+    co_return std::move(*config);
+}
+
 async::Task<Result<std::shared_ptr<const ImageDocuments>>> Store::documents(Descriptor manifest) {
     if (auto known = documents_.find(manifest.digest); known != documents_.end()) {
         co_return known->second;
@@ -302,20 +331,7 @@ async::Task<Result<std::shared_ptr<const ImageDocuments>>> Store::documents(Desc
         co_return fail(Code::corrupt, "{} is not a manifest", manifest.digest);
     }
     Manifest parts = std::get<Manifest>(std::move(document));
-    bool artifact = is_artifact(parts);
-    ImageDocument config;
-    auto config_text = co_await read_blob(parts.config.digest, kConfigLimit);
-    if (!config_text && !(config_text.error().code == Code::not_found && artifact)) {
-        co_return fail(std::move(config_text.error()));
-    }
-    if (config_text) {
-        auto parsed = parse_image_document(*config_text);
-        if (parsed) {
-            config = std::move(*parsed);
-        } else if (!artifact) {
-            co_return fail(std::move(parsed.error()).context("image config"));
-        }
-    }
+    SKIFF_CO_TRY(ImageDocument config, co_await read_config(parts));
     ImageDocuments both{std::move(parts), std::move(config)};
     auto out = std::make_shared<const ImageDocuments>(std::move(both));
     documents_[manifest.digest] = out;

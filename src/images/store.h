@@ -31,6 +31,7 @@ struct StoredImage {
     // What the name stood for in the registry: the digest of the index, where there was one.
     Digest resolved;
     Descriptor manifest;
+    Bytes size;  // config and layers as they were transferred
     // Whether a registry and its access rules stand behind it, or somebody put it there by hand.
     enum class Origin { pulled, loaded } origin = Origin::pulled;
 
@@ -99,6 +100,8 @@ public:
     [[nodiscard]] async::Task<Result<void>> write_blob(Digest digest, std::string bytes);
     // The blob was just written and checked: spare has_blob() the hashing.
     void trust_blob(const Digest& digest);
+    // The words of the image config, which must be here; empty for an image that has none.
+    [[nodiscard]] async::Task<Result<ImageDocument>> read_config(Manifest manifest);
     // Manifest and config of an image, from memory where they were read before.
     [[nodiscard]] async::Task<Result<std::shared_ptr<const ImageDocuments>>> documents(
         Descriptor manifest);

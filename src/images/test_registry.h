@@ -75,8 +75,12 @@ public:
     void forget_log() { log_.clear(); }
 
 private:
-    TestResponse answer(const TestRequest& request) {
+    TestResponse answer(TestRequest request) {
         log_.push_back(request);
+        if (request.target.starts_with("http://")) {
+            // The absolute form, as proxies get it.
+            request.target.erase(0, request.target.find('/', 7));
+        }
         TestResponse response = answer_rightly(request);
         for (Fault& fault : faults_) {
             if (fault.times > 0 && request.target.find(fault.part) != std::string::npos) {
@@ -239,11 +243,12 @@ private:
 // A node's image rooms on a temporary folder, and a way to push to a registry.
 class Node {
 public:
-    explicit Node(RegistrySettings settings = {}) {
+    enum class Proxies { none, of_environment };
+    explicit Node(RegistrySettings settings = {}, Proxies proxies = Proxies::none) {
         settings.retry.first = std::chrono::milliseconds(1);
         settings.retry.longest = std::chrono::milliseconds(2);
         settings.retry.retry_after_max = std::chrono::milliseconds(2);
-        settings.proxy = "";
+        settings.proxy = proxies == Proxies::none ? std::optional<std::string>("") : std::nullopt;
         registry = std::make_unique<Registry>(client, random, std::move(settings));
         auto opened = async::run_to_end(reactor, Store::open(pool, folder.path() / "images"));
         EXPECT_TRUE(opened) << format_as(opened.error());
@@ -345,6 +350,18 @@ public:
                                   layer.digest.str() + "\"]}";
         Descriptor config =
             push_blob(registry_url, repository, config_text, std::string(kWasmConfig));
+        return push_document(registry_url, repository, tag, manifest_json(config, {layer}));
+    }
+
+    // A module as the only layer under an ordinary image config, as `runwasi` tools push it.
+    Digest push_layer_image(const std::string& registry_url, const std::string& repository,
+                            const std::string& tag, const std::string& module,
+                            const std::string& config_text) {
+        Descriptor layer =
+            push_blob(registry_url, repository, module,
+                      "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm");
+        Descriptor config =
+            push_blob(registry_url, repository, config_text, std::string(kOciConfig));
         return push_document(registry_url, repository, tag, manifest_json(config, {layer}));
     }
 

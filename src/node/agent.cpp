@@ -50,7 +50,8 @@ NodeAgent::NodeAgent(async::Executor executor, kube::ApiClient& client, const Cl
       events_(events),
       settings_(std::move(settings)),
       sources_(std::move(sources)),
-      own_(client, clock, random, kube::Selection{"", "metadata.name=" + settings_.name, ""}, {}),
+      own_(client, clock, random, kube::Selection{"", "metadata.name=" + settings_.name, ""},
+           [this](const kube::Change<kube::Node>& change) { on_own_node(change); }),
       scope_(std::move(executor)) {}
 
 void NodeAgent::start() {
@@ -166,6 +167,8 @@ async::Task<void> NodeAgent::run() {
     }
     registered_.set();
     events_.emit_node(node_uid_, pods::EventType::normal, "Starting", "Starting kubelet.");
+    events_.emit_node(node_uid_, pods::EventType::normal, "NodeAllocatableEnforced",
+                      "Pods beyond the node's allocatable resources are not admitted");
     scope_.spawn("watch own node", own_.run());
     scope_.spawn("node lease", keep_lease());
     scope_.spawn("node status", keep_status());
@@ -241,9 +244,9 @@ async::Task<void> NodeAgent::keep_lease() {
     }
 }
 
-async::Task<Result<kube::Node>> NodeAgent::known_node() {
+async::Task<Result<kube::Node>> NodeAgent::known_node(Present present) {
     auto seen = node();
-    if (seen != nullptr) {
+    if (present == Present::watched && seen != nullptr) {
         co_return kube::Node(*seen);
     }
     co_return co_await client_.get<kube::Node>("", settings_.name);
@@ -261,8 +264,21 @@ void NodeAgent::emit_flips(const kube::NodeStatus& before, const kube::NodeStatu
     }
 }
 
-async::Task<Result<void>> NodeAgent::report_status() {
-    SKIFF_CO_TRY(auto known, co_await known_node());
+// `kubectl cordon` and `uncordon`, told as the kubelet tells them: also when the agent starts on a
+// node that is cordoned.
+void NodeAgent::on_own_node(const kube::Change<kube::Node>& change) {
+    bool unschedulable = change.object->spec.unschedulable;
+    if (change.kind == kube::ChangeKind::removed || unschedulable == told_unschedulable_) {
+        return;
+    }
+    told_unschedulable_ = unschedulable;
+    std::string_view name = unschedulable ? "NodeNotSchedulable" : "NodeSchedulable";
+    events_.emit_node(node_uid_, pods::EventType::normal, name,
+                      fmt::format("Node {} status is now: {}", settings_.name, name));
+}
+
+async::Task<Result<void>> NodeAgent::report_status(Present present) {
+    SKIFF_CO_TRY(auto known, co_await known_node(present));
     SKIFF_CO_TRY(auto wanted, wanted_status(known.status));
     bool due = !last_report_ || clock_.steady_now() - *last_report_ >= report_after_;
     if (!due && !differs_beyond_heartbeat(known.status, wanted)) {
@@ -290,7 +306,8 @@ async::Task<Result<void>> NodeAgent::report_status() {
 async::Task<void> NodeAgent::keep_status() {
     while (true) {
         for (int attempt = 0; attempt < kStatusTries; ++attempt) {
-            auto reported = co_await report_status();
+            Present present = attempt == 0 ? Present::watched : Present::server;
+            auto reported = co_await report_status(present);
             if (reported) {
                 break;
             }

@@ -56,10 +56,13 @@ private:
     [[nodiscard]] async::Task<void> keep_lease();
     [[nodiscard]] async::Task<Result<void>> renew_lease();
     [[nodiscard]] async::Task<void> keep_status();
-    [[nodiscard]] async::Task<Result<void>> report_status();
-    [[nodiscard]] async::Task<Result<kube::Node>> known_node();
+    // Where the node's present status is read: the watch may lag behind what somebody else wrote.
+    enum class Present { watched, server };
+    [[nodiscard]] async::Task<Result<void>> report_status(Present present);
+    [[nodiscard]] async::Task<Result<kube::Node>> known_node(Present present);
     [[nodiscard]] Result<kube::NodeStatus> wanted_status(const kube::NodeStatus& previous);
     void emit_flips(const kube::NodeStatus& before, const kube::NodeStatus& after);
+    void on_own_node(const kube::Change<kube::Node>& change);
 
     kube::ApiClient& client_;
     const Clock& clock_;
@@ -77,6 +80,7 @@ private:
     std::optional<SteadyTime> last_report_;
     Duration report_after_{};
     bool reported_ready_ = false;
+    bool told_unschedulable_ = false;
     async::Scope scope_;
 };
 

@@ -20,8 +20,9 @@ constexpr Duration kPollMin = std::chrono::milliseconds(100);
 constexpr Duration kPollMax = std::chrono::seconds(5);
 // A certificate that ends this soon is replaced before it is used.
 constexpr Duration kRemainingMin = std::chrono::minutes(5);
-constexpr Duration kServingRemainingMin = std::chrono::hours(24 * 30);
 constexpr Duration kRenewRetry = std::chrono::minutes(1);
+constexpr Duration kHealthTimeout = std::chrono::seconds(5);
+constexpr Duration kHealthPauseMax = std::chrono::seconds(2);
 
 std::string user_of(const NodeSettings& settings) {
     return "system:node:" + settings.name;
@@ -105,15 +106,73 @@ const kube::CertificateSigningRequestCondition* find_condition(
     return nullptr;
 }
 
+bool is_away(const Error& error) {
+    return error.code == Code::unavailable || error.code == Code::timeout;
+}
+
+// A server that does not answer: one line when it begins, however long it lasts.
+class Outage {
+public:
+    explicit Outage(std::string server) : server_(std::move(server)) {}
+    void note(const Error& error) {
+        if (!std::exchange(told_, true)) {
+            log::warn("API server does not answer, waiting for it", log::kv("server", server_),
+                      log::kv("error", format_as(error)));
+        }
+    }
+
+private:
+    std::string server_;
+    bool told_ = false;
+};
+
+// Until the server is healthy, at most `pace.healthz_max`. Any other answer will do: it is there.
+async::Task<Result<void>> wait_healthy(kube::ApiClient& client, Outage& outage, const Clock& clock,
+                                       BootstrapPace pace) {
+    auto deadline =
+        clock.steady_now() + std::chrono::duration_cast<SteadyTime::duration>(pace.healthz_max);
+    Duration pause = pace.first;
+    while (clock.steady_now() < deadline) {
+        kube::ApiRequest request;
+        request.path = "/healthz";
+        request.timeout = kHealthTimeout;
+        auto healthy = co_await client.call(std::move(request));
+        if (healthy || !is_away(healthy.error())) {
+            break;
+        }
+        outage.note(healthy.error());
+        SKIFF_CO_CHECK(co_await async::sleep_for(pause));
+        pause = std::min(pause * 2, kHealthPauseMax);
+    }
+    co_return Result<void>{};
+}
+
+// Hands the request in, for as long as it takes: a machine may boot long before its control plane.
+async::Task<Result<void>> submit(kube::ApiClient& client, kube::CertificateSigningRequest request,
+                                 const Clock& clock, BootstrapPace pace) {
+    Outage outage(client.config().server);
+    SKIFF_CO_CHECK(co_await wait_healthy(client, outage, clock, pace));
+    Duration pause = pace.first;
+    while (true) {
+        auto created = co_await client.create(request);
+        if (created || created.error().code == Code::exists) {
+            co_return Result<void>{};
+        }
+        if (!is_away(created.error())) {
+            co_return fail(std::move(created.error()).context("certificate request"));
+        }
+        outage.note(created.error());
+        SKIFF_CO_CHECK(co_await async::sleep_for(pause));
+        pause = std::min(pause * 2, pace.longest);
+    }
+}
+
 // Asks for a certificate and waits for it.
 async::Task<Result<std::string>> obtain(kube::ApiClient& client, NodeSettings settings,
-                                        std::string key, const Clock& clock) {
+                                        std::string key, const Clock& clock, BootstrapPace pace) {
     SKIFF_CO_TRY(auto request, make_request(settings, key));
     std::string name = request.metadata.name;
-    auto created = co_await client.create(request);
-    if (!created && created.error().code != Code::exists) {
-        co_return fail(std::move(created.error()).context("certificate request"));
-    }
+    SKIFF_CO_CHECK(co_await submit(client, std::move(request), clock, pace));
     log::info("certificate requested", log::kv("csr", name));
     auto deadline =
         clock.steady_now() + std::chrono::duration_cast<SteadyTime::duration>(kApprovalTimeout);
@@ -122,6 +181,9 @@ async::Task<Result<std::string>> obtain(kube::ApiClient& client, NodeSettings se
         auto seen = co_await client.get<kube::CertificateSigningRequest>("", name);
         if (!seen && seen.error().code == Code::not_found) {
             co_return fail(Code::not_found, "certificate request {} was deleted", name);
+        }
+        if (!seen && seen.error().code == Code::unauthenticated) {
+            co_return fail(std::move(seen.error()).context("certificate request"));
         }
         if (seen) {
             for (std::string_view verdict : {"Denied", "Failed"}) {
@@ -170,22 +232,34 @@ Result<void> store(const NodeSettings& settings, const std::string& certificate,
     return os::remove_file(pending_key(settings));
 }
 
-async::Task<Result<kube::ClientConfig>> bootstrap(NodeSettings settings, const Clock& clock) {
+// What to tell the owner of a token that the server does not know any more.
+Error token_refused(const kube::ClientConfig& config, const NodeSettings& settings) {
+    const fs::path& file =
+        config.token_file.empty() ? settings.bootstrap_kubeconfig : config.token_file;
+    return Error{Code::unauthenticated,
+                 {},
+                 fmt::format("{} does not accept the bootstrap token in {}: it has expired or was "
+                             "deleted. Make a new one (`kubeadm token create`) and run `skiff node "
+                             "join` with it, or write it into that file",
+                             config.server, file.string()),
+                 std::source_location::current()};
+}
+
+async::Task<Result<kube::ClientConfig>> bootstrap(NodeSettings settings, const Clock& clock,
+                                                  BootstrapPace pace) {
     SKIFF_CO_TRY(auto config, kube::load_kubeconfig(settings.bootstrap_kubeconfig));
     SKIFF_CO_TRY(auto key, pending_or_new_key(settings));
     auto executor = co_await async::current_executor();
     kube::ApiClient client(executor, clock, config);
-    auto certificate = co_await obtain(client, settings, key, clock);
+    auto certificate = co_await obtain(client, settings, key, clock, pace);
     if (!certificate && certificate.error().code == Code::conflict) {
         // The old key is of no use any more.
         SKIFF_CO_CHECK(os::remove_file(pending_key(settings)));
     }
+    if (!certificate && certificate.error().code == Code::unauthenticated) {
+        co_return fail(token_refused(config, settings));
+    }
     if (!certificate) {
-        bool token = certificate.error().code == Code::unauthenticated;
-        std::string hint = token ? " (the bootstrap token has expired or was deleted: make a new "
-                                   "one and run `skiff node join` again)"
-                                 : "";
-        certificate.error().message += hint;
         co_return fail(std::move(certificate.error()));
     }
     SKIFF_CO_CHECK(store(settings, *certificate, key, clock));
@@ -205,31 +279,35 @@ async::Task<Result<kube::ClientConfig>> bootstrap(NodeSettings settings, const C
 
 }  // namespace
 
-async::Task<Result<kube::ClientConfig>> ensure_identity(NodeSettings settings, const Clock& clock) {
+async::Task<Result<kube::ClientConfig>> ensure_identity(NodeSettings settings, const Clock& clock,
+                                                        BootstrapPace pace) {
     auto config = kube::load_kubeconfig(settings.kubeconfig);
-    std::string problem;
-    if (config) {
-        problem = problem_of(*config, settings, clock.wall_now());
-        if (problem.empty()) {
-            co_return std::move(*config);
+    std::string problem =
+        config ? problem_of(*config, settings, clock.wall_now()) : config.error().message;
+    if (problem.empty()) {
+        co_return std::move(*config);
+    }
+    bool is_missing = !config && config.error().code == Code::not_found;
+    std::error_code error;
+    if (fs::exists(settings.bootstrap_kubeconfig, error)) {
+        if (!is_missing) {
+            log::warn("kubeconfig not usable, asking for a new certificate",
+                      log::kv("path", settings.kubeconfig.string()), log::kv("problem", problem));
         }
-        log::warn("kubeconfig not usable", log::kv("path", settings.kubeconfig.string()),
-                  log::kv("problem", problem));
-    } else if (config.error().code != Code::not_found) {
+        co_return co_await bootstrap(std::move(settings), clock, pace);
+    }
+    if (is_missing) {
+        co_return fail(Code::not_found,
+                       "neither {} nor {} exists: run `skiff node join SERVER --token … "
+                       "--ca-cert-hash …` first",
+                       settings.kubeconfig.string(), settings.bootstrap_kubeconfig.string());
+    }
+    if (!config) {
         co_return fail(std::move(config.error()));
     }
-    if (!fs::exists(settings.bootstrap_kubeconfig)) {
-        if (!config) {
-            co_return fail(Code::not_found,
-                           "neither {} nor {} exists: run `skiff node join SERVER --token … "
-                           "--ca-cert-hash …` first",
-                           settings.kubeconfig.string(), settings.bootstrap_kubeconfig.string());
-        }
-        co_return fail(
-            Code::unauthenticated, "kubeconfig {}: {}, and there is no bootstrap kubeconfig {}",
-            settings.kubeconfig.string(), problem, settings.bootstrap_kubeconfig.string());
-    }
-    co_return co_await bootstrap(std::move(settings), clock);
+    co_return fail(Code::unauthenticated,
+                   "kubeconfig {}: {}, and there is no bootstrap kubeconfig {}",
+                   settings.kubeconfig.string(), problem, settings.bootstrap_kubeconfig.string());
 }
 
 async::Task<void> keep_identity(NodeSettings settings, kube::ApiClient& client, const Clock& clock,
@@ -258,7 +336,8 @@ async::Task<void> keep_identity(NodeSettings settings, kube::ApiClient& client, 
             log::error("certificate not renewed", log::kv("error", format_as(key.error())));
             continue;
         }
-        auto certificate = co_await obtain(client, settings, *key, clock);
+        BootstrapPace pace;
+        auto certificate = co_await obtain(client, settings, *key, clock, pace);
         auto stored = certificate ? store(settings, *certificate, *key, clock)
                                   : Result<void>(fail(std::move(certificate.error())));
         if (!stored) {
@@ -273,31 +352,6 @@ async::Task<void> keep_identity(NodeSettings settings, kube::ApiClient& client, 
         client.set_config(client.config());
         log::info("client certificate renewed");
     }
-}
-
-Result<ServingCertificate> ensure_serving_certificate(const NodeSettings& settings,
-                                                      const Clock& clock) {
-    fs::path certificate_file = settings.cert_dir / "kubelet.crt";
-    fs::path key_file = settings.cert_dir / "kubelet.key";
-    auto certificate = os::read_file(certificate_file, kPemBytesMax);
-    auto key = os::read_file(key_file, kPemBytesMax);
-    if (certificate && key && key_fits(*certificate, *key)) {
-        auto facts = read_certificate(*certificate);
-        bool lasts = facts && facts->not_after - clock.wall_now() > kServingRemainingMin;
-        if (lasts) {
-            return ServingCertificate{std::move(*certificate), std::move(*key)};
-        }
-    }
-    std::vector<std::string> names = {settings.name};
-    if (!settings.hostname.empty() && settings.hostname != settings.name) {
-        names.push_back(settings.hostname);
-    }
-    SKIFF_TRY(auto made, make_self_signed(settings.name, names, settings.ips, clock.wall_now()));
-    SKIFF_CHECK(os::make_folders(settings.cert_dir, 0700));
-    SKIFF_CHECK(os::write_file_atomic(key_file, made.key_pem, 0600, os::Durability::power));
-    SKIFF_CHECK(
-        os::write_file_atomic(certificate_file, made.certificate_pem, 0644, os::Durability::power));
-    return ServingCertificate{std::move(made.certificate_pem), std::move(made.key_pem)};
 }
 
 }  // namespace skiff::node

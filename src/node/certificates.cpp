@@ -133,6 +133,29 @@ std::string digest(const EVP_MD* method, std::string_view text) {
     return std::string(reinterpret_cast<char*>(bytes), size);
 }
 
+std::string ip_of(const unsigned char* bytes, int size) {
+    char text[INET6_ADDRSTRLEN] = {};
+    int family = size == 4 ? AF_INET : AF_INET6;
+    bool known = size == 4 || size == 16;
+    return known && inet_ntop(family, bytes, text, sizeof text) != nullptr ? text : "";
+}
+
+void read_alternative_names(const X509* certificate, CertificateFacts& facts) {
+    std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>> names(static_cast<GENERAL_NAMES*>(
+        X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+    for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names.get()); ++i) {
+        const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+        if (name->type == GEN_DNS) {
+            const ASN1_IA5STRING* text = name->d.dNSName;
+            facts.dns_names.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                                         static_cast<std::size_t>(ASN1_STRING_length(text)));
+        } else if (name->type == GEN_IPADD) {
+            const ASN1_OCTET_STRING* bytes = name->d.iPAddress;
+            facts.ips.push_back(ip_of(ASN1_STRING_get0_data(bytes), ASN1_STRING_length(bytes)));
+        }
+    }
+}
+
 Result<void> add_extension(X509* certificate, int nid, const std::string& value) {
     X509V3_CTX context;
     X509V3_set_ctx_nodb(&context);
@@ -232,6 +255,7 @@ Result<CertificateFacts> read_certificate(std::string_view pem) {
     facts.organizations = name_entries(name, NID_organizationName);
     SKIFF_TRY(facts.not_before, read_time(X509_get0_notBefore(certificate.get())));
     SKIFF_TRY(facts.not_after, read_time(X509_get0_notAfter(certificate.get())));
+    read_alternative_names(certificate.get(), facts);
     return facts;
 }
 
@@ -242,6 +266,17 @@ bool key_fits(const std::string& certificate_pem, const std::string& key_pem) {
         certificate != nullptr && key && X509_check_private_key(certificate.get(), key->get()) == 1;
     ERR_clear_error();
     return fits;
+}
+
+std::optional<std::string> format_ip(const std::string& text) {
+    unsigned char bytes[16];
+    if (inet_pton(AF_INET, text.c_str(), bytes) == 1) {
+        return ip_of(bytes, 4);
+    }
+    if (inet_pton(AF_INET6, text.c_str(), bytes) == 1) {
+        return ip_of(bytes, 16);
+    }
+    return std::nullopt;
 }
 
 Result<SelfSigned> make_self_signed(std::string_view common_name,
@@ -256,9 +291,7 @@ Result<SelfSigned> make_self_signed(std::string_view common_name,
         alternative_names += (alternative_names.empty() ? "DNS:" : ",DNS:") + name;
     }
     for (const std::string& ip : ips) {
-        unsigned char bytes[16];
-        if (inet_pton(AF_INET, ip.c_str(), bytes) != 1 &&
-            inet_pton(AF_INET6, ip.c_str(), bytes) != 1) {
+        if (!format_ip(ip)) {
             return fail(Code::invalid, "\"{}\" is not an IP address", ip);
         }
         alternative_names += (alternative_names.empty() ? "IP:" : ",IP:") + ip;

@@ -1,6 +1,7 @@
 // Keys, certificate requests and certificates, in PEM. Pure but for randomness; any thread.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,11 +32,16 @@ struct CertificateFacts {
     std::vector<std::string> organizations;
     WallTime not_before;
     WallTime not_after;
+    std::vector<std::string> dns_names;  // the subject's alternative names
+    std::vector<std::string> ips;        // as format_ip() writes them
 };
 // The first certificate of the text.
 [[nodiscard]] Result<CertificateFacts> read_certificate(std::string_view pem);
 // Whether the key is that of the first certificate.
 [[nodiscard]] bool key_fits(const std::string& certificate_pem, const std::string& key_pem);
+
+// An IP address in its one shortest form; nullopt if it is none.
+[[nodiscard]] std::optional<std::string> format_ip(const std::string& text);
 
 struct SelfSigned {
     std::string certificate_pem;

@@ -20,6 +20,10 @@ MachineFacts machine() {
     facts.disk_available = Bytes{50ULL << 30};
     facts.inodes_total = 1000;
     facts.inodes_available = 900;
+    facts.image_disk_total = Bytes{100ULL << 30};
+    facts.image_disk_available = Bytes{50ULL << 30};
+    facts.image_inodes_total = 1000;
+    facts.image_inodes_available = 900;
     facts.pids_max = 32768;
     facts.architecture = "amd64";
     facts.boot_id = "boot";
@@ -98,6 +102,36 @@ TEST(NodeStatus, ReportsPressureBelowTheThresholds) {
     EXPECT_EQ(condition(status, "DiskPressure").reason, "KubeletHasDiskPressure");
     EXPECT_EQ(condition(status, "MemoryPressure").status, "True");
     EXPECT_EQ(condition(status, "PIDPressure").status, "False");
+}
+
+TEST(NodeStatus, ReportsDiskPressureOfEveryFilesystemThatHasAThreshold) {
+    auto with = [](auto change) {
+        auto config = settings();
+        config.eviction_hard = {{"nodefs.available", "10%"},
+                                {"nodefs.inodesFree", "5%"},
+                                {"imagefs.available", "15%"},
+                                {"imagefs.inodesFree", "5%"}};
+        auto facts = machine();
+        change(config, facts);
+        auto status = make_status(config, facts, {}, {}, at("2026-01-01T00:00:00Z"));
+        return condition(status, "DiskPressure").status;
+    };
+    EXPECT_EQ(with([](auto&, auto&) {}), "False");
+    EXPECT_EQ(with([](auto&, auto& facts) { facts.inodes_available = 49; }), "True");
+    EXPECT_EQ(with([](auto&, auto& facts) { facts.image_inodes_available = 49; }), "True");
+    EXPECT_EQ(with([](auto&, auto& facts) { facts.image_disk_available = Bytes{14ULL << 30}; }),
+              "True");
+    EXPECT_EQ(with([](auto& config, auto& facts) {
+                  config.eviction_hard.erase("imagefs.available");
+                  facts.image_disk_available = Bytes{14ULL << 30};
+              }),
+              "False");
+    // A filesystem without inodes of its own (btrfs) is never short of them.
+    EXPECT_EQ(with([](auto&, auto& facts) {
+                  facts.inodes_total = facts.inodes_available = 0;
+                  facts.image_inodes_total = facts.image_inodes_available = 0;
+              }),
+              "False");
 }
 
 TEST(NodeStatus, ShowsTheLargestImagesOnly) {

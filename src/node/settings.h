@@ -33,7 +33,7 @@ struct NodeSettings {
     std::int64_t max_pods = 110;
     kube::ResourceList system_reserved;
     kube::ResourceList kube_reserved;
-    // "memory.available" → "100Mi", "nodefs.available" → "10%".
+    // "memory.available" → "100Mi", "imagefs.inodesFree" → "5%": where pressure begins.
     std::map<std::string, std::string> eviction_hard;
     std::vector<std::string> runtime_handlers = {"", "wasmtime"};
 

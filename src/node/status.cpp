@@ -86,10 +86,14 @@ void set_pressures(kube::NodeStatus& status, const NodeSettings& settings,
                   memory ? "kubelet has insufficient memory available"
                          : "kubelet has sufficient memory available",
                   now);
-    bool disk =
-        facts.disk_available.value <
-            threshold(settings, "nodefs.available", facts.disk_total.value) ||
-        facts.inodes_available < threshold(settings, "nodefs.inodesFree", facts.inodes_total);
+    auto below = [&settings](const char* signal, std::uint64_t available, std::uint64_t total) {
+        return available < threshold(settings, signal, total);
+    };
+    bool disk = below("nodefs.available", facts.disk_available.value, facts.disk_total.value) ||
+                below("nodefs.inodesFree", facts.inodes_available, facts.inodes_total) ||
+                below("imagefs.available", facts.image_disk_available.value,
+                      facts.image_disk_total.value) ||
+                below("imagefs.inodesFree", facts.image_inodes_available, facts.image_inodes_total);
     set_condition(status, previous, "DiskPressure", disk ? Holds::yes : Holds::no,
                   disk ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",
                   disk ? "kubelet has disk pressure" : "kubelet has no disk pressure", now);
@@ -163,7 +167,7 @@ void set_identity(kube::NodeStatus& status, const NodeSettings& settings, const 
         kube::NodeRuntimeHandler entry;
         entry.name = handler;
         kube::NodeRuntimeHandlerFeatures& features = entry.features.emplace();
-        features.recursiveReadOnlyMounts = false;
+        features.recursiveReadOnlyMounts = true;
         features.userNamespaces = true;
         status.runtimeHandlers.push_back(std::move(entry));
     }
@@ -205,6 +209,7 @@ std::optional<Version> parse_version(std::string_view text) {
 Result<MachineFacts> observe_machine(const std::filesystem::path& root_dir) {
     SKIFF_TRY(auto memory, os::memory());
     SKIFF_TRY(auto disk, os::disk_usage(root_dir));
+    auto image_disk = os::disk_usage(root_dir / "images").value_or(disk);
     os::Kernel kernel = os::kernel();
     MachineFacts facts;
     facts.cpus = os::cpu_count();
@@ -215,6 +220,10 @@ Result<MachineFacts> observe_machine(const std::filesystem::path& root_dir) {
     facts.disk_available = disk.available;
     facts.inodes_total = disk.inodes_total;
     facts.inodes_available = disk.inodes_available;
+    facts.image_disk_total = image_disk.total;
+    facts.image_disk_available = image_disk.available;
+    facts.image_inodes_total = image_disk.inodes_total;
+    facts.image_inodes_available = image_disk.inodes_available;
     facts.pids_max = read_number("/proc/sys/kernel/pid_max");
     facts.pids_used = count_tasks();
     facts.machine_id = os::machine_id();

@@ -29,6 +29,10 @@ struct MachineFacts {
     Bytes disk_available;
     std::uint64_t inodes_total = 0;
     std::uint64_t inodes_available = 0;
+    Bytes image_disk_total;  // of the filesystem with the images, often the same
+    Bytes image_disk_available;
+    std::uint64_t image_inodes_total = 0;
+    std::uint64_t image_inodes_available = 0;
     std::int64_t pids_max = 0;
     std::int64_t pids_used = 0;
     std::string machine_id;
@@ -38,7 +42,7 @@ struct MachineFacts {
     std::string os_image;
     std::string architecture;  // Go's name: amd64, arm64, …
 };
-// Reads it from /proc, statvfs and uname.
+// Reads it from /proc, statvfs and uname. The images are in `root_dir`/images once there are any.
 [[nodiscard]] Result<MachineFacts> observe_machine(const std::filesystem::path& root_dir);
 
 // What other parts of the agent contribute to the status.

@@ -86,6 +86,8 @@ struct NodeFacts {
     kube::ResourceList allocatable;
     Bytes memory_capacity;  // of the machine
     Duration crash_back_off_max = kCrashBackOffMax;
+    // Whether containers with `stdin: true` get an input (`skiff run -i`), or read its end at once.
+    enum class GuestInput { none, given } guest_input = GuestInput::none;
 };
 
 struct Situation {

@@ -57,6 +57,36 @@ TEST_F(Decide, ShowsARunningPodAsReady) {
     EXPECT_TRUE(of(decision, "main").started.value());
 }
 
+TEST_F(Decide, EchoesWhetherAMountIsReadOnlyAllTheWayDown) {
+    auto echo = [this](std::optional<std::string> asked) {
+        kube::VolumeMount mount;
+        mount.name = "v";
+        mount.mountPath = "/v";
+        mount.readOnly = true;
+        mount.recursiveReadOnly = std::move(asked);
+        pod.spec.containers[0].volumeMounts = {mount};
+        return of(run(), "main").volumeMounts.at(0).recursiveReadOnly;
+    };
+    EXPECT_EQ(echo(std::nullopt), "Disabled");
+    EXPECT_EQ(echo("Disabled"), "Disabled");
+    EXPECT_EQ(echo("IfPossible"), "Enabled");
+    EXPECT_EQ(echo("Enabled"), "Enabled");
+}
+
+TEST_F(Decide, SharesTwelveKibibytesOfTerminationMessagesOut) {
+    pod.spec.restartPolicy = "Never";
+    for (const char* name : {"b", "c", "d"}) {
+        add_container(name);
+        ended(name, 1);
+        records.back().exit->message = std::string(4096, 'm');
+    }
+    ended("main", 1);
+    records.back().exit->message = std::string(3071, 'm') + "\u00e9";
+    Decision decision = run();
+    EXPECT_EQ(of(decision, "b").state.terminated->message.size(), 3072U);
+    EXPECT_EQ(of(decision, "main").state.terminated->message.size(), 3071U);
+}
+
 TEST_F(Decide, KeepsTransitionTimesWhileNothingFlips) {
     ran("main");
     auto first = condition(run(), "Ready").lastTransitionTime;

@@ -275,6 +275,7 @@ public:
         record.spec_hash = copy.spec_hash;
         record.image = copy.image.reference;
         record.image_id = copy.image.image_id;
+        record.ids = ContainerIds{copy.uid, copy.gid, copy.groups};
         record.created = clock_.wall_now();
         record.started = clock_.wall_now();
         record.pid = static_cast<std::int32_t>(1000 + last_id_);

@@ -14,6 +14,7 @@ Instance from_record(const ContainerRecord& record) {
     instance.spec_hash = record.spec_hash;
     instance.image = record.image;
     instance.image_id = record.image_id;
+    instance.ids = record.ids;
     instance.started = record.started;
     if (record.exit) {
         Ended ended;

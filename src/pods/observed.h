@@ -34,6 +34,7 @@ struct Instance {
     std::string spec_hash;  // empty when it comes from a status
     std::string image;
     std::string image_id;
+    std::optional<ContainerIds> ids;
     WallTime started;
     std::optional<Ended> ended;  // nullopt while it runs
 

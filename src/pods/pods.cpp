@@ -12,6 +12,7 @@ namespace {
 constexpr Duration kResyncMin = std::chrono::seconds(1);
 constexpr Duration kBeat = std::chrono::seconds(1);
 constexpr Duration kBeatMissing = std::chrono::minutes(2);
+constexpr Duration kLabelsRetry = std::chrono::seconds(2);
 constexpr Duration kOrphanGrace = std::chrono::seconds(10);
 
 }  // namespace
@@ -26,6 +27,7 @@ Pods::Pods(async::Executor executor, const Clock& clock, Random& random, const P
                {},
                std::max(settings.resync, kResyncMin)},
       pods_max_(settings.pods_max),
+      node_labels_(std::move(settings.node_labels)),
       scope_(executor) {
     context_.admit = [this](const Worker& worker) { return judge(worker); };
     context_.ports.runtime.set_observer([this](const PodUid& uid) {
@@ -157,7 +159,58 @@ Task<void> Pods::remove_orphan(PodUid uid) {
     }
 }
 
-Admission Pods::judge(const Worker& worker) const {
+// Asks until the server answers; meanwhile the pod waits unjudged.
+Task<void> Pods::fetch_labels(PodUid uid) {
+    for (;;) {
+        auto labels = co_await node_labels_.fetch();
+        auto waiting = fetched_labels_.find(uid);
+        auto worker = workers_.find(uid);
+        if (waiting == fetched_labels_.end() || worker == workers_.end()) {
+            fetched_labels_.erase(uid);
+            co_return;
+        }
+        if (labels) {
+            waiting->second = std::move(*labels);
+            worker->second->poke();
+            co_return;
+        }
+        if (labels.error().code == Code::cancelled) {
+            co_return;
+        }
+        auto slept = co_await async::sleep_for(kLabelsRetry);
+        if (!slept) {
+            co_return;
+        }
+    }
+}
+
+Admission Pods::judge_affinity(const Worker& worker) {
+    Admission admission;
+    const kube::PodSpec& spec = worker.pod()->spec;
+    const std::string& name = context_.node.node_name;
+    auto known = node_labels_.known ? node_labels_.known() : std::nullopt;
+    bool fits = !known || wants_node(spec, name, *known);
+    if (!fits && node_labels_.fetch) {
+        auto [fetched, is_first] = fetched_labels_.try_emplace(worker.uid());
+        if (is_first) {
+            scope_.spawn("labels for " + worker.uid().str(), fetch_labels(worker.uid()));
+        }
+        if (!fetched->second) {
+            return admission;
+        }
+        fits = wants_node(spec, name, *fetched->second);
+        fetched_labels_.erase(fetched);
+    }
+    admission.verdict = fits ? Admission::Verdict::admitted : Admission::Verdict::rejected;
+    if (!fits) {
+        admission.reason = "NodeAffinity";
+        admission.message =
+            "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+    }
+    return admission;
+}
+
+Admission Pods::judge(const Worker& worker) {
     if (sources_ != Sources::ready) {
         return {};
     }
@@ -167,7 +220,8 @@ Admission Pods::judge(const Worker& worker) const {
             taken.push_back(other->pod().get());
         }
     }
-    return admit(*worker.pod(), taken, context_.node.allocatable, pods_max_);
+    Admission admission = admit(*worker.pod(), taken, context_.node.allocatable, pods_max_);
+    return admission.verdict == Admission::Verdict::admitted ? judge_affinity(worker) : admission;
 }
 
 PodSnapshot Pods::snapshot_of(const Worker& worker) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "async/task.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "pods/node_affinity.h"
 #include "pods/ports.h"
 #include "pods/worker.h"
 
@@ -20,6 +22,14 @@ namespace skiff::pods {
 struct PodsSettings {
     NodeFacts node;
     std::size_t pods_max = 110;
+    // The Node's labels, by which pods choose nodes.
+    struct LabelSource {
+        // As they are known here; nullopt: not known, then nobody is refused for them.
+        std::function<std::optional<NodeLabels>()> known;
+        // Asked of the API server before a pod is refused, for the copy may be late. Empty: `known`
+        // is the truth.
+        std::function<Task<Result<NodeLabels>>()> fetch;
+    } node_labels;
     // After how long every pod is looked at anew and its volumes refreshed, + up to 50 %.
     Duration resync = std::chrono::minutes(1);
 };
@@ -67,11 +77,17 @@ private:
     [[nodiscard]] Task<void> beat();
     [[nodiscard]] Task<void> remove_orphan(PodUid uid);
     [[nodiscard]] Task<Result<void>> remove_orphan_once(PodUid uid);
-    [[nodiscard]] Admission judge(const Worker& worker) const;
+    [[nodiscard]] Admission judge(const Worker& worker);
+    // Whether the pod's selectors fit; pending while the server is asked.
+    [[nodiscard]] Admission judge_affinity(const Worker& worker);
+    [[nodiscard]] Task<void> fetch_labels(PodUid uid);
     [[nodiscard]] PodSnapshot snapshot_of(const Worker& worker) const;
 
     WorkerContext context_;
     std::size_t pods_max_;
+    PodsSettings::LabelSource node_labels_;
+    // For pods that do not fit the labels known here: those of the server, nullopt until they come.
+    std::map<PodUid, std::optional<NodeLabels>> fetched_labels_;
     enum class Sources { unknown, ready } sources_ = Sources::unknown;
     std::map<PodUid, std::shared_ptr<Worker>> workers_;
     // Objects that came back while the pod of the same uid was still being removed.

@@ -229,9 +229,18 @@ struct ContainerExit {
     int exit_code = 137;
     std::string reason;  // terminated.reason: Completed, Error, OOMKilled, StartError,
                          // ContainerStatusUnknown
-    std::string
-        message;  // termination message (file contents, or trap), at most 4096 bytes of UTF-8
+    // Termination message: the file's contents, else the runtime's own words (a trap), else the end
+    // of the log where the container wants that. At most 4096 bytes of UTF-8.
+    std::string message;
     WallTime finished;
+};
+
+// The ids that a container's guest has, as it sees them.
+struct ContainerIds {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;  // supplemental ones, without gid
+    friend bool operator==(const ContainerIds&, const ContainerIds&) = default;
 };
 
 // One container as the node has it: running or ended, until it is removed.
@@ -245,6 +254,7 @@ struct ContainerRecord {
     std::string spec_hash;      // of the container's spec when it was started
     std::string image;          // reference and id, for the status
     std::string image_id;
+    std::optional<ContainerIds> ids;  // nullopt when an older agent started it
     WallTime created;
     WallTime started;
     std::optional<ContainerExit> exit;  // nullopt while it runs
@@ -287,6 +297,8 @@ struct ContainerSpec {
     std::string working_dir;
     std::vector<ContainerMount> mounts;
     std::string termination_message_path;  // inside the container
+    // Where the message comes from when the container failed and left that file empty.
+    enum class MessageFallback { none, log } message_fallback = MessageFallback::none;
     std::uint32_t uid = 0;
     std::uint32_t gid = 0;
     std::vector<std::uint32_t> groups;  // supplemental and fsGroup

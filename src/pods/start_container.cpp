@@ -122,6 +122,9 @@ void describe(Starting& starting) {
     spec.termination_message_path = container.terminationMessagePath.empty()
                                         ? "/dev/termination-log"
                                         : container.terminationMessagePath;
+    if (container.terminationMessagePolicy == "FallbackToLogsOnError") {
+        spec.message_fallback = ContainerSpec::MessageFallback::log;
+    }
     bool read_only = container.securityContext &&
                      container.securityContext->readOnlyRootFilesystem.value_or(false);
     spec.root = read_only ? ContainerSpec::Root::read_only : ContainerSpec::Root::writable;

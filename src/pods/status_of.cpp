@@ -1,7 +1,9 @@
 #include "pods/status_of.h"
 
 #include <algorithm>
+#include <array>
 
+#include "base/text.h"
 #include "kube/defaults.h"
 #include "pods/unsupported.h"
 
@@ -32,11 +34,9 @@ void echo_mounts(kube::ContainerStatus& status, const kube::Container& container
         echo.mountPath = mount.mountPath;
         echo.readOnly = mount.readOnly;
         if (mount.readOnly) {
-            echo.recursiveReadOnly = mount.recursiveReadOnly ? "Enabled" : "Disabled";
-            if (!mount.recursiveReadOnly || *mount.recursiveReadOnly == "Disabled" ||
-                *mount.recursiveReadOnly == "IfPossible") {
-                echo.recursiveReadOnly = "Disabled";
-            }
+            // Nothing writable is ever below a read-only mount, so what asks for that has it.
+            bool asked = mount.recursiveReadOnly.value_or("Disabled") != "Disabled";
+            echo.recursiveReadOnly = asked ? "Enabled" : "Disabled";
         }
         status.volumeMounts.push_back(std::move(echo));
     }
@@ -83,6 +83,13 @@ void set_runs(kube::ContainerStatus& status, const ContainerView& view) {
         status.image = latest.image;
     }
     status.imageID = latest.image_id;
+    if (latest.ids) {
+        kube::LinuxContainerUser user;
+        user.uid = latest.ids->uid;
+        user.gid = latest.ids->gid;
+        user.supplementalGroups.assign(latest.ids->groups.begin(), latest.ids->groups.end());
+        status.user.emplace().linux = std::move(user);
+    }
     if (view.before && view.before->ended) {
         status.lastState.terminated = terminated_state(*view.before);
     }
@@ -168,6 +175,27 @@ void close_statuses(std::vector<kube::ContainerStatus>& statuses) {
         status.state.terminated = std::move(closed);
         status.ready = false;
         status.started = false;
+    }
+}
+
+// All termination messages of a pod share 12 KiB, cut as the kubelet cuts them (contract row 42).
+void bound_messages(kube::PodStatus& status) {
+    constexpr std::size_t kMessagesBytesMax = 12 * 1024;
+    auto lists = std::array{&status.initContainerStatuses, &status.containerStatuses,
+                            &status.ephemeralContainerStatuses};
+    std::size_t containers = 0;
+    for (const auto* list : lists) {
+        containers += list->size();
+    }
+    for (auto* list : lists) {
+        for (kube::ContainerStatus& own : *list) {
+            for (kube::ContainerState* state : {&own.state, &own.lastState}) {
+                if (state->terminated) {
+                    std::string& message = state->terminated->message;
+                    message = bounded_utf8(message, kMessagesBytesMax / containers);
+                }
+            }
+        }
     }
 }
 
@@ -530,6 +558,7 @@ kube::PodStatus status_of(const StatusInputs& inputs) {
             }
         }
     }
+    bound_messages(status);
     set_phase(status, inputs);
     set_addresses(status, now);
     // An agent that has just started has not looked at the sandbox yet, but what runs has one.

@@ -1,5 +1,6 @@
 #include "pods/unsupported.h"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -113,6 +114,35 @@ void refuse(std::vector<std::string>& lines, const Pod& pod, const Container& co
 }
 
 }  // namespace
+
+std::vector<std::string> without_effect(const Pod& pod, NodeFacts::GuestInput input) {
+    std::vector<std::string> lines;
+    for (const kube::Volume& volume : pod.spec.volumes) {
+        bool on_disk = volume.emptyDir && volume.emptyDir->medium.empty();
+        if (on_disk && volume.emptyDir->sizeLimit && !volume.emptyDir->sizeLimit->is_zero()) {
+            lines.push_back(
+                fmt::format("spec.volumes{{{}}}.emptyDir.sizeLimit is not enforced on "
+                            "the disk by this node (medium: Memory is bounded)",
+                            volume.name));
+        }
+    }
+    auto judge = [&](const Container& container) {
+        std::string place = fmt::format("spec.{}{{{}}}", list_name(pod, container), container.name);
+        if (container.resources.limits.contains("ephemeral-storage")) {
+            lines.push_back(place +
+                            ".resources.limits.ephemeral-storage is not enforced by this "
+                            "node");
+        }
+        if (container.stdin && input == NodeFacts::GuestInput::none) {
+            lines.push_back(place +
+                            ".stdin is not offered by this node: the guest reads the end "
+                            "of its input at once");
+        }
+    };
+    std::ranges::for_each(pod.spec.initContainers, judge);
+    std::ranges::for_each(pod.spec.containers, judge);
+    return lines;
+}
 
 std::optional<std::string> unsupported(const Pod& pod, const Container& container) {
     for (const ContainerRow& row : kContainerRows) {

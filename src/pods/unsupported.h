@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kube/types.h"
+#include "pods/decide.h"
 
 namespace skiff::pods {
 
@@ -21,5 +22,10 @@ namespace skiff::pods {
 // One line for each wish that would widen what a container may do. It is not granted, the container
 // runs without it: one Warning event.
 [[nodiscard]] std::vector<std::string> refused_powers(const kube::Pod& pod);
+
+// One line for each wish that common templates carry and that has no effect here yet: the
+// containers run without it, one Warning event.
+[[nodiscard]] std::vector<std::string> without_effect(const kube::Pod& pod,
+                                                      NodeFacts::GuestInput input);
 
 }  // namespace skiff::pods

@@ -121,6 +121,9 @@ void Worker::judge_admission() {
         for (const std::string& line : refused_powers(*pod_)) {
             ports_.events.emit(*pod_, {}, EventType::warning, "NotGranted", line);
         }
+        for (const std::string& line : without_effect(*pod_, context_.node.guest_input)) {
+            ports_.events.emit(*pod_, {}, EventType::warning, "WithoutEffect", line);
+        }
     }
 }
 

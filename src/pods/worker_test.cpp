@@ -90,6 +90,38 @@ TEST_F(PodWorker, StartsAPodAndTellsItOnce) {
     }
 }
 
+TEST_F(PodWorker, TellsTheRuntimeWhereATerminationMessageComesFrom) {
+    kube::Pod pod = make_pod("web");
+    pod.spec.containers.push_back(pod.spec.containers[0]);
+    pod.spec.containers[1].name = "other";
+    pod.spec.containers[1].terminationMessagePolicy = "FallbackToLogsOnError";
+    run_pod(pod);
+    ASSERT_EQ(node.guests.started.size(), 2U);
+    for (const ContainerSpec& spec : node.guests.started) {
+        EXPECT_EQ(spec.message_fallback, spec.name == "other"
+                                             ? ContainerSpec::MessageFallback::log
+                                             : ContainerSpec::MessageFallback::none);
+    }
+}
+
+// status.containerStatuses[].user (contract row 18): the ids that the guest has.
+TEST_F(PodWorker, ShowsWhoTheGuestIs) {
+    kube::Pod pod = make_pod("web");
+    kube::PodSecurityContext& context = pod.spec.securityContext.emplace();
+    context.runAsUser = 1000;
+    context.runAsGroup = 3000;
+    context.supplementalGroups = {4000};
+    context.fsGroup = 5000;
+    run_pod(pod);
+    kube::LinuxContainerUser user;
+    user.uid = 1000;
+    user.gid = 3000;
+    user.supplementalGroups = {4000, 5000};
+    ASSERT_EQ(published().containerStatuses.size(), 1U);
+    ASSERT_TRUE(published().containerStatuses[0].user);
+    EXPECT_EQ(published().containerStatuses[0].user->linux, user);
+}
+
 TEST_F(PodWorker, StartsNothingBeforeTheSourcesAreReady) {
     apply(make_pod("web"));
     settle();
@@ -340,6 +372,30 @@ TEST_F(PodWorker, AnUnsupportedFieldIsToldByOneEvent) {
     EXPECT_TRUE(node.guests.started.empty());
     EXPECT_EQ(node.events.count("Failed"), 1U);
     EXPECT_EQ(published().containerStatuses[0].state.waiting->reason, "CreateContainerConfigError");
+}
+
+TEST_F(PodWorker, WhatHasNoEffectIsToldOnceAndThePodRuns) {
+    kube::Pod pod = make_pod("web");
+    pod.spec.containers[0].stdin = true;
+    pod.spec.containers[0].resources.limits["ephemeral-storage"] = kube::Quantity::of_bytes(1000);
+    kube::Volume volume;
+    volume.name = "cache";
+    volume.emptyDir.emplace().sizeLimit = kube::Quantity::of_bytes(1 << 20);
+    pod.spec.volumes.push_back(volume);
+    volume.name = "fast";
+    volume.emptyDir->medium = "Memory";
+    pod.spec.volumes.push_back(volume);
+    run_pod(pod);
+    advance(seconds(20));
+    EXPECT_EQ(published().phase, "Running");
+    ASSERT_EQ(node.events.count("WithoutEffect"), 3U);
+    for (const char* field : {"spec.volumes{cache}.emptyDir.sizeLimit",
+                              "spec.containers{main}.resources.limits.ephemeral-storage",
+                              "spec.containers{main}.stdin"}) {
+        EXPECT_TRUE(std::ranges::any_of(node.events.seen, [&](const auto& event) {
+            return event.reason == "WithoutEffect" && event.message.starts_with(field);
+        })) << field;
+    }
 }
 
 TEST_F(PodWorker, AStartErrorOfTheRuntimeIsShown) {

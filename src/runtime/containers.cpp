@@ -133,6 +133,8 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
     stored.log_folder = paths_.container_logs(spec.pod_name, spec.pod, spec.name).string();
     stored.log_link = paths_.container_log_link(spec.pod_name, spec.name, id).string();
     stored.stop_mode = stored_stop_mode(spec.stop_mode);
+    stored.ids = StoredIds{spec.uid, spec.gid, spec.groups};
+    stored.message_fallback = spec.message_fallback;
     stored.memory_limit = spec.memory_limit ? spec.memory_limit->value : 0;
     bool has_layer = spec.image.kind == pods::ImageKind::layered &&
                      spec.root == pods::ContainerSpec::Root::writable;

@@ -7,10 +7,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <map>
 
+#include "base/text.h"
 #include "os/file.h"
 
 namespace skiff::runtime {
@@ -101,6 +103,68 @@ Result<void> name_current(const fs::path& folder, std::uint32_t n,
     return {};
 }
 
+// The kubelet's MaxContainerTerminationMessageLogLines and …LogLength.
+constexpr std::size_t kTailLinesMax = 80;
+constexpr std::size_t kTailBytesMax = 2048;
+constexpr std::size_t kStampBytesMax = 64;  // "2026-11-23T22:14:05.123456789Z stdout F "
+// So much of the files holds what is wanted, whatever the lines' lengths.
+constexpr std::size_t kTailWindow = 16'384;
+static_assert(kTailWindow >= 2 * kTailBytesMax + (kTailLinesMax + 1) * (kStampBytesMax + 1));
+
+// The last `bytes_max` bytes of a log; empty when it cannot be read.
+std::string read_end(const fs::path& path, std::size_t bytes_max) {
+    auto fd = os::open_regular(path);
+    struct stat status{};
+    if (!fd || ::fstat(fd->get(), &status) != 0) {
+        return {};
+    }
+    auto size = static_cast<std::size_t>(status.st_size);
+    std::string text(std::min(size, bytes_max), '\0');
+    auto offset = static_cast<off_t>(size - text.size());
+    ssize_t got = ::pread(fd->get(), text.data(), text.size(), offset);
+    text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    return text;
+}
+
+// The content of a CRI line with the newline that it stands for; a partial line stands for none.
+// What has no stamp is the end of a line that began before the window.
+std::string content_of(std::string_view line) {
+    std::size_t at = 0;
+    std::string_view tag;
+    for (int field = 0; field < 3; ++field) {
+        std::size_t space = line.find(' ', at);
+        if (space == std::string_view::npos || space > kStampBytesMax) {
+            return std::string(line) + "\n";
+        }
+        tag = line.substr(at, space - at);
+        at = space + 1;
+    }
+    bool is_stamp = tag == "F" || tag == "P";
+    return std::string(is_stamp ? line.substr(at) : line) + (tag == "P" ? "" : "\n");
+}
+
+// `end`: the last bytes of a log.
+std::string last_text(std::string_view end) {
+    std::string text;
+    if (end.ends_with('\n')) {
+        end.remove_suffix(1);
+    }
+    for (std::size_t lines = 0; !end.empty() && lines < kTailLinesMax; ++lines) {
+        std::size_t newline = end.rfind('\n');
+        text.insert(0,
+                    content_of(newline == std::string_view::npos ? end : end.substr(newline + 1)));
+        end = end.substr(0, newline == std::string_view::npos ? 0 : newline);
+    }
+    std::string_view kept = text;
+    if (kept.size() > kTailBytesMax) {
+        kept.remove_prefix(kept.size() - kTailBytesMax);
+        while (!kept.empty() && (static_cast<unsigned char>(kept.front()) & 0xc0) == 0x80) {
+            kept.remove_prefix(1);  // in the midst of a character
+        }
+    }
+    return bounded_utf8(kept, kTailBytesMax);
+}
+
 bool is_named(const std::string& name, const std::string& wanted) {
     return name == wanted || name.starts_with(wanted + "-");
 }
@@ -155,6 +219,22 @@ Result<void> name_log_files(const fs::path& folder, std::uint32_t n, const wire:
         }
     }
     return {};
+}
+
+std::string read_log_tail(const fs::path& folder, std::uint32_t n, const wire::PageView& page) {
+    auto files = files_of(folder, n);
+    if (!files) {
+        return {};
+    }
+    std::string end;
+    auto slots = wire::slots_in_order(page);
+    for (auto slot = slots.rbegin(); slot != slots.rend() && end.size() < kTailWindow; ++slot) {
+        auto file = files->find(page.slots[*slot].inode);
+        if (file != files->end()) {
+            end.insert(0, read_end(folder / file->second, kTailWindow - end.size()));
+        }
+    }
+    return last_text(end);
 }
 
 Result<void> remove_log_files(const fs::path& folder, std::uint32_t n) {

@@ -1,5 +1,6 @@
 // The log files of a container: made before it starts, named while it runs, removed with it. The
-// runner fills them by itself (src/wire/runner_page.h says how); nobody here reads a line.
+// runner fills them by itself (src/wire/runner_page.h says how); read_log_tail() alone reads what
+// is in them.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,13 @@ struct LogFiles {
 // reader. Files that are gone (a person removed them) are left out.
 [[nodiscard]] Result<void> name_log_files(const std::filesystem::path& folder, std::uint32_t n,
                                           const wire::PageView& page);
+
+// What attempt `n` printed last, of both streams and without the stamps: at most 80 lines, of these
+// at most the last 2048 bytes, as valid UTF-8 (kubelet-contract row 42). Empty when there is
+// nothing or it cannot be read. Reads a bounded end of the files, whatever a guest filled them
+// with.
+[[nodiscard]] std::string read_log_tail(const std::filesystem::path& folder, std::uint32_t n,
+                                        const wire::PageView& page);
 
 // Removes all files of attempt `n`, and the folder when that was the last one.
 [[nodiscard]] Result<void> remove_log_files(const std::filesystem::path& folder, std::uint32_t n);

@@ -73,6 +73,8 @@ TEST_F(Parts, RecordsComeBackOldestFirstAndCorruptOnesAreSetAside) {
         stored.created_ns = i;
         stored.phase = Phase::ended;
         stored.exit.code = 7;
+        stored.ids = StoredIds{1, 2, {3, 4}};
+        stored.message_fallback = pods::ContainerSpec::MessageFallback::log;
         ASSERT_TRUE(store_container(paths_, stored));
     }
     std::ofstream(paths_.container_records() / "bad") << "not a record";
@@ -81,6 +83,8 @@ TEST_F(Parts, RecordsComeBackOldestFirstAndCorruptOnesAreSetAside) {
     EXPECT_EQ(all[0].name, "n0");
     EXPECT_EQ(all[2].name, "n2");
     EXPECT_EQ(all[0].to_record().exit->exit_code, 7);
+    EXPECT_EQ(all[0].to_record().ids, (pods::ContainerIds{1, 2, {3, 4}}));
+    EXPECT_EQ(all[0].message_fallback, pods::ContainerSpec::MessageFallback::log);
     EXPECT_EQ(os::list_folder(paths_.container_records())->size(), 3U);
     EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 1U);
 }
@@ -140,6 +144,53 @@ TEST_F(Parts, LogsTakeTheNamesThatThePageAsksFor) {
     EXPECT_EQ(contents(folder / "3.log.20231114-221322"), "third");
     ASSERT_TRUE(remove_log_files(folder, 3));
     EXPECT_FALSE(fs::exists(folder));
+}
+
+std::string cri(std::string_view text, char tag = 'F') {
+    return fmt::format("2026-11-23T22:14:05.123456789Z stdout {} {}\n", tag, text);
+}
+
+TEST_F(Parts, TheTailOfALogIsItsLastLinesWithoutStamps) {
+    auto folder = folder_ / "logs";
+    auto files = make_log_files(folder, 0, 2);
+    ASSERT_TRUE(files);
+    auto page = page_of(*files);
+    EXPECT_EQ(read_log_tail(folder, 0, page), "");
+    for (int i = 0; i < 90; ++i) {
+        write_to(*files, 0, cri(std::to_string(i)));
+    }
+    std::string tail = read_log_tail(folder, 0, page);
+    EXPECT_THAT(tail, testing::StartsWith("10\n11\n"));
+    EXPECT_THAT(tail, testing::EndsWith("88\n89\n"));
+    // The runner has just turned to the next file: the lines before belong to the tail too.
+    page.slots[1].turn = 2;
+    page.current = 1;
+    write_to(*files, 1, cri("the end ", 'P') + cri("of it", 'P'));
+    tail = read_log_tail(folder, 0, page);
+    EXPECT_THAT(tail, testing::StartsWith("12\n"));
+    EXPECT_THAT(tail, testing::EndsWith("89\nthe end of it"));
+}
+
+TEST_F(Parts, TheTailOfALogIsBoundedAndValidText) {
+    auto folder = folder_ / "logs";
+    auto files = make_log_files(folder, 0, 1);
+    ASSERT_TRUE(files);
+    auto page = page_of(*files);
+    std::string long_line;
+    for (int i = 0; i < 30'000; ++i) {
+        long_line += "\u00e9";
+    }
+    write_to(*files, 0, cri("lost") + cri(long_line + "x"));
+    std::string tail = read_log_tail(folder, 0, page);
+    EXPECT_LE(tail.size(), 2048U);
+    EXPECT_GE(tail.size(), 2040U);
+    EXPECT_THAT(tail, testing::StartsWith("\u00e9"));
+    EXPECT_THAT(tail, testing::EndsWith("\u00e9x\n"));
+    write_to(*files, 0, "no stamp at all");
+    EXPECT_THAT(read_log_tail(folder, 0, page), testing::EndsWith("x\nno stamp at all\n"));
+    fs::remove(folder / "0.log");
+    fs::create_symlink("/etc/passwd", folder / "0.log");
+    EXPECT_EQ(read_log_tail(folder, 0, page), "");
 }
 
 TEST_F(Parts, LogsOfAnotherAttemptStay) {

@@ -84,6 +84,9 @@ pods::ContainerRecord StoredContainer::to_record() const {
     record.spec_hash = spec_hash;
     record.image = image;
     record.image_id = image_id;
+    if (ids) {
+        record.ids = pods::ContainerIds{ids->uid, ids->gid, ids->groups};
+    }
     record.created = wall(created_ns);
     record.started = wall(started_ns);
     record.log_path = std::filesystem::path(log_folder) / fmt::format("{}.log", attempt);

@@ -22,6 +22,9 @@ constexpr ContainerKind last_of(ContainerKind) {
 constexpr ExitKind last_of(ExitKind) {
     return ExitKind::lost;
 }
+constexpr ContainerSpec::MessageFallback last_of(ContainerSpec::MessageFallback) {
+    return ContainerSpec::MessageFallback::log;
+}
 }  // namespace skiff::pods
 
 namespace skiff::runtime {
@@ -44,6 +47,16 @@ struct StoredExit {
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.kind, s.code, s.reason, s.message, s.finished_ns);
+    }
+};
+
+struct StoredIds {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.uid, s.gid, s.groups);
     }
 };
 
@@ -71,11 +84,15 @@ struct StoredContainer {
     std::string layer;  // folder of the writable layer, empty if it has none
     wire::StopMode stop_mode = wire::StopMode::none;
     std::uint64_t memory_limit = 0;
+    pods::ContainerSpec::MessageFallback message_fallback =
+        pods::ContainerSpec::MessageFallback::none;
+    std::optional<StoredIds> ids;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.id, s.pod_uid, s.pod_namespace, s.pod_name, s.name, s.kind, s.attempt, s.spec_hash,
           s.image, s.image_id, s.created_ns, s.started_ns, s.phase, s.exit, s.pid, s.start_time,
-          s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit);
+          s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit,
+          s.message_fallback, s.ids);
     }
 
     [[nodiscard]] PodName full_pod_name() const { return PodName{pod_namespace, pod_name}; }

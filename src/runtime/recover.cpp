@@ -411,11 +411,23 @@ std::string KeeperRuntime::termination_message(const StoredContainer& stored) co
     return text ? std::move(*text) : std::string{};
 }
 
+std::string KeeperRuntime::fallback_message(const StoredContainer& stored) const {
+    if (stored.message_fallback != pods::ContainerSpec::MessageFallback::log) {
+        return {};
+    }
+    auto page = read_page(paths_, stored.id);
+    return page ? read_log_tail(stored.log_folder, stored.attempt, *page) : std::string{};
+}
+
 void KeeperRuntime::finish(const Held& container, const wire::Exited& exited) {
     if (container->stored.started_ns == 0) {
         container->stored.started_ns = exited.started_ns;
     }
-    finish_as(container, exit_of(exited, termination_message(container->stored)));
+    StoredExit exit = exit_of(exited, termination_message(container->stored));
+    if (exit.code != 0 && exit.message.empty()) {
+        exit.message = fallback_message(container->stored);
+    }
+    finish_as(container, std::move(exit));
 }
 
 void KeeperRuntime::finish_as(const Held& container, StoredExit exit) {

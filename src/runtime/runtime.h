@@ -138,6 +138,8 @@ private:
     void settle_again();
     [[nodiscard]] async::Task<void> settle_for_ever();
     [[nodiscard]] std::string termination_message(const StoredContainer& stored) const;
+    // The end of the log, for a container that wants it as its message and gave no other.
+    [[nodiscard]] std::string fallback_message(const StoredContainer& stored) const;
     [[nodiscard]] std::vector<Held> unsettled(const std::string& build) const;
     [[nodiscard]] async::Task<void> watch_orphan(Held container);
     [[nodiscard]] async::Task<void> name_logs_for_ever();

@@ -48,6 +48,29 @@ TEST_F(Live, TheTerminationMessageFileWins) {
     }(this));
 }
 
+// terminationMessagePolicy FallbackToLogsOnError (contract row 42).
+TEST_F(Live, TheEndOfTheLogIsTheMessageOfAFailedGuestThatLeftNone) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto message_of = [t](std::string_view script) -> Task<std::string> {
+            auto id = co_await t->start_actor(script);
+            if (!id) {
+                ADD_FAILURE() << format_as(id.error());
+                co_return "";
+            }
+            auto found = co_await t->ended(*id);
+            co_return found.exit->message;
+        };
+        EXPECT_EQ(co_await message_of("print leak ; exit 3"), "");
+        t->spec_.message_fallback = pods::ContainerSpec::MessageFallback::log;
+        EXPECT_EQ(co_await message_of("print leak ; exit 3"), "leak\n");
+        EXPECT_EQ(co_await message_of("print dry ; exit 0"), "");
+        auto file = co_await message_of("print leak ; write /dev/termination-log sunk ; exit 3");
+        EXPECT_THAT(file, testing::StartsWith("sunk"));
+        EXPECT_THAT(co_await message_of("print leak ; trap"), testing::HasSubstr("unreachable"));
+    }(this));
+}
+
 TEST_F(Live, MemoryLimitIsOomKilled) {
     run([](Live* t) -> Task<void> {
         co_await t->boot();

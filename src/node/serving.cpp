@@ -1,0 +1,111 @@
+#include "node/serving.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.h"
+#include "node/certificates.h"
+#include "os/file.h"
+
+namespace skiff::node {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Bytes kPemBytesMax = 1_MiB;
+constexpr Duration kRemainingMin = std::chrono::hours(24 * 30);
+
+std::vector<std::string> names_of(const NodeSettings& settings) {
+    std::vector<std::string> names = {settings.name};
+    if (!settings.hostname.empty() && settings.hostname != settings.name) {
+        names.push_back(settings.hostname);
+    }
+    return names;
+}
+
+// Whether the certificate is for this node, where it is reached now, and for a while.
+bool serves(const std::string& certificate_pem, const NodeSettings& settings, WallTime now) {
+    auto facts = read_certificate(certificate_pem);
+    if (!facts || facts->not_after - now <= kRemainingMin) {
+        return false;
+    }
+    auto set_of = [](const std::vector<std::string>& list) {
+        return std::set<std::string>(list.begin(), list.end());
+    };
+    std::set<std::string> ips;
+    for (const std::string& ip : settings.ips) {
+        ips.insert(format_ip(ip).value_or(ip));
+    }
+    return set_of(facts->dns_names) == set_of(names_of(settings)) && set_of(facts->ips) == ips;
+}
+
+}  // namespace
+
+Result<ServingCertificate> ensure_serving_certificate(const NodeSettings& settings,
+                                                      const Clock& clock) {
+    fs::path certificate_file = settings.cert_dir / "kubelet.crt";
+    fs::path key_file = settings.cert_dir / "kubelet.key";
+    auto certificate = os::read_file(certificate_file, kPemBytesMax);
+    auto key = os::read_file(key_file, kPemBytesMax);
+    if (certificate && key && key_fits(*certificate, *key) &&
+        serves(*certificate, settings, clock.wall_now())) {
+        return ServingCertificate{std::move(*certificate), std::move(*key)};
+    }
+    SKIFF_TRY(auto made,
+              make_self_signed(settings.name, names_of(settings), settings.ips, clock.wall_now()));
+    SKIFF_CHECK(os::make_folders(settings.cert_dir, 0700));
+    SKIFF_CHECK(os::write_file_atomic(key_file, made.key_pem, 0600, os::Durability::power));
+    SKIFF_CHECK(
+        os::write_file_atomic(certificate_file, made.certificate_pem, 0644, os::Durability::power));
+    log::info("serving certificate made", log::kv("path", certificate_file.string()));
+    return ServingCertificate{std::move(made.certificate_pem), std::move(made.key_pem)};
+}
+
+Result<std::shared_ptr<const http::ServerTls>> ServingTls::refresh() {
+    http::ServerTlsSettings now;
+    if (files_.certificate.empty()) {
+        SKIFF_TRY(auto own, ensure_serving_certificate(settings_, clock_));
+        now.certificate_pem = std::move(own.certificate_pem);
+        now.key_pem = std::move(own.key_pem);
+    } else {
+        SKIFF_TRY(now.certificate_pem, os::read_file(files_.certificate, kPemBytesMax));
+        SKIFF_TRY(now.key_pem, os::read_file(files_.key, kPemBytesMax));
+    }
+    if (!files_.client_ca.empty()) {
+        SKIFF_TRY(now.client_ca_pem, os::read_file(files_.client_ca, kPemBytesMax));
+    }
+    bool same = now.certificate_pem == last_.certificate_pem && now.key_pem == last_.key_pem &&
+                now.client_ca_pem == last_.client_ca_pem;
+    if (same) {
+        return std::shared_ptr<const http::ServerTls>();
+    }
+    SKIFF_TRY(auto tls, http::ServerTls::create(now));
+    last_ = std::move(now);
+    return tls;
+}
+
+async::Task<void> keep_serving(ServingTls& tls,
+                               std::function<void(std::shared_ptr<const http::ServerTls>)> use,
+                               Duration every) {
+    std::string told;
+    while (true) {
+        auto slept = co_await async::sleep_for(every);
+        if (!slept) {
+            co_return;
+        }
+        auto fresh = tls.refresh();
+        std::string problem = fresh ? std::string() : format_as(fresh.error());
+        if (!fresh && problem != told) {
+            log::warn("serving certificate not renewed, the one in use stays",
+                      log::kv("error", problem));
+        }
+        told = std::move(problem);
+        if (fresh && *fresh != nullptr) {
+            use(std::move(*fresh));
+            log::info("certificates of port 10250 renewed");
+        }
+    }
+}
+
+}  // namespace skiff::node
