@@ -201,6 +201,8 @@ TEST_F(Parts, MountsComeParentsFirstAndAPodsOwnFileWins) {
     EXPECT_EQ(grant->mounts[1].id_mapping, wire::IdMapping::mapped);
     EXPECT_EQ(grant->mounts[2].id_mapping, wire::IdMapping::mapped_or_plain);
     EXPECT_EQ(grant->identity.files_as, wire::FilesAs::pod);
+    EXPECT_EQ(grant->mounts[0].kind, wire::MountKind::bind);
+    EXPECT_EQ(grant->mounts[1].kind, wire::MountKind::bind_tree);
     EXPECT_EQ(grant->mounts[3].source, "/host");
     EXPECT_EQ(grant->identity.host_base, 0x70000000U);
     EXPECT_EQ(grant->log.slot_fds, (std::vector<std::int32_t>{3, 4, 5, 6, 7}));

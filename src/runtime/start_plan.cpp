@@ -86,6 +86,9 @@ std::vector<wire::Mount> mounts_of(const pods::ContainerSpec& spec, const state:
         auto mount = bind(wanted.host, normal(wanted.container), access);
         mount.id_mapping = wire::IdMapping::mapped_or_owned;
         if (wanted.origin == pods::VolumeOrigin::foreign) {
+            // With what is mounted below it, as a kubelet's rbind; Skiff's own volumes are one
+            // mount.
+            mount.kind = wire::MountKind::bind_tree;
             mount.id_mapping = wanted.ids == pods::VolumeIds::of_machine ? wire::IdMapping::plain
                                                                          : wire::IdMapping::mapped;
         }

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +21,7 @@
 #include <functional>
 
 #include "os/file.h"
+#include "os/mount.h"
 #include "os/process.h"
 #include "sandbox/cage_fixture.h"
 #include "sandbox/landlock.h"
@@ -241,6 +242,45 @@ TEST_F(Cage, ReadOnlyVolumesAreReadOnlyInTheKernel) {
     EXPECT_EQ(ending.error, "");
     EXPECT_EQ(ending.code, 0);
     EXPECT_EQ(*os::read_file(volume / "f", 1_KiB), "content");
+}
+
+TEST_F(Cage, TakesWhatIsMountedBelowAFolderToo) {
+    const fs::path host = folder_ / "host";
+    fs::create_directories(host / "below");
+    ASSERT_EQ(::mount("tmpfs", (host / "below").c_str(), "tmpfs", 0, "mode=0755"), 0);
+    fs::create_directories(host / "below/deep");
+    ASSERT_EQ(::mount("tmpfs", (host / "below/deep").c_str(), "tmpfs", 0, "mode=0755"), 0);
+    ASSERT_EQ(::mount(nullptr, (host / "below").c_str(), nullptr, MS_SHARED, nullptr), 0);
+    ASSERT_EQ(::mknod((host / "below/deep/null").c_str(), S_IFCHR | 0666, makedev(1, 3)), 0);
+    ::chmod((host / "below/deep/null").c_str(), 0666);
+    ASSERT_EQ(::chown((host / "below/deep").c_str(), 1000, 1000), 0);
+    TreeEntry entry;
+    entry.kind = TreeEntry::Kind::bind_tree;
+    entry.target = "/data";
+    entry.source = host;
+    const auto policy_with = [&](Access access) {
+        entry.access = access;
+        auto builder = plain();
+        return *builder.run_as({1000, 1000, {}}).add(entry).build();
+    };
+    const auto write = [] {
+        return failed_with(::open("/data/below/deep/f", O_WRONLY | O_CREAT, 0600));
+    };
+    // Read-only is so for the mounts below as well, which a kubelet leaves writable.
+    Ending ending = run(policy_with(Access::read_only), write);
+    EXPECT_EQ(ending.error, "");
+    EXPECT_EQ(ending.code, EROFS);
+    ending = run(policy_with(Access::read_write), write);
+    EXPECT_EQ(ending.error, "");
+    EXPECT_EQ(ending.code, 0);
+    struct stat facts{};
+    ASSERT_EQ(::stat((host / "below/deep/f").c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_uid, 1000U);
+    const auto device = [] { return failed_with(::open("/data/below/deep/null", O_RDONLY)); };
+    EXPECT_EQ(run(policy_with(Access::read_write), device).code, EACCES);
+    entry.kind = TreeEntry::Kind::bind;
+    EXPECT_EQ(run(policy_with(Access::read_write), write).code, ENOENT);
+    ASSERT_TRUE(os::unmount_below(host));
 }
 
 TEST_F(Cage, PlacesFilesAndMemory) {
