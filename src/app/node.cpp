@@ -5,6 +5,7 @@
 #include "app/file_objects.h"
 #include "app/local.h"
 #include "app/node_settings.h"
+#include "app/powers.h"
 #include "app/rooms.h"
 #include "app/static_pods.h"
 #include "base/log.h"
@@ -359,7 +360,9 @@ int node_command(NodeOptions options) {
         return kExitUsage;
     }
     ::signal(SIGPIPE, SIG_IGN);
+    os::IdMapProbe probe = make_probe();
     Base base;
+    base.id_map_probe = std::move(probe);
     auto instance = state::Instance::open(paths_of(options.settings), base.random);
     if (!instance) {
         print_error(format_as(instance.error()));

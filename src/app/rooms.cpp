@@ -209,7 +209,12 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
         co_await rooms->stop();
         co_return fail(std::move(opened.error()));
     }
-    rooms->volumes_.emplace(executor, instance.paths(), outside.objects, base.pool, base.clock);
+    using MachineIds = volumes::ForeignVolumes::MachineIds;
+    const volumes::ForeignVolumes foreign{&base.id_map_probe, settings.host_path_machine_ids
+                                                                  ? MachineIds::allowed
+                                                                  : MachineIds::forbidden};
+    rooms->volumes_.emplace(executor, instance.paths(), outside.objects, base.pool, base.clock,
+                            foreign);
 
     network::NetworkSettings network;
     network.node_ips = node_ips;

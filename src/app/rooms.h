@@ -47,6 +47,7 @@ struct Base {
     SystemClock clock;
     SystemRandom random;
     async::BlockingPool pool{reactor, 4, 4096};
+    os::IdMapProbe id_map_probe;  // one that asks nothing, unless the verb runs pods
 };
 
 // Where the instance's files are, from the settings.

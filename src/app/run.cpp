@@ -9,6 +9,7 @@
 #include "app/commands.h"
 #include "app/file_objects.h"
 #include "app/local_images.h"
+#include "app/powers.h"
 #include "app/rooms.h"
 #include "app/run_session.h"
 #include "base/log.h"
@@ -271,7 +272,9 @@ int run_command(RunOptions options) {
         print_error(format_as(workload.error()));
         return kExitCannotRun;
     }
+    os::IdMapProbe probe = make_probe();
     Base base;
+    base.id_map_probe = std::move(probe);
     auto instance = open_instance(base, options);
     if (!instance) {
         print_error(format_as(instance.error()));

@@ -156,6 +156,11 @@ static std::vector<Field> make_skiff_fields() {
             kSkiff, "compileMemory", "compile-memory", &S::compile_memory,
             "Memory of one compiler; 0: a quarter of the machine's, at least 2 GiB where there is "
             "as much."),
+        field(
+            kSkiff, "hostPathMachineIds", "host-path-machine-ids", &S::host_path_machine_ids,
+            "A pod with a hostPath on a filesystem that cannot map ids (NFS, FUSE, overlay; tmpfs "
+            "before Linux 6.3) opens files with its ids as the machine's own, without any "
+            "capability. false: such a pod does not start."),
         field(kSkiff, "defaultEgress", "default-egress", &S::default_egress,
               "Where pods without `skiff/egress` may connect to; empty: anywhere."),
         field(kSkiff, "logLevel", "log-level", &S::log_level,

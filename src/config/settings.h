@@ -91,6 +91,7 @@ struct Settings {
     Bytes container_log_max_size = 10_MiB;
     std::int64_t container_log_max_files = 5;
     Duration max_container_restart_period = std::chrono::minutes(5);
+    bool host_path_machine_ids = true;
 
     // Images and compiling.
     bool serialize_image_pulls = false;

@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -332,6 +333,47 @@ TEST_F(Keeper, VolumesWorkWithThePodsIds) {
     EXPECT_EQ(agent.run("files", "actor-component", grant).exit_code, 1);
     EXPECT_NE(agent.log_of("files").find("::1 localhost"), std::string::npos);
     EXPECT_NE(agent.log_of("files").find("write /x"), std::string::npos) << agent.log_of("files");
+}
+
+TEST_F(Keeper, VolumesThatCannotMapIdsWorkWithTheMachines) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    ::chmod(keeper.folder().c_str(), 0755);
+    const fs::path volume = keeper.folder() / "volume";
+    fs::create_directory(volume);
+    ASSERT_EQ(::mount("ramfs", volume.c_str(), "ramfs", 0, nullptr), 0);
+    const fs::path scratch = keeper.folder() / "scratch";
+    fs::create_directory(scratch);
+    std::ofstream(volume / "f") << "found";
+    for (const fs::path& path : {volume, volume / "f", scratch}) {
+        ASSERT_EQ(::chown(path.c_str(), 1000, 1000), 0);
+        ASSERT_EQ(::chmod(path.c_str(), 0700), 0);
+    }
+    wire::Mount data;
+    data.target = "/data";
+    data.source = volume;
+    data.access = wire::Access::read_write;
+    data.id_mapping = wire::IdMapping::plain;
+    wire::Mount shared = data;
+    shared.target = "/scratch";
+    shared.source = scratch;
+    shared.id_mapping = wire::IdMapping::mapped_or_owned;
+    auto grant = plain_grant({"actor", "read", "/data/f", ";", "write", "/data/new", "text", ";",
+                              "write", "/scratch/new", "text"});
+    grant.identity.uid = grant.identity.gid = 1000;
+    grant.identity.files_as = wire::FilesAs::machine;
+    grant.mounts = {data, shared};
+    EXPECT_EQ(agent.run("owner", "actor", grant).exit_code, 0) << agent.log_of("owner");
+    EXPECT_EQ(agent.log_of("owner"), "found\n");
+    for (const fs::path& path : {volume / "new", scratch / "new"}) {
+        struct stat facts{};
+        ASSERT_EQ(::stat(path.c_str(), &facts), 0);
+        EXPECT_EQ(facts.st_uid, 1000U);
+    }
+    grant.identity.uid = 0;
+    EXPECT_EQ(agent.run("root", "actor", grant).exit_code, 1);
+    EXPECT_NE(agent.log_of("root").find("EACCES"), std::string::npos) << agent.log_of("root");
+    ASSERT_EQ(::umount2(volume.c_str(), MNT_DETACH), 0);
 }
 
 TEST_F(Keeper, LogsAFloodInOrder) {

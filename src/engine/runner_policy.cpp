@@ -32,6 +32,8 @@ sandbox::FileIds ids_of(wire::IdMapping mapping) {
             return sandbox::FileIds::mapped;
         case wire::IdMapping::mapped_or_plain:
             return sandbox::FileIds::mapped_or_plain;
+        case wire::IdMapping::mapped_or_owned:
+            return sandbox::FileIds::mapped_or_owned;
         case wire::IdMapping::plain:
             break;
     }
@@ -72,6 +74,9 @@ void add_identity(sandbox::PolicyBuilder& builder, const wire::Identity& who, Pr
         builder.keep_machine_ids(sandbox::MachineIds{});
     }
     builder.run_as({who.uid, who.gid, who.groups});
+    if (who.files_as == wire::FilesAs::machine) {
+        builder.open_files_as_machine(sandbox::MachineFileIds{});
+    }
 }
 
 void add_network(sandbox::PolicyBuilder& builder, const wire::Network& network,

@@ -86,25 +86,36 @@ Result<void> unmount(const std::filesystem::path& path) {
     return fail(Code::exhausted, "more than {} mounts on {}", kStackMax, path.string());
 }
 
-Result<std::vector<std::filesystem::path>> mounts_below(const std::filesystem::path& folder) {
+Result<std::vector<MountEntry>> mount_table() {
     SKIFF_TRY(Fd fd, open("/proc/self/mountinfo", O_RDONLY));
     SKIFF_TRY(std::string text, read_all(fd.get(), 256_MiB));
+    std::vector<MountEntry> table;
+    for (auto line : split(text, '\n')) {
+        auto words = split(line, ' ');
+        // Optional fields end with "-"; the filesystem's type comes after it.
+        auto dash = std::find(words.begin(), words.end(), "-");
+        if (words.size() < 5 || words.end() - dash < 2) {
+            continue;
+        }
+        table.push_back({unescape(words[4]), unescape(dash[1])});
+    }
+    return table;
+}
+
+Result<std::vector<std::filesystem::path>> mounts_below(const std::filesystem::path& folder) {
+    SKIFF_TRY(auto table, mount_table());
     std::string prefix = folder.lexically_normal().string();
     if (prefix.size() > 1 && prefix.ends_with('/')) {
         prefix.pop_back();
     }
     std::vector<std::filesystem::path> found;
-    for (auto line : split(text, '\n')) {
-        auto words = split(line, ' ');
-        if (words.size() < 5) {
-            continue;
-        }
-        std::string point = unescape(words[4]);
+    for (auto& mount : table) {
+        const std::string& point = mount.point.native();
         if (point == prefix || prefix == "/" || point.starts_with(prefix + "/")) {
-            found.emplace_back(std::move(point));
+            found.push_back(std::move(mount.point));
         }
     }
-    // mountinfo is in mount order, so its reverse undoes stacks and nests from the top.
+    // The table is in mount order, so its reverse undoes stacks and nests from the top.
     std::reverse(found.begin(), found.end());
     return found;
 }

@@ -30,6 +30,14 @@ enum class BindAccess { read_write, read_only };
 // Detaches every mount stacked on `path`; none there, or no such path, is fine.
 [[nodiscard]] Result<void> unmount(const std::filesystem::path& path);
 
+// One mount of this namespace.
+struct MountEntry {
+    std::filesystem::path point;
+    std::string filesystem;  // its type: "ext4", "fuse.sshfs"
+};
+// All of them, in the order in which they were mounted: later ones hide earlier ones.
+[[nodiscard]] Result<std::vector<MountEntry>> mount_table();
+
 // Mount points at or below `folder` in this namespace, deepest first.
 [[nodiscard]] Result<std::vector<std::filesystem::path>> mounts_below(
     const std::filesystem::path& folder);

@@ -1,12 +1,15 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include "base/random.h"
 #include "base/text.h"
@@ -14,10 +17,12 @@
 #include "os/cgroup_hierarchy.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "os/id_map_probe.h"
 #include "os/lock.h"
 #include "os/machine.h"
 #include "os/mount.h"
 #include "os/process.h"
+#include "os/user_namespace.h"
 
 namespace skiff::os {
 namespace {
@@ -113,6 +118,58 @@ TEST_F(Os, RemoveTreeStopsAtMountPoints) {
     EXPECT_TRUE(mounts_below(folder_)->empty());
     EXPECT_TRUE(unmount(folder_ / "tree/mount"));
     EXPECT_TRUE(remove_tree(folder_ / "tree"));
+}
+
+TEST_F(Os, NamesTheMountThatCannotMapIds) {
+    if (::geteuid() != 0) {
+        GTEST_SKIP() << "needs root";
+    }
+    const auto probe = IdMapProbe::create();
+    ASSERT_TRUE(probe) << probe.error().message;
+    const fs::path tree = folder_ / "tree";
+    fs::create_directories(tree / "memory");
+    fs::create_directories(tree / "with blank");
+    std::ofstream(tree / "file") << "x";
+    ASSERT_TRUE(mount_tmpfs(tree / "memory", TmpfsOptions{}));
+    EXPECT_FALSE(*probe->find_unmappable(tree));
+    EXPECT_FALSE(*probe->find_unmappable(tree / "file"));
+    EXPECT_EQ(probe->find_unmappable(tree / "none").error().code, Code::not_found);
+    const fs::path bad = tree / "with blank";
+    ASSERT_EQ(::mount("ramfs", bad.c_str(), "ramfs", 0, nullptr), 0);
+    std::ofstream(bad / "inside") << "x";
+    fs::create_symlink(bad, tree / "link");
+    for (const fs::path& path : {tree, bad, bad / "inside", tree / "link"}) {
+        const auto found = probe->find_unmappable(path);
+        ASSERT_TRUE(found && *found) << path;
+        EXPECT_EQ((*found)->filesystem, "ramfs") << path;
+        EXPECT_EQ((*found)->mount_point, bad) << path;
+    }
+    EXPECT_FALSE(*IdMapProbe().find_unmappable(bad));
+    ASSERT_TRUE(unmount_below(folder_));
+}
+
+TEST_F(Os, UserNamespacesHaveTheRangesTheyWereGiven) {
+    if (::geteuid() != 0) {
+        GTEST_SKIP() << "needs root";
+    }
+    const IdMaps maps{{{0, 0x20000000, 10}, {10, 0, 1}}, {{0, 0x20000000, 10}, {10, 44, 1}}};
+    // Also from a process with threads: the helper shares their memory.
+    Result<Fd> made;
+    std::thread([&] { made = create_user_namespace(maps); }).join();
+    ASSERT_TRUE(made) << made.error().message;
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        const bool inside = ::setns(made->get(), CLONE_NEWUSER) == 0;
+        ::_exit(inside && ::setresgid(10, 10, 10) == 0 && ::setresuid(10, 10, 10) == 0 ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    IdMaps many;
+    for (std::uint32_t i = 0; i < 400; ++i) {
+        many.users.push_back({i, 0x20000000 + 2 * i, 1});
+    }
+    EXPECT_EQ(create_user_namespace(many).error().code, Code::exhausted);
 }
 
 TEST_F(Os, FoldersAreMadeWithParents) {

@@ -145,10 +145,16 @@ public:
 // idmapped mounts).
 enum class VolumeOrigin { skiff, foreign };
 
+// With whose ids the pod's containers open files: with those of its own range; or with the
+// machine's, because a foreign volume of the pod is on a filesystem that cannot map ids. The same
+// for all volumes of a pod.
+enum class VolumeIds { of_pod, of_machine };
+
 struct MountedVolume {
     std::filesystem::path path;  // on the host: a folder, or a single file or socket for hostPath
     VolumeOrigin origin = VolumeOrigin::skiff;
     enum class Access { read_write, read_only } access = Access::read_write;
+    VolumeIds ids = VolumeIds::of_pod;
 };
 
 // What volumes and environments may ask about the node and the running pod.
@@ -279,6 +285,7 @@ struct ContainerMount {
     std::string container;  // absolute path inside
     MountAccess access = MountAccess::read_write;
     VolumeOrigin origin = VolumeOrigin::skiff;
+    VolumeIds ids = VolumeIds::of_pod;
 };
 
 // Everything needed to start one container. Copied; holds no references.

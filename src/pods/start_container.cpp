@@ -99,6 +99,7 @@ Task<Result<void>> mount(Starting& starting, const Variables& variables) {
         made.container =
             wanted.mountPath.starts_with('/') ? wanted.mountPath : "/" + wanted.mountPath;
         made.origin = volume->second.origin;
+        made.ids = volume->second.ids;
         bool read_only =
             wanted.readOnly || volume->second.access == MountedVolume::Access::read_only;
         made.access = read_only ? MountAccess::read_only : MountAccess::read_write;

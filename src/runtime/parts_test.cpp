@@ -248,11 +248,32 @@ TEST_F(Parts, MountsComeParentsFirstAndAPodsOwnFileWins) {
     }
     EXPECT_THAT(targets,
                 testing::ElementsAre("/data", "/data/deep", "/dev/termination-log", "/etc/hosts"));
-    EXPECT_EQ(grant->mounts[0].id_mapping, wire::IdMapping::mapped_or_plain);
+    EXPECT_EQ(grant->mounts[0].id_mapping, wire::IdMapping::mapped_or_owned);
     EXPECT_EQ(grant->mounts[1].id_mapping, wire::IdMapping::mapped);
+    EXPECT_EQ(grant->mounts[2].id_mapping, wire::IdMapping::mapped_or_plain);
+    EXPECT_EQ(grant->identity.files_as, wire::FilesAs::pod);
+    EXPECT_EQ(grant->mounts[0].kind, wire::MountKind::bind);
+    EXPECT_EQ(grant->mounts[1].kind, wire::MountKind::bind_tree);
     EXPECT_EQ(grant->mounts[3].source, "/host");
     EXPECT_EQ(grant->identity.host_base, 0x70000000U);
     EXPECT_EQ(grant->log.slot_fds, (std::vector<std::int32_t>{3, 4, 5, 6, 7}));
+}
+
+TEST_F(Parts, APodWithAVolumeThatCannotMapIdsOpensFilesWithTheMachines) {
+    auto spec = spec_of();
+    for (auto origin : {pods::VolumeOrigin::foreign, pods::VolumeOrigin::skiff}) {
+        pods::ContainerMount mount;
+        mount.host = "/host";
+        mount.container = origin == pods::VolumeOrigin::foreign ? "/a" : "/b";
+        mount.origin = origin;
+        mount.ids = pods::VolumeIds::of_machine;
+        spec.mounts.push_back(mount);
+    }
+    auto grant = grant_of(spec, paths_);
+    ASSERT_TRUE(grant);
+    EXPECT_EQ(grant->identity.files_as, wire::FilesAs::machine);
+    EXPECT_EQ(grant->mounts[0].id_mapping, wire::IdMapping::plain);
+    EXPECT_EQ(grant->mounts[1].id_mapping, wire::IdMapping::mapped_or_owned);
 }
 
 TEST_F(Parts, IdsBeyondThePodsOwnAreRefusedByName) {

@@ -84,8 +84,13 @@ std::vector<wire::Mount> mounts_of(const pods::ContainerSpec& spec, const state:
         auto access = wanted.access == pods::MountAccess::read_only ? wire::Access::read_only
                                                                     : wire::Access::read_write;
         auto mount = bind(wanted.host, normal(wanted.container), access);
+        mount.id_mapping = wire::IdMapping::mapped_or_owned;
         if (wanted.origin == pods::VolumeOrigin::foreign) {
-            mount.id_mapping = wire::IdMapping::mapped;
+            // With what is mounted below it, as a kubelet's rbind; Skiff's own volumes are one
+            // mount.
+            mount.kind = wire::MountKind::bind_tree;
+            mount.id_mapping = wanted.ids == pods::VolumeIds::of_machine ? wire::IdMapping::plain
+                                                                         : wire::IdMapping::mapped;
         }
         mounts.push_back(std::move(mount));
     }
@@ -118,6 +123,13 @@ std::vector<wire::Mount> mounts_of(const pods::ContainerSpec& spec, const state:
         return fs::path(a.target) < fs::path(b.target);
     });
     return mounts;
+}
+
+wire::FilesAs files_as(const pods::ContainerSpec& spec) {
+    bool machine = std::any_of(spec.mounts.begin(), spec.mounts.end(), [](const auto& mount) {
+        return mount.ids == pods::VolumeIds::of_machine;
+    });
+    return machine ? wire::FilesAs::machine : wire::FilesAs::pod;
 }
 
 wire::Root root_of(const pods::ContainerSpec& spec, const StoredContainer& stored) {
@@ -218,6 +230,7 @@ Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredConta
     grant.identity.groups = spec.groups;
     grant.identity.host_base = context.first_id;
     grant.identity.id_count = state::kIdsPerPod;
+    grant.identity.files_as = files_as(spec);
     set_network(spec, grant);
     set_working_dir(spec, context.artifact.facts, grant);
     for (const auto& folder : context.cgroup.folders) {

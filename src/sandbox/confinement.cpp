@@ -142,7 +142,7 @@ Result<void> Confinement::make_namespaces() {
 Result<void> Confinement::build() {
     SKIFF_CHECK(at("cgroup", join_cgroups()));
     if (policy_.ids.count > 0) {
-        auto made = create_user_namespace(policy_.ids);
+        auto made = create_user_namespace(policy_);
         if (!made) {
             return at("identity", fail(std::move(made.error())));
         }
@@ -175,7 +175,7 @@ Result<void> Confinement::lock() {
         user_namespace_.reset();
     }
     ::umask(022);
-    SKIFF_CHECK(at("identity", drop_to(policy_.who, old)));
+    SKIFF_CHECK(at("identity", drop_to(policy_.who, file_credentials(policy_), old)));
     // A change of ids clears this wish, so it comes after it.
     if (policy_.on_parent_death == OnParentDeath::die &&
         ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) {

@@ -27,6 +27,11 @@ PolicyBuilder& PolicyBuilder::run_as(Credentials who) {
     return *this;
 }
 
+PolicyBuilder& PolicyBuilder::open_files_as_machine(MachineFileIds) {
+    policy_.files_as = FilesAs::machine;
+    return *this;
+}
+
 PolicyBuilder& PolicyBuilder::share_host_network(UnrestrictedNetwork) {
     policy_.network = NetworkPlan{NetworkPlan::Kind::host, {}, -1};
     return *this;
@@ -98,6 +103,10 @@ PolicyBuilder& PolicyBuilder::die_with_parent() {
     return *this;
 }
 
+std::uint32_t file_owner(const Policy& policy, std::uint32_t id) {
+    return policy.files_as == FilesAs::machine ? id : policy.ids.host_base + id;
+}
+
 Result<Policy> PolicyBuilder::build() {
     if (!ids_decided_) {
         return fail(Code::invalid, "a policy must map ids or keep the machine's");
@@ -109,6 +118,15 @@ Result<Policy> PolicyBuilder::build() {
         !std::ranges::all_of(policy_.who.groups, inside)) {
         return fail(Code::invalid, "user or group {}:{} is outside of the {} ids", policy_.who.uid,
                     policy_.who.gid, policy_.ids.count);
+    }
+    if (policy_.files_as == FilesAs::machine) {
+        if (policy_.ids.count == 0) {
+            return fail(Code::invalid, "only a process with mapped ids has others for its files");
+        }
+        if (policy_.who.groups.size() > kFileGroupsMax) {
+            return fail(Code::invalid, "{} groups for files with the machine's ids, at most {}",
+                        policy_.who.groups.size(), kFileGroupsMax);
+        }
     }
     for (const auto& entry : policy_.tree) {
         if (entry.target.size() < 2 || entry.target.front() != '/') {
@@ -140,6 +158,8 @@ std::string_view name_of(FileIds ids) {
             return "mapped";
         case FileIds::mapped_or_plain:
             return "mapped-or-plain";
+        case FileIds::mapped_or_owned:
+            return "mapped-or-owned";
         case FileIds::plain:
             return "plain";
     }
@@ -194,6 +214,9 @@ std::string dump(const Policy& policy) {
     }
     out += fmt::format("user {} group {} groups [{}]\n", policy.who.uid, policy.who.gid,
                        fmt::join(policy.who.groups, ", "));
+    if (policy.files_as == FilesAs::machine) {
+        out += "files opened with the machine's ids\n";
+    }
     out += "capabilities none\n";
     switch (policy.network.kind) {
         case NetworkPlan::Kind::isolated:

@@ -15,7 +15,12 @@ namespace skiff::sandbox {
 enum class Access { read_only, read_write };
 
 // Whose ids the files of a bound folder show; see wire::IdMapping.
-enum class FileIds { mapped, mapped_or_plain, plain };
+enum class FileIds { mapped, mapped_or_plain, mapped_or_owned, plain };
+
+// With whose ids the process opens files: with its own, of the pod's range; or with the machine's
+// ids of the same numbers, and then no mount is idmapped: for files that cannot be. Everything else
+// (signals, peer credentials, limits) goes by the pod's ids all the same.
+enum class FilesAs { pod, machine };
 
 // One thing mounted into the tree. Every mount is nosuid, nodev and noexec.
 struct TreeEntry {
@@ -67,6 +72,9 @@ struct Limits {
     std::optional<std::uint64_t> cpu_seconds;
 };
 
+// Each takes two lines of the user namespace's map, which is less than a page.
+constexpr std::size_t kFileGroupsMax = 64;
+
 // What happens to the process when the one that forked it ends.
 enum class OnParentDeath { live_on, die };
 
@@ -77,6 +85,7 @@ struct Policy {
     std::vector<std::string> cgroups;
     IdRange ids;
     Credentials who;
+    FilesAs files_as = FilesAs::pod;
     NetworkPlan network;
     std::string hostname;
     RootPlan root;
@@ -99,6 +108,14 @@ struct MachineIds {
     explicit MachineIds() = default;
 };
 
+// And for opening files with them.
+struct MachineFileIds {
+    explicit MachineFileIds() = default;
+};
+
+// The machine's id of the owner of what is made for the container's `id`.
+[[nodiscard]] std::uint32_t file_owner(const Policy& policy, std::uint32_t id);
+
 // Collects a policy; faults surface once, at build(). A fresh builder gives: an own empty network,
 // an empty read-only root, no ids (build() then refuses), the syscalls of a command, Landlock on.
 class PolicyBuilder {
@@ -110,6 +127,9 @@ public:
     // The process keeps the machine's ids (no user namespace).
     PolicyBuilder& keep_machine_ids(MachineIds);
     PolicyBuilder& run_as(Credentials who);
+    // FilesAs::machine, for the ids of run_as() only; needs map_ids(). At most kFileGroupsMax
+    // groups.
+    PolicyBuilder& open_files_as_machine(MachineFileIds);
 
     // Shares the machine's network.
     PolicyBuilder& share_host_network(UnrestrictedNetwork);
@@ -133,7 +153,8 @@ public:
     PolicyBuilder& without_landlock();
     PolicyBuilder& die_with_parent();
 
-    // Fails with Code::invalid when ids were neither mapped nor kept, or lie outside of the range.
+    // Fails with Code::invalid when ids were neither mapped nor kept, lie outside of the range, or
+    // are more than can be the machine's.
     [[nodiscard]] Result<Policy> build();
 
 private:

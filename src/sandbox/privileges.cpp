@@ -41,6 +41,17 @@ Result<void> drop_bounding_set() {
     return {};
 }
 
+// setfsuid(2) and setfsgid(2) tell no failure but by what they answer the next time.
+Result<void> open_files_as(const Credentials& files) {
+    ::syscall(SYS_setfsgid, files.gid);
+    ::syscall(SYS_setfsuid, files.uid);
+    if (::syscall(SYS_setfsgid, -1) != static_cast<long>(files.gid) ||
+        ::syscall(SYS_setfsuid, -1) != static_cast<long>(files.uid)) {
+        return fail(Code::denied, "the ids for files cannot be taken");
+    }
+    return {};
+}
+
 Result<void> clear_capabilities() {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     const std::array<__user_cap_data_struct, 2> none{};
@@ -67,19 +78,24 @@ Result<void> set_limits(const Limits& limits) {
     return {};
 }
 
-Result<void> drop_to(const Credentials& who, OldGroups old) {
+Result<void> drop_to(const Credentials& who, const std::optional<Credentials>& files,
+                     OldGroups old) {
     SKIFF_CHECK(drop_bounding_set());
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) {
         return fail_errno(errno, "clear the ambient capabilities");
     }
-    constexpr unsigned long kNoRoot =
-        SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
-        SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    // NO_SETUID_FIXUP: no change of ids takes a capability by itself, which would come too early
+    // for the next one; all are cleared below.
+    constexpr unsigned long kNoRoot = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
+                                      SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
+                                      SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+                                      SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     if (::prctl(PR_SET_SECUREBITS, kNoRoot, 0, 0, 0) < 0) {
         return fail_errno(errno, "take root its power");
     }
     // Raw calls: glibc's would look for other threads to change as well, and there are none.
-    const long grouped = ::syscall(SYS_setgroups, who.groups.size(), who.groups.data());
+    const std::vector<std::uint32_t>& groups = files ? files->groups : who.groups;
+    const long grouped = ::syscall(SYS_setgroups, groups.size(), groups.data());
     if (grouped < 0 && !(errno == EPERM && old == OldGroups::keep_if_forbidden)) {
         return fail_errno(errno, "set the groups");
     }
@@ -88,6 +104,9 @@ Result<void> drop_to(const Credentials& who, OldGroups old) {
     }
     if (::syscall(SYS_setresuid, who.uid, who.uid, who.uid) < 0) {
         return fail_errno(errno, fmt::format("become user {}", who.uid));
+    }
+    if (files) {
+        SKIFF_CHECK(open_files_as(*files));
     }
     SKIFF_CHECK(clear_capabilities());
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {

@@ -1,6 +1,8 @@
 // Giving up power for good: users, groups, capabilities, limits.
 #pragma once
 
+#include <optional>
+
 #include "base/result.h"
 #include "sandbox/policy.h"
 
@@ -13,8 +15,9 @@ namespace skiff::sandbox {
 // made they cannot be changed; only there may they stay.
 enum class OldGroups { drop, keep_if_forbidden };
 
-// Becomes `who` (ids of the current user namespace) without a single capability, now and after any
-// exec, and with no_new_privs.
-[[nodiscard]] Result<void> drop_to(const Credentials& who, OldGroups old);
+// Becomes `who`, and `files` towards files where they are given (ids of the current user namespace)
+// without a single capability, now and after any exec, and with no_new_privs.
+[[nodiscard]] Result<void> drop_to(const Credentials& who, const std::optional<Credentials>& files,
+                                   OldGroups old);
 
 }  // namespace skiff::sandbox

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,90 +21,14 @@
 #include <functional>
 
 #include "os/file.h"
+#include "os/mount.h"
 #include "os/process.h"
-#include "sandbox/confinement.h"
+#include "sandbox/cage_fixture.h"
 #include "sandbox/landlock.h"
 #include "sandbox/user_namespace.h"
 
 namespace skiff::sandbox {
 namespace {
-
-namespace fs = std::filesystem;
-constexpr std::uint32_t kBase = 0x20000000;
-
-struct Ending {
-    int code = -1;
-    int signal = 0;
-    std::string error;  // of the confinement, if it failed
-};
-
-class Cage : public ::testing::Test {
-protected:
-    void SetUp() override {
-        if (!can_confine()) {
-            GTEST_SKIP() << "needs CAP_SYS_ADMIN";
-        }
-        std::string pattern = fs::temp_directory_path() / "skiff-cage-XXXXXX";
-        folder_ = ::mkdtemp(pattern.data());
-        ::chmod(folder_.c_str(), 0755);
-        shared_ = *make_shared_parts(folder_ / "stage");
-    }
-    void TearDown() override {
-        if (!folder_.empty()) {
-            ASSERT_TRUE(os::remove_tree(folder_));
-        }
-    }
-
-    static PolicyBuilder plain() {
-        PolicyBuilder builder;
-        builder.map_ids({kBase, 65536}).run_as({0, 0, {}}).use_empty_root(0);
-        return builder;
-    }
-
-    // Forks a child into a pid namespace of its own, confines it and runs `act` there.
-    Ending run(const Policy& policy, const std::function<int()>& act) {
-        SyscallFilter filter = *SyscallFilter::build(policy.syscalls);
-        auto pipe = *os::make_pipe();
-        auto home = *os::open("/proc/self/ns/pid", O_RDONLY);
-        EXPECT_EQ(::unshare(CLONE_NEWPID), 0);
-        const pid_t pid = ::fork();
-        if (pid == 0) {
-            Confinement confinement(policy, shared_, filter);
-            auto done = confinement.build();
-            done = done ? confinement.enter() : done;
-            done = done ? confinement.lock() : done;
-            if (!done) {
-                const std::string text = done.error().reason + ": " + done.error().message;
-                (void)!::write(pipe.write.get(), text.data(), text.size());
-                ::_exit(99);
-            }
-            ::_exit(act());
-        }
-        EXPECT_EQ(::setns(home.get(), CLONE_NEWPID), 0);
-        pipe.write.reset();
-        Ending ending;
-        ending.error = *os::read_all(pipe.read.get(), 64_KiB);
-        int status = 0;
-        EXPECT_EQ(::waitpid(pid, &status, 0), pid);
-        ending.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-        ending.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-        return ending;
-    }
-
-    // The act must not get anywhere: it dies of the filter.
-    void expect_killed(const char* what, const std::function<int()>& act) {
-        const Ending ending = run(*plain().build(), act);
-        EXPECT_EQ(ending.error, "");
-        EXPECT_EQ(ending.signal, SIGSYS) << what << " ended with " << ending.code;
-    }
-
-    fs::path folder_;
-    Shared shared_;
-};
-
-int failed_with(long result) {
-    return result < 0 ? errno : 0;
-}
 
 TEST_F(Cage, LetsAnHonestGuestWork) {
     const Ending ending = run(*plain().build(), [] {
@@ -320,6 +244,45 @@ TEST_F(Cage, ReadOnlyVolumesAreReadOnlyInTheKernel) {
     EXPECT_EQ(*os::read_file(volume / "f", 1_KiB), "content");
 }
 
+TEST_F(Cage, TakesWhatIsMountedBelowAFolderToo) {
+    const fs::path host = folder_ / "host";
+    fs::create_directories(host / "below");
+    ASSERT_EQ(::mount("tmpfs", (host / "below").c_str(), "tmpfs", 0, "mode=0755"), 0);
+    fs::create_directories(host / "below/deep");
+    ASSERT_EQ(::mount("tmpfs", (host / "below/deep").c_str(), "tmpfs", 0, "mode=0755"), 0);
+    ASSERT_EQ(::mount(nullptr, (host / "below").c_str(), nullptr, MS_SHARED, nullptr), 0);
+    ASSERT_EQ(::mknod((host / "below/deep/null").c_str(), S_IFCHR | 0666, makedev(1, 3)), 0);
+    ::chmod((host / "below/deep/null").c_str(), 0666);
+    ASSERT_EQ(::chown((host / "below/deep").c_str(), 1000, 1000), 0);
+    TreeEntry entry;
+    entry.kind = TreeEntry::Kind::bind_tree;
+    entry.target = "/data";
+    entry.source = host;
+    const auto policy_with = [&](Access access) {
+        entry.access = access;
+        auto builder = plain();
+        return *builder.run_as({1000, 1000, {}}).add(entry).build();
+    };
+    const auto write = [] {
+        return failed_with(::open("/data/below/deep/f", O_WRONLY | O_CREAT, 0600));
+    };
+    // Read-only is so for the mounts below as well, which a kubelet leaves writable.
+    Ending ending = run(policy_with(Access::read_only), write);
+    EXPECT_EQ(ending.error, "");
+    EXPECT_EQ(ending.code, EROFS);
+    ending = run(policy_with(Access::read_write), write);
+    EXPECT_EQ(ending.error, "");
+    EXPECT_EQ(ending.code, 0);
+    struct stat facts{};
+    ASSERT_EQ(::stat((host / "below/deep/f").c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_uid, 1000U);
+    const auto device = [] { return failed_with(::open("/data/below/deep/null", O_RDONLY)); };
+    EXPECT_EQ(run(policy_with(Access::read_write), device).code, EACCES);
+    entry.kind = TreeEntry::Kind::bind;
+    EXPECT_EQ(run(policy_with(Access::read_write), write).code, ENOENT);
+    ASSERT_TRUE(os::unmount_below(host));
+}
+
 TEST_F(Cage, PlacesFilesAndMemory) {
     TreeEntry hosts;
     hosts.kind = TreeEntry::Kind::file;
@@ -469,7 +432,8 @@ TEST_F(Cage, LeavesNoMountBehind) {
 }
 
 TEST_F(Cage, UserNamespaceHasTheRangeAndNoMore) {
-    const auto made = create_user_namespace({kBase, 10});
+    const auto made =
+        create_user_namespace(*PolicyBuilder().map_ids({kBase, 10}).run_as({0, 0, {}}).build());
     ASSERT_TRUE(made) << made.error().message;
     const pid_t pid = ::fork();
     if (pid == 0) {
@@ -526,6 +490,16 @@ TEST(Policy, RefusesWhatItCannotKeep) {
     EXPECT_FALSE(PolicyBuilder().map_ids({kBase, 10}).run_as({0, 0, {11}}).build());
     EXPECT_TRUE(PolicyBuilder().map_ids({kBase, 10}).run_as({9, 9, {9}}).build());
     EXPECT_TRUE(PolicyBuilder().keep_machine_ids(MachineIds{}).run_as({12, 0, {}}).build());
+    EXPECT_FALSE(PolicyBuilder()
+                     .keep_machine_ids(MachineIds{})
+                     .open_files_as_machine(MachineFileIds{})
+                     .build());
+    const Credentials crowd{0, 0, std::vector<std::uint32_t>(kFileGroupsMax + 1, 1)};
+    EXPECT_FALSE(PolicyBuilder()
+                     .map_ids({kBase, 10})
+                     .run_as(crowd)
+                     .open_files_as_machine(MachineFileIds{})
+                     .build());
     TreeEntry entry;
     entry.target = "/";
     EXPECT_FALSE(PolicyBuilder().map_ids({kBase, 10}).add(entry).build());

@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "base/text.h"
+#include "sandbox/owners.h"
 
 namespace skiff::sandbox {
 
@@ -130,40 +131,70 @@ Result<void> make_mount_point(int parent, const std::string& name, Tree::NodeKin
     return {};
 }
 
-Result<Tree::NodeKind> kind_of(int fd) {
-    struct stat facts{};
-    if (::fstat(fd, &facts) < 0) {
-        return fail_errno(errno, "stat a mount's source");
-    }
-    return S_ISDIR(facts.st_mode) ? Tree::NodeKind::folder : Tree::NodeKind::file;
-}
-
 }  // namespace
 
-Result<Tree::Source> Tree::open_bind(const TreeEntry& entry) {
+Result<os::Fd> Tree::clone_of(const TreeEntry& entry) {
     const unsigned recursive = entry.kind == TreeEntry::Kind::bind_tree ? AT_RECURSIVE : 0;
     const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive;
     const bool by_fd = entry.source_fd >= 0;
-    SKIFF_TRY(auto mount,
-              own(::open_tree(by_fd ? entry.source_fd : AT_FDCWD, entry.source.c_str(),
-                              flags | (by_fd ? static_cast<unsigned>(AT_EMPTY_PATH) : 0U)),
-                  by_fd ? "open a volume" : entry.source));
+    return own(::open_tree(by_fd ? entry.source_fd : AT_FDCWD, entry.source.c_str(),
+                           flags | (by_fd ? static_cast<unsigned>(AT_EMPTY_PATH) : 0U)),
+               by_fd ? "open a volume" : entry.source);
+}
+
+Result<Tree::Shown> Tree::show_ids(const TreeEntry& entry, int mount) {
+    if (entry.ids == FileIds::plain || policy_.files_as == FilesAs::machine ||
+        !user_namespace_.valid()) {
+        return Shown::plain;
+    }
+    const unsigned recursive = entry.kind == TreeEntry::Kind::bind_tree ? AT_RECURSIVE : 0;
+    auto mapped = map_ids(mount, user_namespace_.get(), recursive);
+    if (mapped) {
+        return Shown::mapped;
+    }
+    if (entry.ids == FileIds::mapped) {
+        return fail(std::move(mapped.error()));
+    }
+    return Shown::plain;
+}
+
+// A volume of the agent's that cannot be idmapped belongs to the pod's own ids on disk, and so to
+// the range of a former boot or to the machine's ids where that has changed.
+Result<void> Tree::own_files(const TreeEntry& entry, std::uint32_t owner, Shown shown) {
+    const bool by_pod = shown == Shown::plain && policy_.files_as == FilesAs::pod;
+    const std::uint32_t count = policy_.ids.count;
+    if (count == 0 || policy_.ids.host_base % count != 0) {
+        return {};
+    }
+    const OwnerMove move{range_of(owner, count), by_pod ? policy_.ids.host_base : 0, count};
+    if (move.from == move.to) {
+        return {};
+    }
+    // A copy of its own, which shows the ids as they are on disk and may be written.
+    SKIFF_TRY(const auto mount, clone_of(entry));
+    return move_owners(mount.get(), move);
+}
+
+Result<Tree::Source> Tree::open_bind(const TreeEntry& entry) {
+    SKIFF_TRY(auto mount, clone_of(entry));
+    struct stat facts{};
+    if (::fstat(mount.get(), &facts) < 0) {
+        return fail_errno(errno, "stat a mount's source");
+    }
+    SKIFF_TRY(const Shown shown, show_ids(entry, mount.get()));
+    if (entry.ids == FileIds::mapped_or_owned) {
+        SKIFF_CHECK(own_files(entry, facts.st_uid, shown));
+    }
+    const unsigned recursive = entry.kind == TreeEntry::Kind::bind_tree ? AT_RECURSIVE : 0;
     const std::uint64_t read_only = entry.access == Access::read_only ? MOUNT_ATTR_RDONLY : 0;
     SKIFF_CHECK(set_attributes(mount.get(), kGuestFlags | read_only, recursive));
-    if (entry.ids != FileIds::plain && user_namespace_.valid()) {
-        auto mapped = map_ids(mount.get(), user_namespace_.get(), recursive);
-        if (!mapped && entry.ids == FileIds::mapped) {
-            return fail(std::move(mapped.error()));
-        }
-    }
-    SKIFF_TRY(const NodeKind kind, kind_of(mount.get()));
-    return Source{std::move(mount), kind};
+    return Source{std::move(mount), S_ISDIR(facts.st_mode) ? NodeKind::folder : NodeKind::file};
 }
 
 Result<Tree::Source> Tree::open_tmpfs(const TreeEntry& entry) {
-    const std::uint32_t base = policy_.ids.host_base;
     SKIFF_TRY(auto mount, make_tmpfs({entry.bytes_max > 0 ? entry.bytes_max : kTmpfsBytesDefault,
-                                      entry.mode, base + policy_.who.uid, base + policy_.who.gid}));
+                                      entry.mode, file_owner(policy_, policy_.who.uid),
+                                      file_owner(policy_, policy_.who.gid)}));
     if (entry.access == Access::read_only) {
         SKIFF_CHECK(set_attributes(mount.get(), MOUNT_ATTR_RDONLY, 0));
     }
@@ -209,13 +240,13 @@ Result<void> Tree::open() {
 
 Result<void> Tree::make_base() {
     const bool layered = policy_.root.kind == RootPlan::Kind::layers;
-    const std::uint32_t base = policy_.ids.host_base;
     // Mount points and small files need a little; the rest is what the guest may write.
     constexpr std::uint64_t kOwnBytes = 1U << 20;
     const bool writable = !layered && policy_.root.access == Access::read_write;
-    SKIFF_TRY(base_, make_tmpfs({kOwnBytes + policy_.root.writable_bytes_max,
-                                 layered ? 0700U : 0755U, base + (writable ? policy_.who.uid : 0),
-                                 base + (writable ? policy_.who.gid : 0)}));
+    SKIFF_TRY(base_,
+              make_tmpfs({kOwnBytes + policy_.root.writable_bytes_max, layered ? 0700U : 0755U,
+                          file_owner(policy_, writable ? policy_.who.uid : 0),
+                          file_owner(policy_, writable ? policy_.who.gid : 0)}));
     return {};
 }
 
@@ -239,13 +270,13 @@ Result<void> Tree::attach_overlay() {
     }
     // Without a writable layer of the agent's the mount points go into memory.
     const bool given = !policy_.root.upper.empty();
-    const std::uint32_t base = policy_.ids.host_base;
+    const std::uint32_t owner = file_owner(policy_, 0);
     if (!given) {
         SKIFF_TRY(auto upper, folder("upper", 0755));
         SKIFF_TRY(auto work, folder("work", 0700));
     }
     const std::string upper = given ? policy_.root.upper : "upper";
-    if (::fchownat(AT_FDCWD, upper.c_str(), base, base, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (::fchownat(AT_FDCWD, upper.c_str(), owner, owner, AT_SYMLINK_NOFOLLOW) < 0) {
         return fail_errno(errno, "give the writable layer to the container");
     }
     options += fmt::format(",upperdir={},workdir={}", upper, given ? policy_.root.work : "work");
@@ -276,7 +307,7 @@ Result<os::Fd> Tree::target_of(const TreeEntry& entry, NodeKind kind) {
         auto next = open_inside(root_.get(), prefix, O_PATH);
         if (!next && next.error().code == Code::not_found) {
             SKIFF_CHECK(make_mount_point(parent.get(), std::string(parts[i]),
-                                         last ? kind : NodeKind::folder, policy_.ids.host_base));
+                                         last ? kind : NodeKind::folder, file_owner(policy_, 0)));
             next = open_inside(root_.get(), prefix, O_PATH);
         }
         if (!next) {
@@ -293,8 +324,8 @@ Result<void> Tree::attach_file(const TreeEntry& entry) {
     SKIFF_TRY(auto file,
               os::open_at(base_.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
     SKIFF_CHECK(os::write_all(file.get(), entry.content));
-    if (::fchmod(file.get(), entry.mode & 0777) < 0 ||
-        ::fchown(file.get(), policy_.ids.host_base, policy_.ids.host_base) < 0) {
+    const std::uint32_t owner = file_owner(policy_, 0);
+    if (::fchmod(file.get(), entry.mode & 0777) < 0 || ::fchown(file.get(), owner, owner) < 0) {
         return fail_errno(errno, "give a file to the container");
     }
     file.reset();

@@ -39,6 +39,11 @@ private:
         os::Fd mount;
         NodeKind kind = NodeKind::folder;
     };
+    // Whether an idmapped mount shows the pod's ids, or the files' own are seen.
+    enum class Shown { mapped, plain };
+    Result<os::Fd> clone_of(const TreeEntry& entry);
+    Result<Shown> show_ids(const TreeEntry& entry, int mount);
+    Result<void> own_files(const TreeEntry& entry, std::uint32_t owner, Shown shown);
     Result<Source> open_entry(const TreeEntry& entry);
     Result<Source> open_bind(const TreeEntry& entry);
     Result<Source> open_tmpfs(const TreeEntry& entry);

@@ -1,11 +1,9 @@
 #include "sandbox/user_namespace.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/text.h"
@@ -15,76 +13,46 @@ namespace skiff::sandbox {
 
 namespace {
 
-// Shared with the helper, which runs in our memory and with our descriptors (CLONE_VM |
-// CLONE_FILES), so that its birth copies nothing.
-struct Newborn {
-    int ready = -1;    // written by the helper once `proc` is set
-    int go_home = -1;  // read by the helper; its end is the helper's end
-    int proc = -1;     // the helper's own folder in /proc, opened by the helper itself: its pid is
-                       // not known here when we are in another pid namespace
-    int error = 0;
-};
-
-int newborn_main(void* argument) {
-    auto* newborn = static_cast<Newborn*>(argument);
-    newborn->proc = ::open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    newborn->error = newborn->proc < 0 ? errno : 0;
-    char byte = 0;
-    if (::write(newborn->ready, &byte, 1) == 1) {
-        (void)!::read(newborn->go_home, &byte, 1);
+// The group first, then the others, each once: a map names no id twice.
+std::vector<std::uint32_t> groups_of(const Credentials& who) {
+    std::vector<std::uint32_t> groups = {who.gid};
+    for (const std::uint32_t group : who.groups) {
+        if (std::ranges::find(groups, group) == groups.end()) {
+            groups.push_back(group);
+        }
     }
-    ::_exit(0);
-}
-
-Result<void> write_map(int proc, const char* name, IdRange range) {
-    SKIFF_TRY(auto file, os::open_at(proc, name, O_WRONLY));
-    const std::string line = fmt::format("0 {} {}\n", range.host_base, range.count);
-    if (::write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-        return fail_errno(errno,
-                          fmt::format("write {} '0 {} {}'", name, range.host_base, range.count));
-    }
-    return {};
-}
-
-Result<os::Fd> map_and_open(const Newborn& newborn, IdRange range) {
-    if (newborn.proc < 0) {
-        return fail_errno(newborn.error, "open /proc/self");
-    }
-    SKIFF_CHECK(write_map(newborn.proc, "uid_map", range));
-    SKIFF_CHECK(write_map(newborn.proc, "gid_map", range));
-    return os::open_at(newborn.proc, "ns/user", O_RDONLY);
+    return groups;
 }
 
 }  // namespace
 
-Result<os::Fd> create_user_namespace(IdRange range) {
-    constexpr std::size_t kStackBytes = 32768;
-    SKIFF_TRY(auto ready, os::make_pipe());
-    SKIFF_TRY(auto home, os::make_pipe());
-    void* stack = ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED) {
-        return fail_errno(errno, "map a stack");
+os::IdMaps id_maps(const Policy& policy) {
+    const IdRange& range = policy.ids;
+    os::IdMaps maps{{{0, range.host_base, range.count}}, {{0, range.host_base, range.count}}};
+    if (policy.files_as == FilesAs::machine) {
+        maps.users.push_back({range.count, policy.who.uid, 1});
+        std::uint32_t inside = range.count;
+        for (const std::uint32_t group : groups_of(policy.who)) {
+            maps.groups.push_back({inside++, group, 1});
+        }
     }
-    Newborn newborn{ready.write.get(), home.read.get(), -1, 0};
-    const pid_t pid = ::clone(newborn_main, static_cast<char*>(stack) + kStackBytes,
-                              CLONE_VM | CLONE_FILES | CLONE_NEWUSER | SIGCHLD, &newborn);
-    if (pid < 0) {
-        const int error = errno;
-        ::munmap(stack, kStackBytes);
-        return fail_errno(error, "make a user namespace");
+    return maps;
+}
+
+std::optional<Credentials> file_credentials(const Policy& policy) {
+    if (policy.files_as == FilesAs::pod) {
+        return std::nullopt;
     }
-    char byte = 0;
-    (void)!::read(ready.read.get(), &byte, 1);
-    auto result = map_and_open(newborn, range);
-    (void)!::write(home.write.get(), &byte, 1);
-    while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
+    std::uint32_t inside = policy.ids.count;
+    Credentials files{inside, inside, {}};
+    for (std::size_t i = 1; i < groups_of(policy.who).size(); ++i) {
+        files.groups.push_back(++inside);
     }
-    if (newborn.proc >= 0) {
-        ::close(newborn.proc);
-    }
-    ::munmap(stack, kStackBytes);
-    return result;
+    return files;
+}
+
+Result<os::Fd> create_user_namespace(const Policy& policy) {
+    return os::create_user_namespace(id_maps(policy));
 }
 
 Result<void> become_own_root() {

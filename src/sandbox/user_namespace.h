@@ -1,17 +1,22 @@
 // A user namespace as a descriptor: the ids of one pod.
 #pragma once
 
+#include <optional>
+
 #include "base/result.h"
 #include "os/fd.h"
+#include "os/user_namespace.h"
 #include "sandbox/policy.h"
 
 namespace skiff::sandbox {
 
-// Makes a user namespace in which ids 0..count-1 are the machine's host_base..host_base+count-1 and
-// that holds no process. For idmapped mounts and for setns(2). The caller needs CAP_SETUID,
-// CAP_SETGID and a mounted /proc, and must be single-threaded (a helper of its own is born in the
-// namespace and reaped before the call returns).
-[[nodiscard]] Result<os::Fd> create_user_namespace(IdRange range);
+// The ids of a policy's user namespace: 0..count-1 are the machine's host_base..; with
+// FilesAs::machine the ids from `count` on are the machine's own ids of user and groups, each once.
+[[nodiscard]] os::IdMaps id_maps(const Policy& policy);
+// Who the process is towards files, in ids of that namespace; nullopt: nobody else than `who`.
+[[nodiscard]] std::optional<Credentials> file_credentials(const Policy& policy);
+// The namespace of id_maps(), as a descriptor: for idmapped mounts and for setns(2).
+[[nodiscard]] Result<os::Fd> create_user_namespace(const Policy& policy);
 
 // The process (single-threaded, without privilege) moves into a new user namespace where it is root
 // and only its own ids exist: what an ordinary user can have.

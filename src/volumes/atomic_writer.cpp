@@ -10,6 +10,7 @@
 
 #include "os/fd.h"
 #include "os/file.h"
+#include "state/id_ranges.h"
 #include "volumes/kinds.h"
 
 namespace skiff::volumes {
@@ -46,18 +47,36 @@ std::string first_part(const std::string& path) {
     return path.substr(0, path.find('/'));
 }
 
-std::uint32_t mode_with_group(const PayloadFile& file, std::optional<std::uint32_t> fs_group) {
-    return fs_group ? file.mode | 0440U : file.mode;
+// Whom the files of a volume belong to on disk. The runner gives a volume that it cannot idmap to
+// the pod's range, its folder last: what is written later must belong to that range, too.
+struct Owners {
+    std::uint32_t base = 0;
+    std::optional<std::uint32_t> fs_group;
+
+    [[nodiscard]] std::uint32_t user(const PayloadFile& file) const {
+        return base + file.uid.value_or(0);
+    }
+    [[nodiscard]] std::uint32_t group() const { return base + fs_group.value_or(0); }
+    [[nodiscard]] std::uint32_t mode(const PayloadFile& file) const {
+        return fs_group ? file.mode | 0440U : file.mode;
+    }
+};
+
+Result<Owners> owners_in(const fs::path& folder, std::optional<std::uint32_t> fs_group) {
+    struct stat status{};
+    if (::lstat(folder.c_str(), &status) != 0) {
+        return fail_errno(errno, folder.string());
+    }
+    return Owners{status.st_uid - status.st_uid % state::kIdsPerPod, fs_group};
 }
 
-bool file_is(const fs::path& path, const PayloadFile& wanted,
-             std::optional<std::uint32_t> fs_group) {
+bool file_is(const fs::path& path, const PayloadFile& wanted, const Owners& owners) {
     struct stat status{};
     if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
         return false;
     }
-    bool same = (status.st_mode & 07777U) == mode_with_group(wanted, fs_group) &&
-                status.st_uid == wanted.uid.value_or(0) && status.st_gid == fs_group.value_or(0) &&
+    bool same = (status.st_mode & 07777U) == owners.mode(wanted) &&
+                status.st_uid == owners.user(wanted) && status.st_gid == owners.group() &&
                 static_cast<std::uint64_t>(status.st_size) == wanted.content.size();
     if (!same) {
         return false;
@@ -77,12 +96,12 @@ std::size_t count_files(const fs::path& version) {
 }
 
 bool shows(const fs::path& folder, const std::string& version, const Payload& payload,
-           std::optional<std::uint32_t> fs_group) {
+           const Owners& owners) {
     if (version.empty() || count_files(folder / version) != payload.size()) {
         return false;
     }
     for (const auto& [path, file] : payload) {
-        if (!file_is(folder / version / path, file, fs_group)) {
+        if (!file_is(folder / version / path, file, owners)) {
             return false;
         }
         std::string name = first_part(path);
@@ -95,15 +114,14 @@ bool shows(const fs::path& folder, const std::string& version, const Payload& pa
     return true;
 }
 
-Result<void> write_file(const fs::path& path, const PayloadFile& file,
-                        std::optional<std::uint32_t> fs_group) {
+Result<void> write_file(const fs::path& path, const PayloadFile& file, const Owners& owners) {
     SKIFF_CHECK(os::make_folders(path.parent_path(), 0755));
     SKIFF_TRY(os::Fd fd, os::open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     SKIFF_CHECK(os::write_all(fd.get(), file.content));
-    if (::fchown(fd.get(), file.uid.value_or(0), fs_group.value_or(0)) != 0) {
+    if (::fchown(fd.get(), owners.user(file), owners.group()) != 0) {
         return fail_errno(errno, "chown " + path.string());
     }
-    if (::fchmod(fd.get(), mode_with_group(file, fs_group)) != 0) {
+    if (::fchmod(fd.get(), owners.mode(file)) != 0) {
         return fail_errno(errno, "chmod " + path.string());
     }
     return {};
@@ -148,8 +166,9 @@ Result<void> tidy_folder(const fs::path& folder, const std::string& version,
 
 Result<Written> write_payload(const fs::path& folder, const Payload& payload,
                               std::optional<std::uint32_t> fs_group, WallTime now) {
+    SKIFF_TRY(Owners owners, owners_in(folder, fs_group));
     std::string version = current_version(folder);
-    if (shows(folder, version, payload, fs_group)) {
+    if (shows(folder, version, payload, owners)) {
         return Written::unchanged;
     }
     std::string next = version_name(now);
@@ -160,11 +179,11 @@ Result<Written> write_payload(const fs::path& folder, const Payload& payload,
     SKIFF_CHECK(os::make_folders(folder / next, 0755));
     std::set<std::string> names;
     for (const auto& [path, file] : payload) {
-        SKIFF_CHECK(write_file(folder / next / path, file, fs_group));
+        SKIFF_CHECK(write_file(folder / next / path, file, owners));
         names.insert(first_part(path));
     }
     if (fs_group) {
-        SKIFF_CHECK(give_to_group(folder / next, *fs_group, 0440));
+        SKIFF_CHECK(give_to_group(folder / next, owners.group(), 0440));
     }
     SKIFF_CHECK(swap_current(folder, next));
     SKIFF_CHECK(tidy_folder(folder, next, names));

@@ -21,7 +21,9 @@ enum class Written { changed, unchanged };
 
 // Makes `folder` (which exists) show exactly `payload`, whose paths were checked. Writes nothing
 // when it already does, so that watchers of the files stay quiet. With `fs_group` the files get
-// that group and group read. Blocking. What a crash leaves behind is removed by the next call.
+// that group and group read. Owners are counted from the first id of the range that the folder's
+// own owner lies in: 0, or that of the pod it was given to because it cannot be idmapped. Blocking.
+// What a crash leaves behind is removed by the next call.
 [[nodiscard]] Result<Written> write_payload(const std::filesystem::path& folder,
                                             const Payload& payload,
                                             std::optional<std::uint32_t> fs_group, WallTime now);

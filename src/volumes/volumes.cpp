@@ -94,6 +94,26 @@ Result<void> remove_volumes(const state::Paths& paths, const PodUid& pod) {
     return {};
 }
 
+Result<pods::VolumeIds> ids_of_host_path(const fs::path& path, const ForeignVolumes& foreign) {
+    if (foreign.probe == nullptr) {
+        return pods::VolumeIds::of_pod;
+    }
+    auto found = foreign.probe->find_unmappable(path);
+    if (!found) {
+        return fail(std::move(found.error()).context("hostPath"));
+    }
+    if (!*found) {
+        return pods::VolumeIds::of_pod;
+    }
+    if (foreign.machine_ids == ForeignVolumes::MachineIds::forbidden) {
+        return fail(Code::denied,
+                    "hostPath {} needs the filesystem {} at {}, which cannot map user ids, and "
+                    "SkiffConfiguration hostPathMachineIds is false",
+                    path.string(), (*found)->filesystem, (*found)->mount_point.string());
+    }
+    return pods::VolumeIds::of_machine;
+}
+
 }  // namespace
 
 std::optional<std::string_view> unsupported_kind(const kube::Volume& volume) {
@@ -142,8 +162,13 @@ struct PodVolumes::Job {
 };
 
 PodVolumes::PodVolumes(async::Executor executor, const state::Paths& paths, pods::Objects& objects,
-                       async::BlockingPool& pool, const Clock& clock)
-    : paths_(paths), objects_(objects), pool_(pool), clock_(clock), jobs_(std::move(executor)) {}
+                       async::BlockingPool& pool, const Clock& clock, ForeignVolumes foreign)
+    : paths_(paths),
+      objects_(objects),
+      pool_(pool),
+      clock_(clock),
+      foreign_(foreign),
+      jobs_(std::move(executor)) {}
 
 PodVolumes::~PodVolumes() = default;
 
@@ -226,9 +251,11 @@ Task<Result<PodVolumes::Plan>> PodVolumes::plan(const kube::Pod& pod, const pods
     co_return plan;
 }
 
-Result<void> PodVolumes::make(const Plan& plan, WallTime now) {
+Result<void> PodVolumes::make(Plan& plan, WallTime now, const ForeignVolumes& foreign) {
     if (plan.kind == Plan::Kind::host_path) {
-        return set_up_host_path(plan.path.string(), plan.host_path_type);
+        SKIFF_CHECK(set_up_host_path(plan.path.string(), plan.host_path_type));
+        SKIFF_TRY(plan.ids, ids_of_host_path(plan.path, foreign));
+        return {};
     }
     if (plan.kind == Plan::Kind::empty_dir) {
         return set_up_empty_dir(plan.empty_dir);
@@ -275,9 +302,9 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
         plans->push_back(std::move(*planned));
     }
     WallTime now = clock_.wall_now();
-    auto work = [plans, now]() -> Result<void> {
-        for (const Plan& plan : *plans) {
-            auto made = make(plan, now);
+    auto work = [plans, now, foreign = foreign_]() -> Result<void> {
+        for (Plan& plan : *plans) {
+            auto made = make(plan, now, foreign);
             if (!made) {
                 auto what = fmt::format("MountVolume.SetUp failed for volume \"{}\" ", plan.name);
                 return fail(std::move(made.error()).context(what).with_reason(kFailedMount));
@@ -286,6 +313,14 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
         return {};
     };
     SKIFF_CO_CHECK(co_await run(PodUid(pod.metadata.uid), std::move(work)));
+    // One volume that cannot map ids decides for all: containers share the others, and must be the
+    // same users there.
+    bool of_machine = std::any_of(plans->begin(), plans->end(), [](const Plan& plan) {
+        return plan.ids == pods::VolumeIds::of_machine;
+    });
+    for (auto& [name, volume] : mounted) {
+        volume.ids = of_machine ? pods::VolumeIds::of_machine : pods::VolumeIds::of_pod;
+    }
     co_return mounted;
 }
 

@@ -9,11 +9,20 @@
 #include "async/blocking.h"
 #include "async/scope.h"
 #include "base/time.h"
+#include "os/id_map_probe.h"
 #include "pods/ports.h"
 #include "state/paths.h"
 #include "volumes/kinds.h"
 
 namespace skiff::volumes {
+
+// How hostPath volumes on filesystems that cannot map ids are treated.
+struct ForeignVolumes {
+    // Finds them. Outlives the room; null: none is found.
+    const os::IdMapProbe* probe = nullptr;
+    // allowed: the pod's containers open files with the machine's ids. forbidden: the pod fails.
+    enum class MachineIds { allowed, forbidden } machine_ids = MachineIds::allowed;
+};
 
 // Reactor thread; file work runs in the pool, for one pod one piece at a time and never cut short:
 // a tear_down() that follows a cancelled set_up() waits for what that one began.
@@ -21,7 +30,7 @@ class PodVolumes final : public pods::Volumes {
 public:
     // All outlive this object.
     PodVolumes(async::Executor executor, const state::Paths& paths, pods::Objects& objects,
-               async::BlockingPool& pool, const Clock& clock);
+               async::BlockingPool& pool, const Clock& clock, ForeignVolumes foreign = {});
     ~PodVolumes() override;
 
     [[nodiscard]] async::Task<Result<std::map<std::string, pods::MountedVolume>>> set_up(
@@ -48,6 +57,7 @@ private:
         EmptyDirPlan empty_dir;
         std::string host_path_type;
         std::optional<std::uint32_t> fs_group;
+        pods::VolumeIds ids = pods::VolumeIds::of_pod;  // set by make()
     };
 
     [[nodiscard]] async::Task<Result<Plan>> plan(const kube::Pod& pod, const pods::PodFacts& facts,
@@ -56,7 +66,7 @@ private:
                                                           const pods::PodFacts& facts,
                                                           const kube::Volume& volume,
                                                           std::string field);
-    [[nodiscard]] static Result<void> make(const Plan& plan, WallTime now);
+    [[nodiscard]] static Result<void> make(Plan& plan, WallTime now, const ForeignVolumes& foreign);
     [[nodiscard]] async::Task<Result<void>> run(PodUid pod, std::function<Result<void>()> work);
     struct Job;
     static async::Task<void> run_job(async::BlockingPool* pool, std::shared_ptr<Lane> lane,
@@ -66,6 +76,7 @@ private:
     pods::Objects& objects_;
     async::BlockingPool& pool_;
     const Clock& clock_;
+    ForeignVolumes foreign_;
     std::map<PodUid, std::shared_ptr<Lane>> lanes_;
     async::Scope jobs_;
 };

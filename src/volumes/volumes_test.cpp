@@ -1,6 +1,7 @@
 #include "volumes/volumes.h"
 
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
@@ -376,6 +377,59 @@ TEST_F(VolumesTest, ChecksTheTypeOfAHostPath) {
     EXPECT_EQ(mounted->at("host").origin, pods::VolumeOrigin::foreign);
     ASSERT_TRUE(tear_down());
     EXPECT_TRUE(fs::exists(host / "file"));
+}
+
+TEST_F(VolumesTest, AHostPathThatCannotMapIdsDecidesForThePod) {
+    fs::path host = folder / "host";
+    fs::create_directories(host / "deep");
+    add_volume("host").hostPath.emplace().path = host.string();
+    add_volume("scratch").emptyDir.emplace();
+    os::IdMapProbe probe = *os::IdMapProbe::create();
+    auto with = [&](ForeignVolumes::MachineIds machine_ids) {
+        async::run_to_end(reactor, volumes->stop());
+        volumes = std::make_unique<PodVolumes>(reactor.executor(), paths, objects, pool, clock,
+                                               ForeignVolumes{&probe, machine_ids});
+        return set_up();
+    };
+    auto mounted = with(ForeignVolumes::MachineIds::forbidden);
+    ASSERT_TRUE(mounted) << mounted.error().message;
+    EXPECT_EQ(mounted->at("host").ids, pods::VolumeIds::of_pod);
+    EXPECT_EQ(mounted->at("scratch").ids, pods::VolumeIds::of_pod);
+    // Also when it only comes along below the folder.
+    ASSERT_EQ(::mount("ramfs", (host / "deep").c_str(), "ramfs", 0, nullptr), 0);
+    mounted = with(ForeignVolumes::MachineIds::allowed);
+    ASSERT_TRUE(mounted) << mounted.error().message;
+    EXPECT_EQ(mounted->at("host").ids, pods::VolumeIds::of_machine);
+    EXPECT_EQ(mounted->at("scratch").ids, pods::VolumeIds::of_machine);
+    mounted = with(ForeignVolumes::MachineIds::forbidden);
+    ASSERT_FALSE(mounted);
+    EXPECT_EQ(mounted.error().reason, "FailedMount");
+    for (std::string part : {"volume \"host\"", "ramfs", "hostPathMachineIds"}) {
+        EXPECT_NE(mounted.error().message.find(part), std::string::npos) << mounted.error().message;
+    }
+    EXPECT_NE(mounted.error().message.find((host / "deep").string()), std::string::npos);
+    ASSERT_TRUE(os::unmount(host / "deep"));
+}
+
+TEST_F(VolumesTest, ARefreshedVolumeStaysWithTheRangeItWasGivenTo) {
+    constexpr std::uint32_t kBase = 0x70000000;
+    auto& source = add_volume("config").configMap.emplace();
+    source.name = "settings";
+    objects.config_maps["settings"].data = {{"key", "old"}};
+    pod.spec.securityContext.emplace().fsGroup = 2000;
+    fs::path volume = must_set_up("config");
+    // As the runner does it.
+    for (const char* name : {"..data/key", ""}) {
+        ASSERT_EQ(::chown((volume / name).c_str(), kBase, kBase + 2000), 0);
+    }
+    auto before = stat_of(volume / "key").st_ino;
+    must_set_up("config");
+    EXPECT_EQ(stat_of(volume / "key").st_ino, before);
+    objects.config_maps["settings"].data = {{"key", "new"}};
+    must_set_up("config");
+    EXPECT_EQ(text_of(volume / "key"), "new");
+    EXPECT_EQ(stat_of(volume / "key").st_uid, kBase);
+    EXPECT_EQ(stat_of(volume / "key").st_gid, kBase + 2000);
 }
 
 TEST_F(VolumesTest, WritesWhatAPodKnowsOfItself) {

@@ -43,14 +43,17 @@ enum class IdMapping : std::uint8_t {
     // An idmapped mount: uid x on disk is uid x of the container. The start fails (stage "mounts")
     // where kernel or filesystem cannot.
     mapped,
-    // Mapped where possible, else as `plain`. The agent has chowned the files (volumes of Skiff's
-    // own making), or accepts that the guest is "nobody" there.
+    // Mapped where possible, else as `plain`: the agent accepts that the guest is "nobody" there.
     mapped_or_plain,
     // The host's ids: files of the host's root belong to nobody in the container.
     plain,
+    // For volumes of Skiff's own making: mapped where possible, else every file is given (chown) to
+    // the pod's range before the guest runs. A folder whose own owner lies in a pod's range is one
+    // that was given away so; the agent writes later files of it with owners of that range, too.
+    mapped_or_owned,
 };
 constexpr IdMapping last_of(IdMapping) {
-    return IdMapping::plain;
+    return IdMapping::mapped_or_owned;
 }
 
 // One entry of the container's tree. Entries are mounted in the order given, so parents come first;
@@ -104,6 +107,18 @@ struct Root {
     }
 };
 
+// With whose ids the guest opens files.
+enum class FilesAs : std::uint8_t {
+    pod,  // its own, of the pod's range; volumes are mapped to them
+    // The machine's ids of the same numbers, without any capability, because a volume of the pod is
+    // on a filesystem that cannot map ids; then no mount is mapped. In all else (signals, peer
+    // credentials) the guest is of the pod's range all the same. At most 64 groups.
+    machine,
+};
+constexpr FilesAs last_of(FilesAs) {
+    return FilesAs::machine;
+}
+
 // Who the guest is. Ids are those inside of the user namespace.
 struct Identity {
     std::uint32_t uid = 0;
@@ -113,10 +128,11 @@ struct Identity {
     // namespace, the ids above are the machine's own (only where idmapped mounts do not work).
     std::uint32_t host_base = 0;
     std::uint32_t id_count = 65536;
+    FilesAs files_as = FilesAs::pod;
     friend bool operator==(const Identity&, const Identity&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
-        a(s.uid, s.gid, s.groups, s.host_base, s.id_count);
+        a(s.uid, s.gid, s.groups, s.host_base, s.id_count, s.files_as);
     }
 };
 

@@ -25,7 +25,7 @@ Grant sample_grant() {
                           IdMapping::mapped, "", 0, 0},
                     Mount{MountKind::file, "/etc/hosts", "", -1, Access::read_only,
                           IdMapping::plain, "127.0.0.1 localhost\n", 0, 0644}};
-    grant.identity = Identity{1000, 1000, {2000}, 1 << 20, 65536};
+    grant.identity = Identity{1000, 1000, {2000}, 1 << 20, 65536, FilesAs::machine};
     grant.network = Network{NetMode::path, "/run/netns/x", -1};
     grant.hostname = "hello";
     grant.cgroups = {"/sys/fs/cgroup/x"};

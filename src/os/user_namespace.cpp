@@ -1,0 +1,111 @@
+#include "os/user_namespace.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace skiff::os {
+
+namespace {
+
+constexpr std::size_t kStackBytes = 32768;
+// The kernel takes a map as one write of less than a page.
+constexpr std::size_t kMapBytesMax = 4095;
+
+// Shared with the helper, which runs in our memory and with our descriptors (CLONE_VM |
+// CLONE_FILES), so that its birth copies nothing.
+struct Newborn {
+    int ready = -1;    // written by the helper once `proc` is set
+    int go_home = -1;  // read by the helper; its end is the helper's end
+    int proc = -1;     // the helper's own folder in /proc, opened by the helper itself: its pid is
+                       // not known here when we are in another pid namespace
+    int error = 0;
+};
+
+// Bare calls only: the C library's would keep books for the thread whose memory this is. That
+// thread waits in a read meanwhile, so errno is nobody else's.
+int newborn_main(void* argument) {
+    auto* newborn = static_cast<Newborn*>(argument);
+    // It shares the table of descriptors, so it would never see its pipe end with its parent.
+    ::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    newborn->proc = static_cast<int>(
+        ::syscall(SYS_openat, AT_FDCWD, "/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
+    newborn->error = newborn->proc < 0 ? errno : 0;
+    char byte = 0;
+    if (::syscall(SYS_write, newborn->ready, &byte, 1) == 1) {
+        (void)::syscall(SYS_read, newborn->go_home, &byte, 1);
+    }
+    ::syscall(SYS_exit, 0);
+    return 0;
+}
+
+Result<void> write_map(int proc, const char* name, const std::vector<IdExtent>& extents) {
+    std::string text;
+    for (const IdExtent& extent : extents) {
+        text += fmt::format("{} {} {}\n", extent.inside, extent.outside, extent.count);
+    }
+    if (text.size() > kMapBytesMax) {
+        return fail(Code::exhausted, "{} ranges of ids are more than a map holds", extents.size());
+    }
+    SKIFF_TRY(auto file, open_at(proc, name, O_WRONLY));
+    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+        return fail_errno(errno, fmt::format("write {} '{}'", name, text));
+    }
+    return {};
+}
+
+Result<Fd> map_and_open(const Newborn& newborn, const IdMaps& maps) {
+    if (newborn.proc < 0) {
+        return fail_errno(newborn.error, "open /proc/self");
+    }
+    SKIFF_CHECK(write_map(newborn.proc, "uid_map", maps.users));
+    SKIFF_CHECK(write_map(newborn.proc, "gid_map", maps.groups));
+    return open_at(newborn.proc, "ns/user", O_RDONLY);
+}
+
+}  // namespace
+
+Result<Fd> create_user_namespace(const IdMaps& maps) {
+    SKIFF_TRY(auto ready, make_pipe());
+    SKIFF_TRY(auto home, make_pipe());
+    void* stack = ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED) {
+        return fail_errno(errno, "map a stack");
+    }
+    Newborn newborn{ready.write.get(), home.read.get(), -1, 0};
+    // No handler of ours may run in the helper while it shares our memory.
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_BLOCK, &all, &before);
+    const pid_t pid = ::clone(newborn_main, static_cast<char*>(stack) + kStackBytes,
+                              CLONE_VM | CLONE_FILES | CLONE_NEWUSER | SIGCHLD, &newborn);
+    const int clone_errno = errno;
+    if (pid < 0) {
+        ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        ::munmap(stack, kStackBytes);
+        return fail_errno(clone_errno, "make a user namespace");
+    }
+    char byte = 0;
+    (void)!::read(ready.read.get(), &byte, 1);
+    auto result = map_and_open(newborn, maps);
+    (void)!::write(home.write.get(), &byte, 1);
+    while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (newborn.proc >= 0) {
+        ::close(newborn.proc);
+    }
+    ::munmap(stack, kStackBytes);
+    return result;
+}
+
+}  // namespace skiff::os

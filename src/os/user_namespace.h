@@ -1,0 +1,30 @@
+// A user namespace as a descriptor: ids and no process.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "os/fd.h"
+
+namespace skiff::os {
+
+// `count` ids of the namespace from `inside` on are those from `outside` on of the caller's.
+struct IdExtent {
+    std::uint32_t inside = 0;
+    std::uint32_t outside = 0;
+    std::uint32_t count = 0;
+};
+
+struct IdMaps {
+    std::vector<IdExtent> users;
+    std::vector<IdExtent> groups;
+};
+
+// Makes a user namespace with these ids that holds no process: for idmapped mounts and for
+// setns(2). Needs CAP_SETUID, CAP_SETGID, CAP_SETFCAP when user 0 of the machine is among the ids,
+// and a mounted /proc. Any thread: a helper of its own is born in the namespace and reaped before
+// the call returns. Fails with exhausted for more extents than fit the kernel's page.
+[[nodiscard]] Result<Fd> create_user_namespace(const IdMaps& maps);
+
+}  // namespace skiff::os

@@ -1,0 +1,91 @@
+#include "sandbox/owners.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "os/fd.h"
+
+namespace skiff::sandbox {
+
+namespace {
+
+struct CloseFolder {
+    void operator()(DIR* folder) const { ::closedir(folder); }
+};
+using Folder = std::unique_ptr<DIR, CloseFolder>;
+
+class Mover {
+public:
+    explicit Mover(const OwnerMove& move) : move_(move) {}
+
+    Result<void> tree(int fd, std::size_t depth) {
+        struct stat facts{};
+        if (::fstat(fd, &facts) < 0) {
+            return fail_errno(errno, "stat a volume's file");
+        }
+        if (S_ISDIR(facts.st_mode)) {
+            SKIFF_CHECK(contents(fd, depth));
+        }
+        if (++files_ > kOwnedFilesMax) {
+            return fail(Code::exhausted, "a volume of more than {} files cannot change owners",
+                        kOwnedFilesMax);
+        }
+        const std::uint32_t uid = moved(facts.st_uid);
+        const std::uint32_t gid = moved(facts.st_gid);
+        if ((uid != facts.st_uid || gid != facts.st_gid) &&
+            ::fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0) {
+            return fail_errno(errno, "give a volume's file to the pod");
+        }
+        return {};
+    }
+
+private:
+    std::uint32_t moved(std::uint32_t id) const {
+        const bool inside = id >= move_.from && id - move_.from < move_.count;
+        return inside ? id - move_.from + move_.to : id;
+    }
+
+    Result<void> contents(int fd, std::size_t depth) {
+        if (depth >= kOwnedDepthMax) {
+            return fail(Code::exhausted, "a volume nested deeper than {} cannot change owners",
+                        kOwnedDepthMax);
+        }
+        SKIFF_TRY(auto readable, os::open_at(fd, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+        const Folder folder(::fdopendir(readable.get()));
+        if (!folder) {
+            return fail_errno(errno, "read a volume's folder");
+        }
+        (void)readable.release();  // closed with the folder
+        while (const dirent* entry = ::readdir(folder.get())) {
+            const std::string_view name = entry->d_name;
+            if (name == "." || name == "..") {
+                continue;
+            }
+            auto child = os::open_at(::dirfd(folder.get()), entry->d_name, O_PATH | O_NOFOLLOW);
+            if (!child && child.error().code == Code::not_found) {
+                continue;  // a guest was faster
+            }
+            if (!child) {
+                return fail(std::move(child.error()));
+            }
+            SKIFF_CHECK(tree(child->get(), depth + 1));
+        }
+        return {};
+    }
+
+    OwnerMove move_;
+    std::size_t files_ = 0;
+};
+
+}  // namespace
+
+Result<void> move_owners(int root, const OwnerMove& move) {
+    return Mover(move).tree(root, 0);
+}
+
+}  // namespace skiff::sandbox
