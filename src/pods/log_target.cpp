@@ -40,7 +40,7 @@ Result<LogTarget> log_target(const PodSnapshot& pod, const std::string& containe
     const ContainerRecord* latest = nullptr;
     const ContainerRecord* before = nullptr;
     for (const ContainerRecord& record : pod.containers) {
-        if (record.name != container) {
+        if (record.name != container || record.phase == ContainerRecord::Phase::starting) {
             continue;
         }
         if (latest == nullptr || record.attempt > latest->attempt) {

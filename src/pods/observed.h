@@ -44,10 +44,16 @@ struct Instance {
 struct ContainerView {
     std::optional<Instance> latest;
     std::optional<Instance> before;
+    // A start that nobody has answered: newer than `latest`, and perhaps it runs already.
+    std::optional<ContainerId> starting;
     // Ended records older than these: nobody asks for their logs any more.
     std::vector<ContainerId> outdated;
 
     [[nodiscard]] bool runs() const { return latest && latest->runs(); }
+    // What has to end before the container may count as ended: nullptr for nothing.
+    [[nodiscard]] const ContainerId* active() const {
+        return starting ? &*starting : runs() ? &latest->id : nullptr;
+    }
 };
 
 // Keyed by container name; every container of the spec has an entry.

@@ -233,8 +233,15 @@ struct ContainerExit {
     WallTime finished;
 };
 
-// One container as the node has it: running or ended, until it is removed.
+// One container as the node has it: from the moment its start is asked for until it is removed.
 struct ContainerRecord {
+    enum class Phase {
+        // Asked for, by this agent or by one before it, and not answered yet: a guest may run or
+        // not. Nobody else may start this container until it has become `started` or is gone from
+        // the list; it can be stopped. It has neither `exit`, nor a pid, nor a log to be read.
+        starting,
+        started,  // runs, or has ended
+    };
     ContainerId id;
     PodUid pod;
     PodName pod_name;
@@ -244,9 +251,10 @@ struct ContainerRecord {
     std::string spec_hash;      // of the container's spec when it was started
     std::string image;          // reference and id, for the status
     std::string image_id;
+    Phase phase = Phase::started;
     WallTime created;
     WallTime started;
-    std::optional<ContainerExit> exit;  // nullopt while it runs
+    std::optional<ContainerExit> exit;  // nullopt while it starts or runs
     std::int32_t pid = 0;               // on the host, 0 once ended
     std::filesystem::path log_path;     // the CRI log file (`<n>.log`) that is written now
 };
@@ -320,11 +328,13 @@ struct ContainerUsage {
 class Runtime {
 public:
     virtual ~Runtime() = default;
-    // What the node has of this pod, oldest first; a snapshot of memory, never blocks.
+    // What the node has of this pod, oldest first; a snapshot of memory, never blocks. A start that
+    // nobody has answered is in it as Phase::starting, also after the agent that asked was killed.
     [[nodiscard]] virtual std::vector<ContainerRecord> containers(const PodUid& pod) const = 0;
     // Every pod of which the node has a container, a cgroup or a user namespace: to find orphans.
     [[nodiscard]] virtual std::vector<PodUid> pods() const = 0;
-    // Called on the reactor thread after containers(pod) changed. One observer.
+    // Called on the reactor thread after containers(pod) changed, except that a start() which
+    // begins is known to its caller. One observer.
     virtual void set_observer(std::function<void(const PodUid&)> observer) = 0;
 
     // Idempotent. Fails with reason FailedCreatePodSandBox.
@@ -336,13 +346,14 @@ public:
     [[nodiscard]] virtual Task<Result<Artifact>> compile(const ModuleFile& module,
                                                          std::string handler,
                                                          std::function<void()> compiling) = 0;
-    // Starts a container; it is in containers() when this returns. Creates its log folder and link
-    // (contract row 34). Fails with reason CreateContainerError (before the guest) or
-    // RunContainerError.
+    // Starts a container; it is in containers() as `started` when this returns. Creates its log
+    // folder and link (contract row 34). Fails with reason CreateContainerError (before the guest)
+    // or RunContainerError; with conflict while an earlier one of this name has not ended. After a
+    // timeout or a cancellation it may go on as `starting`.
     [[nodiscard]] virtual Task<Result<ContainerId>> start(const ContainerSpec& spec) = 0;
     // Asks it to end, kills it when `grace` is over, resolves when its process is reaped. A second
-    // call with a shorter grace shortens the first. An ended container is fine. Fails only with
-    // internal.
+    // call with a shorter grace shortens the first. One that is starting ends before its guest
+    // begins, and leaves the list. An ended or unknown container is fine. Fails only with internal.
     [[nodiscard]] virtual Task<Result<void>> stop(const ContainerId& id, Duration grace) = 0;
     // Forgets an ended container; its log files go too. Fails with conflict while it runs.
     [[nodiscard]] virtual Task<Result<void>> remove(const ContainerId& id) = 0;

@@ -260,6 +260,54 @@ TEST_F(PodWorker, ANewAgentAdoptsWhatRuns) {
     EXPECT_TRUE(node.guests.stops.empty());
 }
 
+TEST_F(PodWorker, ANewAgentAdoptsWhatIsStarting) {
+    node.guests.answers.reset();  // the keeper is busy when the agent is killed
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    ASSERT_FALSE(node.guests.starting("main").empty());
+    restart_agent();
+    run_pod(pod);
+    advance(seconds(60));
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->reason, "ContainerCreating");
+    node.guests.begin(node.guests.starting("main"));
+    settle();
+    EXPECT_EQ(published().phase, "Running");
+    EXPECT_EQ(published().containerStatuses[0].restartCount, 0);
+    EXPECT_EQ(node.guests.started.size(), 1U);
+    EXPECT_EQ(node.guests.conflicts, 0);
+    EXPECT_EQ(node.events.count("Failed"), 0U);
+}
+
+TEST_F(PodWorker, AStartThatFailsAfterItsAgentIsTriedAgain) {
+    node.guests.answers.reset();
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    restart_agent();
+    run_pod(pod);
+    node.guests.answers.set();
+    node.guests.refuse(node.guests.starting("main"));
+    settle();
+    EXPECT_EQ(node.guests.started.size(), 2U);
+    EXPECT_EQ(published().phase, "Running");
+    EXPECT_EQ(published().containerStatuses[0].restartCount, 0);
+}
+
+TEST_F(PodWorker, NothingIsTornDownBelowAStartThatNobodyAnswered) {
+    node.guests.answers.reset();
+    node.guests.obedience = fakes::Guests::Obedience::never;
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    node.guests.faults.fail_next("stop", make_error(Code::internal, "", "no keeper"));
+    delete_pod(pod, 30);
+    EXPECT_EQ(node.guests.stops.size(), 1U);
+    EXPECT_EQ(node.volumes.tear_downs, 0);
+    EXPECT_TRUE(node.statuses.finished.empty());
+    advance(seconds(2));  // asked again
+    EXPECT_EQ(node.guests.stops.size(), 2U);
+    EXPECT_EQ(node.volumes.tear_downs, 1);
+    EXPECT_EQ(node.statuses.finished.size(), 1U);
+}
+
 TEST_F(PodWorker, ANewAgentDoesNotJudgeWhatRuns) {
     kube::Pod pod = make_pod("web");
     pod.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_units(2);
@@ -392,6 +440,7 @@ TEST_F(PodWorker, AnObjectThatComesBackAfterItsEndIsANewBeginning) {
 class PodWalk : public PodWorker, public ::testing::WithParamInterface<std::uint64_t> {
 protected:
     void check() {
+        ASSERT_EQ(node.guests.conflicts, 0) << "a container was started twice";
         std::map<std::pair<std::string, std::string>, int> running;
         for (const ContainerRecord& record : node.guests.records) {
             if (!record.exit) {
@@ -425,7 +474,7 @@ protected:
     }
 
     void step() {
-        std::uint64_t dice = walk_.next() % 12;
+        std::uint64_t dice = walk_.next() % 13;
         kube::Pod& pod = walked_[walk_.next() % walked_.size()];
         bool gone = gone_.contains(pod.metadata.uid);
         auto code = static_cast<int>(walk_.next() % 3);
@@ -448,6 +497,8 @@ protected:
             apply(pod);
         } else if (dice == 9 && !gone) {
             delete_pod(pod, 5);
+        } else if (dice == 12) {
+            silence();
         } else if (dice == 10 && pod.metadata.deletionTimestamp) {
             gone_.insert(pod.metadata.uid);
             pods->remove(PodUid(pod.metadata.uid));
@@ -464,6 +515,25 @@ protected:
             pods->sources_ready();
         }
         settle();
+    }
+
+    // The keeper stops to answer, or answers all it was asked.
+    void silence() {
+        if (node.guests.answers.is_set()) {
+            node.guests.answers.reset();
+            return;
+        }
+        node.guests.answers.set();
+        for (const char* name : {"main", "side"}) {
+            for (ContainerId id = node.guests.starting(name); !id.empty();
+                 id = node.guests.starting(name)) {
+                if (walk_.next() % 2 == 0) {
+                    node.guests.begin(id);
+                } else {
+                    node.guests.refuse(id);
+                }
+            }
+        }
     }
 
     SeededRandom walk_{GetParam()};
@@ -497,6 +567,7 @@ TEST_P(PodWalk, KeepsItsPromises) {
         pods->remove(PodUid(pod.metadata.uid));
     }
     node.guests.faults = {};
+    node.guests.answers.set();
     // Retries wait at most 15 s.
     for (int i = 0; i < 10 && pods->size() > 0; ++i) {
         advance(seconds(20));

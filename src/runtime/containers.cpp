@@ -93,6 +93,16 @@ Task<Result<ContainerId>> KeeperRuntime::start_copy(pods::ContainerSpec spec) {
         co_return fail(with_default_reason(std::move(made.error()), kNotCreated));
     }
     Held container = std::move(*made);
+    struct Unrequested {
+        KeeperRuntime* self;
+        Held container;
+        ~Unrequested() {
+            if (!container->requested) {
+                self->discard(container);
+            }
+        }
+    };
+    Unrequested cleanup{this, container};
     auto launched = co_await launch(container, spec, std::move(*artifact));
     if (!launched) {
         co_return fail(with_default_reason(std::move(launched.error()), kNotCreated));
@@ -164,7 +174,6 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
         return make_start_plan(spec, stored, context);
     }();
     if (!plan) {
-        discard(container);
         co_return fail(std::move(plan.error()));
     }
     plan->start.request_id = next_request_++;
@@ -172,17 +181,20 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
     wire::Message message = std::move(plan->start);
     auto sent = co_await keepers_.send(stored.keeper, std::move(message), std::move(plan->fds));
     if (!sent) {
-        discard(container);
         co_return fail(with_default_reason(std::move(sent.error()), kNotRun));
     }
+    container->requested = true;
     auto answered = co_await container->answered.wait(after(kAnswerMax));
     container->waiter = Container::Waiter::none;
     if (!answered) {
         // Whether it runs is not known: it stays in the books as starting, so that no second one is
-        // started before the keeper has said that this one is dead.
-        wire::Kill kill;
-        kill.container_id = stored.id;
-        keepers_.post(stored.keeper, kill);
+        // started before the keeper has said what became of it. A start that hangs is killed and so
+        // tried again; one whose caller went away goes on, for this agent or the next to adopt.
+        if (answered.error().code == Code::timeout) {
+            wire::Kill kill;
+            kill.container_id = stored.id;
+            keepers_.post(stored.keeper, kill);
+        }
         co_return fail(with_default_reason(std::move(answered.error()), kNotRun));
     }
     if (container->start_error) {
@@ -201,6 +213,7 @@ void KeeperRuntime::discard(const Held& container) {
     }
     remove_cgroup_later(stored.cgroup);
     drop(container);
+    container->ended.set();
 }
 
 void KeeperRuntime::drop(const Held& container) {

@@ -84,6 +84,8 @@ pods::ContainerRecord StoredContainer::to_record() const {
     record.spec_hash = spec_hash;
     record.image = image;
     record.image_id = image_id;
+    record.phase = phase == Phase::starting ? pods::ContainerRecord::Phase::starting
+                                            : pods::ContainerRecord::Phase::started;
     record.created = wall(created_ns);
     record.started = wall(started_ns);
     record.log_path = std::filesystem::path(log_folder) / fmt::format("{}.log", attempt);

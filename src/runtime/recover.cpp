@@ -214,8 +214,8 @@ void KeeperRuntime::fail_start(const Held& container, Error error) {
     bool is_awaited = container->waiter == Container::Waiter::start;
     container->answered.set();
     if (!is_awaited) {
-        container->ended.set();
         discard(container);
+        changed(container->stored);
     }
 }
 

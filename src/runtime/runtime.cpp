@@ -130,9 +130,7 @@ std::vector<pods::ContainerRecord> KeeperRuntime::containers(const PodUid& pod) 
         return records;
     }
     for (const auto& container : found->second) {
-        if (container->stored.phase != Phase::starting) {
-            records.push_back(container->stored.to_record());
-        }
+        records.push_back(container->stored.to_record());
     }
     return records;
 }

@@ -88,6 +88,8 @@ public:
 private:
     struct Container {
         StoredContainer stored;
+        // Start went to the keeper: from here on only an answer tells what became of it.
+        bool requested = false;
         async::Event answered;  // Started, StartFailed or Exited came for this start
         std::optional<Error> start_error;
         async::Event ended;
@@ -155,7 +157,7 @@ private:
     [[nodiscard]] async::Task<Result<void>> remove_copy(ContainerId id);
     [[nodiscard]] async::Task<Result<void>> remove_pod_copy(PodUid uid);
     [[nodiscard]] async::Task<Result<void>> prepare_copy(pods::PodSandbox sandbox);
-    // Forgets a container that never was: no record, no files, no group.
+    // Forgets a container that never was: no record, no files, no group. Ends every wait for it.
     void discard(const Held& container);
     void drop(const Held& container);
     void remove_cgroup_later(const std::string& name);
