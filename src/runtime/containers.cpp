@@ -191,6 +191,7 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
         // started before the keeper has said what became of it. A start that hangs is killed and so
         // tried again; one whose caller went away goes on, for this agent or the next to adopt.
         if (answered.error().code == Code::timeout) {
+            container->stop_by = after(Duration::zero());
             wire::Kill kill;
             kill.container_id = stored.id;
             keepers_.post(stored.keeper, kill);
@@ -273,31 +274,57 @@ Task<Result<void>> KeeperRuntime::stop_copy(ContainerId id, Duration grace) {
 
 Task<Result<void>> KeeperRuntime::ask_to_end(Held container, Duration grace) {
     const StoredContainer& stored = container->stored;
+    SteadyTime at = after(grace);
+    container->stop_by = std::min(container->stop_by.value_or(at), at);
     if (auto announced = announce_stop(paths_, stored); !announced) {
         // It is stopped all the same, at the end of its grace period.
         log::warn("guest not told to stop", log::kv("error", format_as(announced.error())));
     }
     if (container->orphan) {
-        co_return co_await stop_orphan(container, grace);
+        co_return co_await stop_orphan(container);
     }
     container->asked = Container::Asked::stop;
-    wire::Stop stop;
-    stop.container_id = stored.id;
-    stop.grace_ms = static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(grace).count());
-    wire::Message message = std::move(stop);
+    wire::Message message = stop_request(*container);
     std::vector<int> none;
     auto sent = co_await keepers_.send(stored.keeper, std::move(message), std::move(none));
     if (!sent && sent.error().code == Code::cancelled) {
         co_return fail(std::move(sent.error()));
     }
-    // A lost connection comes back, or the container becomes an orphan: the caller asks again then.
+    // A lost connection comes back, or the container becomes an orphan: `stop_by` is acted on then.
     co_return Result<void>{};
 }
 
-Task<Result<void>> KeeperRuntime::stop_orphan(Held container, Duration grace) {
+wire::Message KeeperRuntime::stop_request(const Container& container) const {
+    auto left = container.stop_by.value_or(SteadyTime{}) - std::chrono::steady_clock::now();
+    wire::Stop stop;
+    stop.container_id = container.stored.id;
+    stop.grace_ms = static_cast<std::uint64_t>(
+        std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(left).count(), 0));
+    return stop;
+}
+
+void KeeperRuntime::repeat_stops(const std::string& build) {
+    for (const auto& container : unsettled(build)) {
+        if (container->stop_by) {
+            keepers_.post(build, stop_request(*container));
+        }
+    }
+}
+
+Task<void> KeeperRuntime::go_on_stopping(Held container) {
+    auto stopped = co_await stop_orphan(container);
+    if (!stopped && stopped.error().code != Code::cancelled) {
+        // Whoever asked still waits, and kills the cgroup when the grace is over.
+        log::warn("orphan not stopped", log::kv("id", container->stored.id),
+                  log::kv("error", format_as(stopped.error())));
+    }
+}
+
+Task<Result<void>> KeeperRuntime::stop_orphan(Held container) {
     const StoredContainer& stored = container->stored;
-    bool handles_stop = stored.stop_mode != wire::StopMode::none && grace > Duration::zero();
+    SteadyTime at = container->stop_by.value_or(SteadyTime{});
+    bool handles_stop =
+        stored.stop_mode != wire::StopMode::none && at > std::chrono::steady_clock::now();
     if (handles_stop) {
         container->asked = Container::Asked::stop;
         // Without its keeper nobody can wake the guest's waits; it sees the flag when it looks.
@@ -307,10 +334,13 @@ Task<Result<void>> KeeperRuntime::stop_orphan(Held container, Duration grace) {
             constexpr off_t kOffset = offsetof(wire::RunnerPage, stop);
             (void)!::pwrite(page->get(), &on, sizeof on, kOffset);
         }
-        auto ended = co_await container->ended.wait(after(grace));
+        auto ended = co_await container->ended.wait(at);
         if (ended || ended.error().code == Code::cancelled) {
             co_return ended;
         }
+    }
+    if (!container->orphan) {
+        co_return cgroups_->kill(stored.cgroup);  // it could not be watched any more
     }
     container->asked = handles_stop || stored.stop_mode != wire::StopMode::none
                            ? Container::Asked::kill

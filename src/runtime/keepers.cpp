@@ -234,6 +234,8 @@ Task<void> Keepers::listen(std::shared_ptr<Keeper> keeper) {
         }
     }
     keeper->link.reset();
+    // Until its successor has told all it knows, a start would not be told from one that was lost.
+    keeper->listed.reset();
 }
 
 Task<void> Keepers::serve(std::shared_ptr<Keeper> keeper) {
@@ -350,7 +352,13 @@ Task<Result<std::string>> Keepers::ensure_current() {
     auto found = keepers_.find(current_build_);
     if (found != keepers_.end() && !found->second->gone) {
         auto keeper = found->second;
-        SKIFF_CO_CHECK(co_await keeper->listed.wait(after(kAnswerMax)));
+        auto listed = co_await keeper->listed.wait(after(kAnswerMax));
+        if (!listed && listed.error().code == Code::cancelled) {
+            co_return fail(std::move(listed.error()));
+        }
+        if (!listed) {
+            co_return fail(Code::unavailable, "the keeper {} does not answer", current_build_);
+        }
         if (!keeper->gone) {
             co_return current_build_;
         }
