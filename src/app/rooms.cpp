@@ -212,7 +212,8 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     network.cluster_dns.servers = settings.cluster_dns;
     network.cluster_dns.domain = settings.cluster_domain;
     network.resolv_conf = settings.resolv_conf;
-    rooms->network_.emplace(std::move(network), instance.paths(), base.pool, outside.events);
+    rooms->network_.emplace(executor, std::move(network), instance.paths(), base.pool,
+                            outside.events);
 
     node::NodeSettings node = node_settings(settings, node_ips);
     auto status = node::make_status(node, *observed, {}, {}, base.clock.wall_now());
@@ -256,6 +257,9 @@ async::Task<void> Rooms::stop() {
     }
     if (volumes_) {
         co_await volumes_->stop();
+    }
+    if (network_) {
+        co_await network_->stop();
     }
     if (downloads_) {
         co_await downloads_->stop();

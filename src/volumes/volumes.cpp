@@ -135,44 +135,14 @@ std::optional<std::string_view> unsupported_kind(const kube::Volume& volume) {
     return std::nullopt;
 }
 
-struct PodVolumes::Job {
-    std::function<Result<void>()> work;
-    async::Event done;
-    Result<void> result;
-};
-
 PodVolumes::PodVolumes(async::Executor executor, const state::Paths& paths, pods::Objects& objects,
                        async::BlockingPool& pool, const Clock& clock)
-    : paths_(paths), objects_(objects), pool_(pool), clock_(clock), jobs_(std::move(executor)) {}
+    : paths_(paths), objects_(objects), clock_(clock), file_work_(std::move(executor), pool) {}
 
 PodVolumes::~PodVolumes() = default;
 
 Task<void> PodVolumes::stop() {
-    auto joined = co_await jobs_.join();
-    co_await jobs_.stop();
-}
-
-Task<void> PodVolumes::run_job(async::BlockingPool* pool, std::shared_ptr<Lane> lane,
-                               std::shared_ptr<Job> job) {
-    auto turn = co_await lane->free.acquire();
-    if (!turn) {
-        job->result = fail(std::move(turn.error()));
-    } else {
-        job->result = co_await pool->run(job->work);
-    }
-    job->done.set();
-}
-
-Task<Result<void>> PodVolumes::run(PodUid pod, std::function<Result<void>()> work) {
-    std::shared_ptr<Lane>& lane = lanes_[pod];
-    if (!lane) {
-        lane = std::make_shared<Lane>();
-    }
-    auto job = std::make_shared<Job>();
-    job->work = std::move(work);
-    jobs_.spawn("volumes " + pod.str(), run_job(&pool_, lane, job));
-    SKIFF_CO_CHECK(co_await job->done.wait());
-    co_return job->result;
+    return file_work_.stop();
 }
 
 Task<Result<Payload>> PodVolumes::payload_of(const kube::Pod& pod, const pods::PodFacts& facts,
@@ -285,7 +255,7 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
         }
         return {};
     };
-    SKIFF_CO_CHECK(co_await run(PodUid(pod.metadata.uid), std::move(work)));
+    SKIFF_CO_CHECK(co_await file_work_.run(pod.metadata.uid, std::move(work)));
     co_return mounted;
 }
 
@@ -301,7 +271,7 @@ Task<Result<fs::path>> PodVolumes::resolve_mount(const kube::Pod& pod,
     // mount, whichever container asks.
     fs::path target = paths_.pod_subpaths(uid) / short_hash(from.string() + '\0' + sub_path);
     auto work = [from, sub_path, target] { return mount_sub_path(from, sub_path, target); };
-    auto done = co_await run(uid, std::move(work));
+    auto done = co_await file_work_.run(uid.str(), std::move(work));
     if (!done) {
         auto what = fmt::format("failed to prepare subPath \"{}\"", sub_path);
         co_return fail(
@@ -317,14 +287,7 @@ Task<Result<void>> PodVolumes::tear_down(const PodUid& pod) {
     }
     state::Paths paths = paths_;
     auto work = [paths, uid] { return remove_volumes(paths, uid); };
-    auto done = co_await run(uid, std::move(work));
-    if (done) {
-        auto lane = lanes_.find(uid);
-        if (lane != lanes_.end() && lane->second.use_count() == 1) {
-            lanes_.erase(lane);
-        }
-    }
-    co_return done;
+    co_return co_await file_work_.run(uid.str(), std::move(work));
 }
 
 }  // namespace skiff::volumes
