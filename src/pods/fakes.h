@@ -218,7 +218,10 @@ public:
 // is silent: what starts stays `starting`, whoever goes on waiting for it.
 class Guests final : public Runtime {
 public:
-    explicit Guests(const Clock& clock) : clock_(clock) { answers.set(); }
+    explicit Guests(const Clock& clock) : clock_(clock) {
+        answers.set();
+        stop_gate.set();
+    }
 
     std::vector<ContainerRecord> containers(const PodUid& pod) const override {
         std::vector<ContainerRecord> own;
@@ -295,13 +298,18 @@ public:
         co_return id;
     }
     Task<Result<void>> stop(const ContainerId& id, Duration grace) override {
-        stops.emplace_back(id, grace);
+        ContainerId its = id;
+        stops.emplace_back(its, grace);
+        auto may_go = co_await stop_gate.wait();
+        if (!may_go) {
+            co_return fail(std::move(may_go.error()));
+        }
         if (auto error = faults.take("stop")) {
             co_return fail(std::move(*error));
         }
-        refuse(id);
+        refuse(its);
         if (obedience == Obedience::at_once) {
-            end(id, 143, ExitKind::stopped);
+            end(its, 143, ExitKind::stopped);
         }
         co_return Result<void>();
     }
@@ -381,8 +389,9 @@ public:
             std::ranges::count_if(records, [](const auto& r) { return !r.exit.has_value(); }));
     }
 
-    async::Event answers;  // closed: starts are not answered
-    int conflicts = 0;     // starts of what was starting or running
+    async::Event answers;    // closed: starts are not answered
+    async::Event stop_gate;  // closed: stops hang
+    int conflicts = 0;       // starts of what was starting or running
     enum class Obedience { at_once, never } obedience = Obedience::at_once;
     Faults faults;
     std::vector<ContainerRecord> records;

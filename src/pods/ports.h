@@ -175,7 +175,8 @@ public:
     [[nodiscard]] virtual Task<Result<std::filesystem::path>> resolve_mount(
         const kube::Pod& pod, const MountedVolume& volume, std::string sub_path) = 0;
     // Unmounts and removes everything of the pod. Idempotent; must succeed before the pod object is
-    // deleted.
+    // deleted. Fails with conflict, and removes nothing, while something that is not ours is
+    // mounted there.
     [[nodiscard]] virtual Task<Result<void>> tear_down(const PodUid& pod) = 0;
 };
 
@@ -331,7 +332,10 @@ public:
     // What the node has of this pod, oldest first; a snapshot of memory, never blocks. A start that
     // nobody has answered is in it as Phase::starting, also after the agent that asked was killed.
     [[nodiscard]] virtual std::vector<ContainerRecord> containers(const PodUid& pod) const = 0;
-    // Every pod of which the node has a container, a cgroup or a user namespace: to find orphans.
+    // Every pod of which the node may have something, in this boot or from an earlier one: to find
+    // orphans. A pod is in it from before its prepare_pod() makes anything until its remove_pod()
+    // has removed the last; as volumes and network come after the one and go before the other, what
+    // they hold on disk is covered, too. Pods of other agents on this machine are never in it.
     [[nodiscard]] virtual std::vector<PodUid> pods() const = 0;
     // Called on the reactor thread after containers(pod) changed, except that a start() which
     // begins is known to its caller. One observer.
@@ -357,7 +361,8 @@ public:
     [[nodiscard]] virtual Task<Result<void>> stop(const ContainerId& id, Duration grace) = 0;
     // Forgets an ended container; its log files go too. Fails with conflict while it runs.
     [[nodiscard]] virtual Task<Result<void>> remove(const ContainerId& id) = 0;
-    // Removes the pod's records, logs, cgroups, user namespace. All its containers must have ended.
+    // Removes the pod's records, logs, cgroups, user namespace. All its containers must have ended,
+    // volumes and network be torn down; it need not have been prepared in this boot.
     [[nodiscard]] virtual Task<Result<void>> remove_pod(const PodUid& pod) = 0;
     // nullopt for an ended container or when the kernel does not tell.
     [[nodiscard]] virtual std::optional<ContainerUsage> usage(const ContainerId& id) const = 0;

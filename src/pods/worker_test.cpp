@@ -273,6 +273,66 @@ TEST_F(PodWorker, WhatRunsWithoutAPodIsRemoved) {
     EXPECT_TRUE(node.volumes.present.empty());
 }
 
+// What a pod leaves whose object was deleted while the machine was down: no record, but files.
+TEST_F(PodWorker, LeftoversOfAPodThatNobodyKnowsAreRemoved) {
+    node.guests.prepared.insert(PodUid("gone"));
+    node.volumes.present.insert(PodUid("gone"));
+    node.networks.present.insert(PodUid("gone"));
+    apply(make_pod("web"));
+    settle();
+    advance(seconds(60));
+    EXPECT_EQ(node.volumes.tear_downs, 0) << "before the first complete list";
+    pods->sources_ready();
+    settle();
+    EXPECT_EQ(node.volumes.present, std::set<PodUid>{PodUid("uid-1")});
+    EXPECT_EQ(node.networks.present, std::set<PodUid>{PodUid("uid-1")});
+    EXPECT_EQ(node.guests.prepared, std::set<PodUid>{PodUid("uid-1")});
+    EXPECT_TRUE(node.images.released.contains(PodUid("gone")));
+    EXPECT_EQ(published().phase, "Running");
+}
+
+TEST_F(PodWorker, LeftoversThatCannotBeRemovedAreLookedAtAgain) {
+    node.guests.prepared.insert(PodUid("gone"));
+    node.volumes.faults.fail_next("tear_down", make_error(Code::conflict, "", "still mounted"));
+    pods->sources_ready();
+    settle();
+    EXPECT_TRUE(node.guests.prepared.contains(PodUid("gone"))) << "it forgot what is mounted";
+    advance(seconds(11));
+    EXPECT_FALSE(node.guests.prepared.contains(PodUid("gone")));
+    EXPECT_EQ(node.volumes.tear_downs, 2);
+}
+
+TEST_F(PodWorker, LeftoversOfAPodThatMayExistAreSpared) {
+    node.guests.prepared.insert(PodUid("perhaps"));
+    bool readable = false;
+    pods->sources_ready([&](const PodUid& uid) { return !readable && uid == PodUid("perhaps"); });
+    settle();
+    advance(seconds(30));
+    EXPECT_TRUE(node.guests.prepared.contains(PodUid("perhaps")));
+    readable = true;
+    advance(seconds(11));
+    EXPECT_TRUE(node.guests.prepared.empty());
+}
+
+TEST_F(PodWorker, AnObjectThatComesWhileItsLeftoversGoKeepsTheRest) {
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    restart_agent();
+    node.guests.obedience = fakes::Guests::Obedience::never;
+    node.guests.stop_gate.reset();
+    pods->sources_ready();  // the list did not have it
+    settle();
+    ASSERT_EQ(node.guests.stops.size(), 1U);
+    apply(pod);  // a static pod's file is back
+    settle();
+    node.guests.stop_gate.set();
+    settle();
+    EXPECT_EQ(node.volumes.tear_downs, 0);
+    EXPECT_EQ(node.guests.running_count(), 1U);
+    EXPECT_EQ(published().phase, "Running");
+    EXPECT_EQ(pods->size(), 1U);
+}
+
 TEST_F(PodWorker, APodThatDoesNotFitIsRejected) {
     kube::Pod first = make_pod("first", "uid-1");
     kube::Pod second = make_pod("second", "uid-2");

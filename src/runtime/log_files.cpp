@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <ctime>
 #include <map>
+#include <optional>
 
 #include "os/file.h"
 
@@ -101,6 +102,46 @@ Result<void> name_current(const fs::path& folder, std::uint32_t n,
     return {};
 }
 
+// Of a folder "<ns>_<name>_<uid>"; neither namespace nor name holds an underscore.
+std::optional<PodName> pod_of_folder(std::string_view folder, const PodUid& uid) {
+    std::string end = "_" + uid.str();
+    if (uid.empty() || !folder.ends_with(end)) {
+        return std::nullopt;
+    }
+    folder.remove_suffix(end.size());
+    auto between = folder.find('_');
+    if (between == std::string_view::npos || folder.find('_', between + 1) != folder.npos) {
+        return std::nullopt;
+    }
+    return PodName{std::string(folder.substr(0, between)), std::string(folder.substr(between + 1))};
+}
+
+// Names in a folder that others share, or that may not be there.
+Result<std::vector<std::string>> names_in(const fs::path& folder) {
+    auto names = os::list_folder(folder);
+    if (!names && names.error().code == Code::not_found) {
+        return std::vector<std::string>{};
+    }
+    return names;
+}
+
+Result<void> remove_links_into(const fs::path& links, const PodName& pod, const fs::path& folder) {
+    std::string begin = pod.name + "_" + pod.ns + "_";
+    SKIFF_TRY(auto names, names_in(links));
+    for (const auto& name : names) {
+        if (!name.starts_with(begin)) {
+            continue;
+        }
+        std::error_code error;
+        fs::path target = fs::read_symlink(links / name, error);
+        // <folder>/<container>/<n>.log: a pod of the same name has another uid, so another folder.
+        if (!error && target.parent_path().parent_path() == folder) {
+            SKIFF_CHECK(os::remove_file(links / name));
+        }
+    }
+    return {};
+}
+
 bool is_named(const std::string& name, const std::string& wanted) {
     return name == wanted || name.starts_with(wanted + "-");
 }
@@ -171,6 +212,18 @@ Result<void> remove_log_files(const fs::path& folder, std::uint32_t n) {
         }
     }
     ::rmdir(folder.c_str());  // fails, as it should, while other attempts have logs here
+    return {};
+}
+
+Result<void> remove_pod_logs(const state::Paths& paths, const PodUid& uid) {
+    SKIFF_TRY(auto names, names_in(paths.pod_log_dir));
+    for (const auto& name : names) {
+        if (auto pod = pod_of_folder(name, uid)) {
+            fs::path folder = paths.pod_log_dir / name;
+            SKIFF_CHECK(remove_links_into(paths.container_log_dir, *pod, folder));
+            SKIFF_CHECK(os::remove_tree(folder));
+        }
+    }
     return {};
 }
 

@@ -137,6 +137,31 @@ TEST_F(Live, AnAgentKilledBeforeItAskedLeavesNoGhost) {
     }(this));
 }
 
+// A machine that was switched off: the run-dir is empty, the pod's object may be gone meanwhile.
+TEST_F(Live, WhatAPodLeftOnDiskIsFoundAndRemovedInTheNextBoot) {
+    run([](Live* t) -> Task<void> {
+        PodUid uid("uid-1");
+        co_await t->boot();
+        auto id = co_await t->start_actor("exit 0");
+        CO_REQUIRE_OK(id);
+        co_await t->ended(*id);
+        auto logs = t->paths_.pod_logs(PodName{"default", "boat"}, uid);
+        CO_REQUIRE(fs::exists(logs), "no logs");
+        CO_REQUIRE_OK(os::remove_file(t->paths_.pod_record(uid)));
+        CO_REQUIRE_OK(os::remove_file(t->paths_.container_record(*id)));
+        co_await t->crash();
+        co_await t->boot();
+        EXPECT_THAT(t->runtime_->containers(uid), testing::IsEmpty());
+        EXPECT_THAT(t->runtime_->pods(), testing::ElementsAre(uid));
+        auto removed = co_await t->runtime_->remove_pod(uid);
+        CO_REQUIRE_OK(removed);
+        EXPECT_THAT(t->runtime_->pods(), testing::IsEmpty());
+        EXPECT_FALSE(fs::exists(logs));
+        EXPECT_FALSE(fs::exists(t->paths_.pod(uid)));
+        EXPECT_THAT(*os::list_folder(t->paths_.container_log_dir), testing::IsEmpty());
+    }(this));
+}
+
 // The keeper was asked and has not answered when the agent dies.
 TEST_F(Live, AStartThatItsAgentDidNotSeeAnsweredIsAdopted) {
     run([](Live* t) -> Task<void> {

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "os/file.h"
+#include "runtime/log_files.h"
 #include "state/checkpoint.h"
 #include "wire/paths.h"
 
@@ -143,6 +144,9 @@ std::vector<PodUid> KeeperRuntime::pods() const {
     for (const auto& [uid, list] : by_pod_) {
         uids.insert(uid);
     }
+    for (auto& uid : marked_pods(paths_)) {
+        uids.insert(std::move(uid));
+    }
     constexpr std::string_view kPrefix = "pod";
     for (const auto& name : cgroups_->children("")) {
         if (name.starts_with(kPrefix)) {
@@ -217,6 +221,9 @@ Task<Result<void>> KeeperRuntime::prepare_copy(pods::PodSandbox sandbox) {
     SKIFF_CO_CHECK(check_name("uid", sandbox.pod.str()));
     SKIFF_CO_CHECK(check_name("name", sandbox.pod_name.name));
     SKIFF_CO_CHECK(check_name("namespace", sandbox.pod_name.ns));
+    if (auto marked = mark_pod(paths_, sandbox.pod); !marked) {
+        co_return fail(std::move(marked.error()).with_reason(kSandboxFailed));
+    }
     if (found == pods_.end()) {
         auto first_id = ids_.allocate();
         if (!first_id) {
@@ -257,20 +264,15 @@ Task<Result<void>> KeeperRuntime::remove_pod_copy(PodUid uid) {
     for (const auto& id : ids) {
         SKIFF_CO_CHECK(co_await remove_copy(id));
     }
-    std::vector<std::filesystem::path> trees = {paths_.pod_containers(uid)};
-    if (auto pod = pods_.find(uid); pod != pods_.end()) {
-        const StoredPod& stored = pod->second.stored;
-        trees.push_back(paths_.pod_logs(PodName{stored.pod_namespace, stored.name}, uid));
-    }
     auto cgroups = cgroups_;
-    auto work = [trees, cgroups, group = pod_cgroup(uid)]() -> Result<void> {
-        for (const auto& tree : trees) {
-            SKIFF_CHECK(os::remove_tree(tree));
-        }
-        return cgroups->remove(group);
+    auto work = [paths = paths_, uid, cgroups]() -> Result<void> {
+        SKIFF_CHECK(remove_pod_logs(paths, uid));
+        SKIFF_CHECK(os::remove_tree(paths.pod_containers(uid)));
+        SKIFF_CHECK(cgroups->remove(pod_cgroup(uid)));
+        SKIFF_CHECK(os::remove_file(paths.pod_record(uid)));
+        return unmark_pod(paths, uid);
     };
     SKIFF_CO_CHECK(co_await pool_.run(std::move(work)));
-    SKIFF_CO_CHECK(os::remove_file(paths_.pod_record(uid)));
     if (auto pod = pods_.find(uid); pod != pods_.end()) {
         ids_.release(pod->second.stored.first_id);
         pods_.erase(pod);

@@ -1,6 +1,8 @@
 #include "volumes/volumes.h"
 
+#include <linux/magic.h>
 #include <openssl/sha.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <set>
@@ -84,9 +86,36 @@ std::string short_hash(const std::string& text) {
     return to_hex(std::string_view(reinterpret_cast<const char*>(digest), 16));
 }
 
+bool is_tmpfs(const fs::path& path) {
+    struct statfs status{};
+    return ::statfs(path.c_str(), &status) == 0 && status.f_type == TMPFS_MAGIC;
+}
+
+// Mounts that this room makes: places in volumes, and the tmpfs of a volume.
+bool is_own_mount(const state::Paths& paths, const PodUid& pod, const fs::path& mount) {
+    fs::path parent = mount.parent_path();
+    return parent == paths.pod_subpaths(pod).lexically_normal() ||
+           (parent.parent_path() == paths.pod_volumes(pod).lexically_normal() &&
+            parent.filename().string().starts_with("kubernetes.io~") && is_tmpfs(mount));
+}
+
 Result<void> remove_volumes(const state::Paths& paths, const PodUid& pod) {
-    for (const fs::path& folder : {paths.pod_subpaths(pod), paths.pod_volumes(pod)}) {
-        SKIFF_CHECK(os::unmount_below(folder));
+    const fs::path folders[] = {paths.pod_subpaths(pod), paths.pod_volumes(pod)};
+    std::vector<fs::path> own;
+    for (const fs::path& folder : folders) {
+        SKIFF_TRY(auto mounts, os::mounts_below(folder));
+        for (fs::path& mount : mounts) {
+            // Detaching ours would take it along, and removing beside it is half of a job.
+            if (!is_own_mount(paths, pod, mount)) {
+                return fail(Code::conflict, "{} is mounted by somebody else", mount.string());
+            }
+            own.push_back(std::move(mount));
+        }
+    }
+    for (const fs::path& mount : own) {
+        SKIFF_CHECK(os::unmount(mount));
+    }
+    for (const fs::path& folder : folders) {
         SKIFF_CHECK(os::remove_tree(folder));
     }
     // Other rooms keep files of the pod there as well: the last one that leaves takes the folder.
