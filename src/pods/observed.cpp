@@ -199,6 +199,11 @@ bool is_terminal(std::string_view phase) {
     return phase == "Succeeded" || phase == "Failed";
 }
 
+bool is_static(const kube::Pod& pod) {
+    auto source = pod.metadata.annotations.find("kubernetes.io/config.source");
+    return source != pod.metadata.annotations.end() && source->second == "file";
+}
+
 std::string describe_pod(const kube::Pod& pod) {
     return pod.metadata.name + "_" + pod.metadata.namespace_ + "(" + pod.metadata.uid + ")";
 }

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "pods/admission.h"
+#include "pods/observed.h"
 
 namespace skiff::pods {
 namespace {
@@ -192,7 +193,7 @@ Task<void> Pods::remove_orphan(PodUid uid) {
 }
 
 Admission Pods::judge(const Worker& worker) const {
-    if (sources_ != Sources::ready) {
+    if (sources_ != Sources::ready && !is_static(*worker.pod())) {
         return {};
     }
     std::vector<const kube::Pod*> taken;

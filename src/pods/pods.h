@@ -49,9 +49,10 @@ public:
     // fine.
     void remove(const PodUid& uid);
     // Every source was listed once: new pods are judged and started from now on (those that run
-    // were adopted already). What the node has of pods that no source knows is removed, now and at
-    // every later look: containers, mounts, files, logs. `spared` (may be null) names pods that may
-    // exist although nobody applied them; asked at every look. Once; repeats are of no effect.
+    // were adopted already; those of files start when they are applied, as a kubelet's do). What
+    // the node has of pods that no source knows is removed, now and at every later look:
+    // containers, mounts, files, logs. `spared` (may be null) names pods that may exist although
+    // nobody applied them; asked at every look. Once; repeats are of no effect.
     void sources_ready(std::function<bool(const PodUid&)> spared = {});
 
     [[nodiscard]] std::vector<PodSnapshot> snapshot() const;

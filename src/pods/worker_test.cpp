@@ -31,6 +31,19 @@ TEST_F(PodWorker, StartsNothingBeforeTheSourcesAreReady) {
     EXPECT_EQ(node.guests.started.size(), 1U);
 }
 
+TEST_F(PodWorker, AStaticPodWaitsForNoSource) {
+    kube::Pod file = make_pod("file", "uid-file");
+    file.metadata.annotations["kubernetes.io/config.source"] = "file";
+    node.objects.known_services.reset();  // the API server is away
+    apply(file);
+    apply(make_pod("web"));
+    settle();
+    ASSERT_EQ(node.guests.started.size(), 1U);
+    EXPECT_EQ(node.guests.started[0].pod, PodUid("uid-file"));
+    EXPECT_EQ(published("uid-file").phase, "Running");
+    EXPECT_FALSE(node.statuses.latest.contains(PodUid("uid-1")));
+}
+
 TEST_F(PodWorker, ASlowPullIsToldAfterTwoSeconds) {
     node.images.gate.reset();
     run_pod(make_pod("web"));
