@@ -2,7 +2,6 @@
 
 #include "app/node_settings.h"
 #include "app/stdin_runtime.h"
-#include "base/assert.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "logs/read.h"
@@ -31,11 +30,9 @@ public:
         }
         auto run = options.previous ? pods::LogRun::previous : pods::LogRun::latest;
         SKIFF_CO_TRY(pods::LogTarget target, pods::log_target(*snapshot, container, run));
-        auto number = parse_attempt(target.path);
-        SKIFF_ASSERT(number.has_value(), "a log is named by its attempt");
         logs::ReadRequest request;
         request.folder = target.path.parent_path();
-        request.attempt = *number;
+        request.attempt = target.attempt;
         request.options = options;
         runtime::KeeperRuntime* runtime = &runtime_;
         request.is_running = [runtime, target] { return still_runs(*runtime, target); };
@@ -43,12 +40,6 @@ public:
     }
 
 private:
-    // "/…/3.log" is attempt 3.
-    static std::optional<std::uint32_t> parse_attempt(const std::filesystem::path& path) {
-        auto number = parse_uint(path.stem().string());
-        return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
-    }
-
     static bool still_runs(const runtime::KeeperRuntime& runtime, const pods::LogTarget& target) {
         for (const pods::ContainerRecord& record : runtime.containers(target.pod)) {
             if (record.id == target.container) {

@@ -63,6 +63,7 @@ Result<LogTarget> log_target(const PodSnapshot& pod, const std::string& containe
     target.pod = wanted->pod;
     target.container = wanted->id;
     target.path = wanted->log_path;
+    target.attempt = wanted->attempt;
     return target;
 }
 

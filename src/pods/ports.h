@@ -260,6 +260,18 @@ struct ContainerRecord {
     std::filesystem::path log_path;     // the CRI log file (`<n>.log`) that is written now
 };
 
+// The names of a run's log files in its container's folder, which runtime gives and logs reads:
+// `<n>.log` is the one that is written now or was written last (ContainerRecord::log_path),
+// `<n>.log.<time>` were closed before it, `.<n>.log.slot<i>` wait for their turn.
+[[nodiscard]] inline std::string log_file_name(std::uint32_t attempt) {
+    return fmt::format("{}.log", attempt);
+}
+[[nodiscard]] inline bool is_log_file_of(std::string_view name, std::uint32_t attempt) {
+    std::string current = log_file_name(attempt);
+    return name == current || name.starts_with(current + ".") ||
+           name.starts_with("." + current + ".slot");
+}
+
 // A compiled module that containers can start from.
 struct Artifact {
     std::string key;

@@ -35,18 +35,6 @@ std::int64_t nanoseconds(WallTime time) {
     return time.time_since_epoch().count();
 }
 
-wire::StopMode stored_stop_mode(pods::ContainerSpec::StopMode mode) {
-    switch (mode) {
-        case pods::ContainerSpec::StopMode::kill:
-            return wire::StopMode::none;
-        case pods::ContainerSpec::StopMode::file:
-            return wire::StopMode::file;
-        case pods::ContainerSpec::StopMode::lifecycle:
-            return wire::StopMode::lifecycle;
-    }
-    return wire::StopMode::none;
-}
-
 // How long a stop may take before a caller is told that it hangs. Bounded, so that sums do not
 // wrap.
 Duration bounded(Duration grace) {
@@ -121,7 +109,7 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
         log::warn("container not started a second time", log::kv("id", other->stored.id));
         return fail(Code::conflict, "container {} still runs or may run", spec.name);
     }
-    if (spec.name.empty() || spec.name.front() == '.' || spec.name.find('/') != std::string::npos) {
+    if (!state::can_name_a_file(spec.name)) {
         return fail(Code::invalid, "\"{}\" cannot be the name of a container", spec.name);
     }
     auto container = std::make_shared<Container>();
@@ -142,7 +130,7 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
     stored.cgroup = pod_cgroup(spec.pod) + "/" + stored.id.substr(0, kShortId);
     stored.log_folder = paths_.container_logs(spec.pod_name, spec.pod, spec.name).string();
     stored.log_link = paths_.container_log_link(spec.pod_name, spec.name, id).string();
-    stored.stop_mode = stored_stop_mode(spec.stop_mode);
+    stored.stop_mode = stop_mode_of(spec.stop_mode);
     stored.memory_limit = spec.memory_limit ? spec.memory_limit->value : 0;
     bool has_layer = spec.image.kind == pods::ImageKind::layered &&
                      spec.root == pods::ContainerSpec::Root::writable;

@@ -53,9 +53,8 @@ std::optional<std::string> line_value(std::string_view text, std::string_view ke
 }
 
 bool valid_build(std::string_view build) {
-    return wire::valid_container_id(build) ||
-           (!build.empty() && build.size() <= 64 && build.front() != '.' &&
-            build.find('/') == std::string_view::npos);
+    constexpr std::size_t kBytesMax = 64;
+    return build.size() <= kBytesMax && state::can_name_a_file(build);
 }
 
 }  // namespace

@@ -16,10 +16,10 @@
 #include "base/text.h"
 #include "os/file.h"
 #include "os/mount.h"
-#include "runtime/digest.h"
 #include "runtime/reset.h"
 #include "runtime/runtime.h"
 #include "state/checkpoint.h"
+#include "state/digest.h"
 #include "wire/paths.h"
 
 namespace skiff::runtime {
@@ -145,7 +145,7 @@ public:
         pods::ModuleFile module;
         module.path = guest(name);
         auto fd = os::open(module.path, O_RDONLY);
-        module.digest = "sha256:" + sha256_hex_of_file(fd->get()).value_or("");
+        module.digest = "sha256:" + state::hash_file(fd->get())->hex;
         module.size = Bytes{fs::file_size(module.path)};
         std::function<void()> compiling = [this] { ++compiles_; };
         co_return co_await runtime_->compile(module, "wasmtime", std::move(compiling));

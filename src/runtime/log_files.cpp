@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "os/file.h"
+#include "pods/ports.h"
 
 namespace skiff::runtime {
 
@@ -20,18 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string current_name(std::uint32_t n) {
-    return fmt::format("{}.log", n);
-}
-
 std::string hidden_name(std::uint32_t n, std::size_t slot) {
     return fmt::format(".{}.log.slot{}", n, slot);
-}
-
-bool is_of_attempt(const std::string& name, std::uint32_t n) {
-    std::string current = current_name(n);
-    return name == current || name.starts_with(current + ".") ||
-           name.starts_with("." + current + ".slot");
 }
 
 std::string closed_name(std::uint32_t n, std::int64_t closed_ns) {
@@ -40,7 +31,7 @@ std::string closed_name(std::uint32_t n, std::int64_t closed_ns) {
     ::gmtime_r(&seconds, &parts);
     char text[32];
     std::size_t size = std::strftime(text, sizeof text, "%Y%m%d-%H%M%S", &parts);
-    return fmt::format("{}.log.{}", n, std::string_view(text, size));
+    return fmt::format("{}.{}", pods::log_file_name(n), std::string_view(text, size));
 }
 
 int rename_flags(const fs::path& from, const fs::path& to, unsigned flags) {
@@ -69,7 +60,7 @@ Result<std::map<std::uint64_t, std::string>> files_of(const fs::path& folder, st
     std::map<std::uint64_t, std::string> files;
     for (auto& name : names) {
         struct stat status{};
-        if (is_of_attempt(name, n) && ::lstat((folder / name).c_str(), &status) == 0 &&
+        if (pods::is_log_file_of(name, n) && ::lstat((folder / name).c_str(), &status) == 0 &&
             S_ISREG(status.st_mode)) {
             files.emplace(status.st_ino, std::move(name));
         }
@@ -80,7 +71,7 @@ Result<std::map<std::uint64_t, std::string>> files_of(const fs::path& folder, st
 Result<void> name_current(const fs::path& folder, std::uint32_t n,
                           std::map<std::uint64_t, std::string>& files, std::uint64_t inode) {
     auto current = files.find(inode);
-    std::string wanted = current_name(n);
+    std::string wanted = pods::log_file_name(n);
     if (current == files.end() || current->second == wanted) {
         return {};
     }
@@ -154,7 +145,7 @@ Result<LogFiles> make_log_files(const fs::path& folder, std::uint32_t n, std::si
     constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW;
     bool cleared = false;
     for (std::size_t slot = 0; slot < count; ++slot) {
-        auto path = folder / (slot == 0 ? current_name(n) : hidden_name(n, slot));
+        auto path = folder / (slot == 0 ? pods::log_file_name(n) : hidden_name(n, slot));
         auto fd = os::open(path, kFlags, 0640);
         if (!fd && fd.error().code == Code::exists && !cleared) {
             // Left by an attempt whose record is gone: its number is free, so is its log.
@@ -207,7 +198,7 @@ Result<void> remove_log_files(const fs::path& folder, std::uint32_t n) {
         return fail(std::move(names.error()));
     }
     for (const auto& name : *names) {
-        if (is_of_attempt(name, n)) {
+        if (pods::is_log_file_of(name, n)) {
             SKIFF_CHECK(os::remove_file(folder / name));
         }
     }

@@ -18,7 +18,7 @@ using async::Task;
 
 constexpr std::string_view kCgroupsKind = "cgroups";
 constexpr std::string_view kSandboxFailed = "FailedCreatePodSandBox";
-constexpr std::size_t kNameBytesMax = 253;
+constexpr std::size_t kNameShownMax = 253;
 
 CompileSettings compile_settings(const RuntimeSettings& settings) {
     CompileSettings compile;
@@ -36,13 +36,10 @@ KeeperSettings keeper_settings(const RuntimeSettings& settings) {
     return keeper;
 }
 
-// Names become parts of paths; those from the API are checked there, those of files are not.
 Result<void> check_name(std::string_view what, const std::string& name) {
-    bool bad = name.empty() || name.size() > kNameBytesMax || name.front() == '.' ||
-               name.find('/') != std::string::npos || name.find('\0') != std::string::npos;
-    if (bad) {
+    if (!state::can_name_a_file(name)) {
         return fail_because(Code::invalid, kSandboxFailed, "\"{}\" cannot be the {} of a pod",
-                            bounded_utf8(name, kNameBytesMax), what);
+                            bounded_utf8(name, kNameShownMax), what);
     }
     return {};
 }

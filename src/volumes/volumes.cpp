@@ -1,7 +1,6 @@
 #include "volumes/volumes.h"
 
 #include <linux/magic.h>
-#include <openssl/sha.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "base/text.h"
 #include "os/file.h"
 #include "os/mount.h"
+#include "state/digest.h"
 #include "volumes/atomic_writer.h"
 #include "volumes/sub_path.h"
 
@@ -22,21 +22,10 @@ using async::Task;
 namespace {
 
 constexpr std::string_view kFailedMount = "FailedMount";
-constexpr std::size_t kNameBytesMax = 253;
+constexpr std::size_t kSubPathNameDigits = 32;
 // Enough for every object that may be projected into one volume, old and new version together.
 constexpr Bytes kPayloadTmpfsMax = 64_MiB;
 constexpr unsigned kVolumeMode = 0777;
-
-// Names become folders: pods from files have not passed the API server.
-bool is_folder_name(std::string_view name) {
-    if (name.empty() || name.size() > kNameBytesMax || name.front() == '.') {
-        return false;
-    }
-    return std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '-' || c == '.' || c == '_';
-    });
-}
 
 std::set<std::string> mounted_names(const kube::Pod& pod) {
     std::set<std::string> names;
@@ -78,12 +67,6 @@ std::optional<Sort> payload_sort(const kube::Volume& volume) {
         return Sort{"kubernetes.io~projected", true};
     }
     return std::nullopt;
-}
-
-std::string short_hash(const std::string& text) {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-    return to_hex(std::string_view(reinterpret_cast<const char*>(digest), 16));
 }
 
 bool is_tmpfs(const fs::path& path) {
@@ -198,7 +181,7 @@ Task<Result<PodVolumes::Plan>> PodVolumes::plan(const kube::Pod& pod, const pods
     Plan plan;
     plan.name = volume.name;
     plan.fs_group = fs_group_of(pod);
-    if (!is_folder_name(volume.name) || !is_folder_name(uid.str())) {
+    if (!state::can_name_a_file(volume.name) || !state::can_name_a_file(uid.str())) {
         co_return fail(Code::invalid, "{}.name or the pod's uid is no valid name", field);
     }
     if (volume.hostPath) {
@@ -298,7 +281,9 @@ Task<Result<fs::path>> PodVolumes::resolve_mount(const kube::Pod& pod,
     fs::path from = volume.path;
     // The kubelet's level, with a name that depends on what is mounted only: the same place is one
     // mount, whichever container asks.
-    fs::path target = paths_.pod_subpaths(uid) / short_hash(from.string() + '\0' + sub_path);
+    fs::path target =
+        paths_.pod_subpaths(uid) /
+        state::sha256_hex(from.string() + '\0' + sub_path).substr(0, kSubPathNameDigits);
     auto work = [from, sub_path, target] { return mount_sub_path(from, sub_path, target); };
     auto done = co_await file_work_.run(uid.str(), std::move(work));
     if (!done) {
@@ -311,7 +296,7 @@ Task<Result<fs::path>> PodVolumes::resolve_mount(const kube::Pod& pod,
 
 Task<Result<void>> PodVolumes::tear_down(const PodUid& pod) {
     PodUid uid = pod;
-    if (!is_folder_name(uid.str())) {
+    if (!state::can_name_a_file(uid.str())) {
         co_return fail(Code::invalid, "pod uid {} is no valid name", uid);
     }
     state::Paths paths = paths_;
