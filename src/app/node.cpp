@@ -134,6 +134,17 @@ private:
     async::Scope scope_;
 };
 
+std::shared_ptr<StaticPods> static_pods(Base& base, Rooms& rooms,
+                                        const config::Settings& settings) {
+    return std::make_shared<StaticPods>(rooms.pods(), rooms.store(), base.clock,
+                                        settings.static_pod_path, settings.node_name);
+}
+
+// What housekeeping leaves alone while a file cannot be read.
+std::function<bool(const PodUid&)> spared_by(std::shared_ptr<const StaticPods> files) {
+    return [files](const PodUid& uid) { return files->may_own(uid); };
+}
+
 // Until somebody asks the agent to end.
 async::Task<int> wait_for_the_end() {
     std::vector<int> signals = {SIGTERM, SIGINT};
@@ -165,11 +176,10 @@ public:
         Doors doors(base_, *rooms, nullptr, settings_, node);
         auto opened = doors.open(instance_.paths().agent_socket());
         if (opened) {
-            StaticPods files(rooms->pods(), rooms->store(), base_.clock, settings_.static_pod_path,
-                             settings_.node_name);
-            co_await files.scan();
-            rooms->pods().sources_ready();
-            scope_.spawn("static pods", files.run(settings_.file_check_frequency));
+            auto files = static_pods(base_, *rooms, settings_);
+            co_await files->scan();
+            rooms->pods().sources_ready(spared_by(files));
+            scope_.spawn("static pods", files->run(settings_.file_check_frequency));
             log::info("node started", log::kv("node", settings_.node_name),
                       log::kv("pods", settings_.static_pod_path.string()));
             co_await wait_for_the_end();
@@ -258,8 +268,7 @@ private:
         mine.field_selector = "spec.nodeName=" + settings_.node_name;
         auto on_change = [its](const kube::Change<kube::Pod>& change) { take(*its, change); };
         kube::Reflector<kube::Pod> watch(client_, base_.clock, base_.random, mine, on_change);
-        StaticPods files(rooms.pods(), rooms.store(), base_.clock, settings_.static_pod_path,
-                         settings_.node_name);
+        auto files = static_pods(base_, rooms, settings_);
         // Everything that refers to these objects ends before they do.
         async::Scope inner(base_.reactor.executor());
         inner.spawn("pods", watch_pods(agent, watch, files, rooms, inner));
@@ -284,7 +293,13 @@ private:
     }
 
     async::Task<void> watch_pods(node::NodeAgent& agent, kube::Reflector<kube::Pod>& watch,
-                                 StaticPods& files, Rooms& rooms, async::Scope& inner) {
+                                 std::shared_ptr<StaticPods> files, Rooms& rooms,
+                                 async::Scope& inner) {
+        // These run without an API server, so they do not wait for it.
+        if (!settings_.static_pod_path.empty()) {
+            co_await files->scan();
+            inner.spawn("static pods", files->run(settings_.file_check_frequency));
+        }
         // The node authorizer knows nothing of us before the Node exists; on a restart it is there
         // already, and while the server is away the pods that run are looked after all the same.
         auto registered = co_await agent.wait_registered(async::kNoDeadline);
@@ -296,11 +311,8 @@ private:
         if (!synced) {
             co_return;
         }
-        if (!settings_.static_pod_path.empty()) {
-            co_await files.scan();
-            inner.spawn("static pods", files.run(settings_.file_check_frequency));
-        }
-        rooms.pods().sources_ready();
+        // No path: no file that could own anything.
+        rooms.pods().sources_ready(settings_.static_pod_path.empty() ? nullptr : spared_by(files));
         log::info("pods listed", log::kv("pods", rooms.pods().size()));
     }
 

@@ -2,7 +2,6 @@
 
 #include "app/node_settings.h"
 #include "app/stdin_runtime.h"
-#include "base/assert.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "logs/read.h"
@@ -31,11 +30,9 @@ public:
         }
         auto run = options.previous ? pods::LogRun::previous : pods::LogRun::latest;
         SKIFF_CO_TRY(pods::LogTarget target, pods::log_target(*snapshot, container, run));
-        auto number = parse_attempt(target.path);
-        SKIFF_ASSERT(number.has_value(), "a log is named by its attempt");
         logs::ReadRequest request;
         request.folder = target.path.parent_path();
-        request.attempt = *number;
+        request.attempt = target.attempt;
         request.options = options;
         runtime::KeeperRuntime* runtime = &runtime_;
         request.is_running = [runtime, target] { return still_runs(*runtime, target); };
@@ -43,12 +40,6 @@ public:
     }
 
 private:
-    // "/…/3.log" is attempt 3.
-    static std::optional<std::uint32_t> parse_attempt(const std::filesystem::path& path) {
-        auto number = parse_uint(path.stem().string());
-        return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
-    }
-
     static bool still_runs(const runtime::KeeperRuntime& runtime, const pods::LogTarget& target) {
         for (const pods::ContainerRecord& record : runtime.containers(target.pod)) {
             if (record.id == target.container) {
@@ -222,7 +213,8 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     network.cluster_dns.servers = settings.cluster_dns;
     network.cluster_dns.domain = settings.cluster_domain;
     network.resolv_conf = settings.resolv_conf;
-    rooms->network_.emplace(std::move(network), instance.paths(), base.pool, outside.events);
+    rooms->network_.emplace(executor, std::move(network), instance.paths(), base.pool,
+                            outside.events);
 
     node::NodeSettings node = node_settings(settings, node_ips);
     auto status = node::make_status(node, *observed, {}, {}, base.clock.wall_now());
@@ -257,6 +249,9 @@ async::Task<void> Rooms::stop() {
     }
     if (volumes_) {
         co_await volumes_->stop();
+    }
+    if (network_) {
+        co_await network_->stop();
     }
     if (downloads_) {
         co_await downloads_->stop();

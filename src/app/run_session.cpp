@@ -279,7 +279,8 @@ async::Task<void> RunSession::show_logs(std::shared_ptr<const kube::Pod> pod,
     while (true) {
         std::optional<pods::ContainerRecord> found;
         for (const pods::ContainerRecord& record : runtime->containers(uid)) {
-            if (record.name == container && record.attempt >= next && !found) {
+            bool begun = record.phase == pods::ContainerRecord::Phase::started;
+            if (record.name == container && begun && record.attempt >= next && !found) {
                 found = record;
             }
         }

@@ -1,5 +1,7 @@
 #include "app/static_pods.h"
 
+#include <algorithm>
+
 #include "app/local_images.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -94,18 +96,19 @@ void StaticPods::forget_file(const std::string& name) {
 
 async::Task<void> StaticPods::read_file(std::filesystem::path file) {
     std::string name = file.string();
+    File& known = files_[name];
     auto content = os::read_file(file, Bytes{kube::kManifestBytesMax});
     if (!content) {
         log::error("static pod file", log::kv("file", name),
                    log::kv("error", format_as(content.error())));
         co_return;
     }
-    File& known = files_[name];
     if (known.content == *content) {
         co_return;
     }
     known.content = *content;
-    auto parsed = parse_static_pods(known.content, file, node_name_, clock_.wall_now());
+    known.applied = false;
+    auto parsed = parse_static_pods(*known.content, file, node_name_, clock_.wall_now());
     if (!parsed) {
         log::error("static pod file", log::kv("file", name),
                    log::kv("error", format_as(parsed.error())));
@@ -120,27 +123,47 @@ async::Task<void> StaticPods::read_file(std::filesystem::path file) {
             pods_.remove(uid);
         }
     }
+    bool all = true;
     for (kube::Pod& pod : *parsed) {
         auto loaded = co_await load_local_images(store_, pod, file.parent_path());
         if (!loaded) {
             log::error("static pod file", log::kv("file", name),
                        log::kv("error", format_as(loaded.error())));
-            known.content.clear();  // to be tried again at the next scan
+            known.content.reset();  // to be tried again at the next scan
+            all = false;
             continue;
         }
         known.pods.push_back(PodUid(pod.metadata.uid));
         pods_.apply(std::make_shared<const kube::Pod>(std::move(pod)));
     }
+    known.applied = all;
+}
+
+bool StaticPods::may_own(const PodUid& uid) const {
+    constexpr std::size_t kUidDigits = 32;
+    bool looks_so = uid.str().size() == kUidDigits &&
+                    uid.str().find_first_not_of("0123456789abcdef") == std::string::npos;
+    auto applied = [](const auto& entry) { return entry.second.applied; };
+    return looks_so && !(listed_ && std::ranges::all_of(files_, applied));
 }
 
 async::Task<void> StaticPods::scan() {
     std::vector<std::filesystem::path> present;
     std::error_code error;
-    if (std::filesystem::is_directory(path_, error)) {
+    auto kind = std::filesystem::status(path_, error).type();
+    if (kind == std::filesystem::file_type::none) {
+        // Not being allowed to look is not an empty folder: what runs of it stays.
+        log::error("static pod folder", log::kv("path", path_.string()),
+                   log::kv("error", error.message()));
+        listed_ = false;
+        co_return;
+    }
+    if (kind == std::filesystem::file_type::directory) {
         auto names = os::list_folder(path_, kStaticFilesMax);
         if (!names) {
             log::error("static pod folder", log::kv("path", path_.string()),
                        log::kv("error", format_as(names.error())));
+            listed_ = false;
             co_return;
         }
         for (const std::string& name : *names) {
@@ -148,7 +171,7 @@ async::Task<void> StaticPods::scan() {
                 present.push_back(path_ / name);
             }
         }
-    } else if (std::filesystem::exists(path_, error)) {
+    } else if (kind != std::filesystem::file_type::not_found) {
         present.push_back(path_);
     }
     for (const auto& file : present) {
@@ -163,6 +186,7 @@ async::Task<void> StaticPods::scan() {
     for (const std::string& name : gone) {
         forget_file(name);
     }
+    listed_ = true;
 }
 
 async::Task<void> StaticPods::run(Duration period) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,10 @@ public:
           path_(std::move(path)),
           node_name_(std::move(node_name)) {}
 
+    // False when every file was read and understood by the last scan. Otherwise `uid` may be that
+    // of a pod whose file cannot be read now, if it looks like one that parse_static_pods() makes:
+    // what the node has of it has to stay.
+    [[nodiscard]] bool may_own(const PodUid& uid) const;
     // Reads everything now: new and changed files are applied, pods of files that are gone are
     // removed. A file that cannot be read or parsed is one error in the log and leaves what runs of
     // it alone. Images may be paths.
@@ -49,8 +54,9 @@ public:
 
 private:
     struct File {
-        std::string content;
+        std::optional<std::string> content;  // as looked at last; nullopt: to be looked at again
         std::vector<PodUid> pods;
+        bool applied = false;  // all pods of `content`
     };
     [[nodiscard]] async::Task<void> read_file(std::filesystem::path file);
     void forget_file(const std::string& name);
@@ -61,6 +67,7 @@ private:
     std::filesystem::path path_;
     std::string node_name_;
     std::map<std::string, File> files_;
+    bool listed_ = false;  // by the last scan
 };
 
 }  // namespace skiff::app

@@ -1,8 +1,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <future>
+
 #include "async/blocking.h"
 #include "async/event.h"
+#include "async/lanes.h"
 #include "async/scope.h"
 #include "async/task.h"
 
@@ -193,6 +196,74 @@ TEST(BlockingPool, RefusesWhenTooMuchWaits) {
         auto work = []() -> Result<int> { return 1; };
         auto refused = co_await pool.run(work);
         EXPECT_EQ(refused.error().code, Code::exhausted);
+    };
+    run_to_end(reactor, body());
+}
+
+TEST(Lanes, OfOneKeyOnePieceRunsAtATimeEvenWhenItsCallerIsGone) {
+    Reactor reactor;
+    BlockingPool pool(reactor, 2, 16);
+    Lanes lanes(reactor.executor(), pool);
+    struct Seen {
+        std::promise<void> first_begun;
+        std::promise<void> second_begun;
+        bool overlapped = true;
+    };
+    auto seen = std::make_shared<Seen>();
+    auto body = [&]() -> Task<void> {
+        Scope caller(reactor.executor());
+        auto first = [seen]() -> Result<void> {
+            seen->first_begun.set_value();
+            auto other = seen->second_begun.get_future().wait_for(milliseconds(50));
+            seen->overlapped = other == std::future_status::ready;
+            return {};
+        };
+        auto ask = [](Lanes* its, std::function<Result<void>()> work) -> Task<void> {
+            auto done = co_await its->run("pod", std::move(work));
+            EXPECT_EQ(done.error().code, Code::cancelled);
+        };
+        caller.spawn("first", ask(&lanes, first));
+        auto begun = seen->first_begun.get_future();
+        while (begun.wait_for(milliseconds(0)) != std::future_status::ready) {
+            co_await yield_now();
+        }
+        co_await caller.stop();
+        std::function<Result<void>()> second = [seen]() -> Result<void> {
+            seen->second_begun.set_value();
+            return fail(Code::exists, "second");
+        };
+        auto done = co_await lanes.run("pod", std::move(second));
+        EXPECT_EQ(done.error().code, Code::exists);
+        EXPECT_FALSE(seen->overlapped);
+        co_await lanes.stop();
+        EXPECT_EQ(lanes.size(), 0U);
+    };
+    run_to_end(reactor, body());
+}
+
+TEST(Lanes, KeysDoNotWaitForEachOther) {
+    Reactor reactor;
+    BlockingPool pool(reactor, 2, 16);
+    Lanes lanes(reactor.executor(), pool);
+    auto met = std::make_shared<std::promise<void>>();
+    auto body = [&]() -> Task<void> {
+        Scope caller(reactor.executor());
+        auto first = [met]() -> Result<void> {
+            auto other = met->get_future().wait_for(std::chrono::seconds(20));
+            EXPECT_EQ(other, std::future_status::ready);
+            return {};
+        };
+        auto ask = [](Lanes* its, std::function<Result<void>()> work) -> Task<void> {
+            EXPECT_TRUE(co_await its->run("a", std::move(work)));
+        };
+        caller.spawn("first", ask(&lanes, first));
+        std::function<Result<void>()> second = [met]() -> Result<void> {
+            met->set_value();
+            return {};
+        };
+        EXPECT_TRUE(co_await lanes.run("b", std::move(second)));
+        EXPECT_TRUE(co_await caller.join(soon(20000)));
+        co_await lanes.stop();
     };
     run_to_end(reactor, body());
 }

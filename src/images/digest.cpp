@@ -1,12 +1,7 @@
 #include "images/digest.h"
 
-#include <openssl/evp.h>
-#include <unistd.h>
-
-#include <vector>
-
-#include "base/assert.h"
 #include "base/text.h"
+#include "os/file.h"
 
 namespace skiff::images {
 
@@ -32,24 +27,14 @@ std::string Digest::hex() const {
     return text_.substr(text_.find(':') + 1);
 }
 
-Hasher::Hasher(const std::string& algorithm)
-    : algorithm_(algorithm), context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-    const EVP_MD* kind = algorithm == "sha512" ? EVP_sha512() : EVP_sha256();
-    SKIFF_ASSERT(context_ && EVP_DigestInit_ex(context_.get(), kind, nullptr) == 1);
+static state::HashKind kind_of(const std::string& algorithm) {
+    return algorithm == "sha512" ? state::HashKind::sha512 : state::HashKind::sha256;
 }
 
-Hasher::~Hasher() = default;
-
-void Hasher::update(std::string_view bytes) {
-    SKIFF_ASSERT(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1);
-}
+Hasher::Hasher(const std::string& algorithm) : algorithm_(algorithm), hasher_(kind_of(algorithm)) {}
 
 Digest Hasher::finish() {
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned length = 0;
-    SKIFF_ASSERT(EVP_DigestFinal_ex(context_.get(), bytes, &length) == 1);
-    return Digest(algorithm_ + ":" +
-                  to_hex(std::string_view(reinterpret_cast<const char*>(bytes), length)));
+    return Digest(algorithm_ + ":" + hasher_.finish_hex());
 }
 
 Digest digest_of(std::string_view bytes) {
@@ -60,23 +45,9 @@ Digest digest_of(std::string_view bytes) {
 
 Result<FileDigest> digest_of_file(int fd, const std::string& algorithm) {
     Hasher hasher(algorithm);
-    std::vector<char> buffer(256U << 10);
-    off_t offset = 0;
-    while (true) {
-        ssize_t n = ::pread(fd, buffer.data(), buffer.size(), offset);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return fail_errno(errno, "read for a digest");
-        }
-        if (n == 0) {
-            break;
-        }
-        hasher.update(std::string_view(buffer.data(), static_cast<std::size_t>(n)));
-        offset += n;
-    }
-    return FileDigest{hasher.finish(), Bytes{static_cast<std::uint64_t>(offset)}};
+    SKIFF_TRY(Bytes size,
+              os::read_through(fd, [&](std::string_view chunk) { hasher.update(chunk); }));
+    return FileDigest{hasher.finish(), size};
 }
 
 }  // namespace skiff::images

@@ -3,14 +3,12 @@
 
 #include <compare>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "base/types.h"
-
-struct evp_md_ctx_st;
+#include "state/digest.h"
 
 namespace skiff::images {
 
@@ -44,17 +42,14 @@ class Hasher {
 public:
     // `algorithm` is Digest::algorithm().
     explicit Hasher(const std::string& algorithm = "sha256");
-    ~Hasher();
-    Hasher(const Hasher&) = delete;
-    Hasher& operator=(const Hasher&) = delete;
 
-    void update(std::string_view bytes);
+    void update(std::string_view bytes) { hasher_.update(bytes); }
     // The digest of everything so far. Once.
     [[nodiscard]] Digest finish();
 
 private:
     std::string algorithm_;
-    std::unique_ptr<evp_md_ctx_st, void (*)(evp_md_ctx_st*)> context_;
+    state::Hasher hasher_;
 };
 
 // sha256 of `bytes`.

@@ -8,18 +8,13 @@
 
 #include "logs/cri.h"
 #include "os/file.h"
+#include "pods/ports.h"
 
 namespace skiff::logs {
 
 // The time stamp and what follows it up to the content fit in here.
 constexpr std::size_t kHeadBytes = 64;
 constexpr std::size_t kBlockBytes = 64 << 10;
-
-static bool belongs_to(const std::string& name, std::uint32_t attempt) {
-    std::string current = fmt::format("{}.log", attempt);
-    return name == current || name.starts_with(current + ".") ||
-           name.starts_with("." + current + ".slot");
-}
 
 Result<std::string> read_at(int fd, std::uint64_t offset, std::size_t bytes_max) {
     std::string bytes(bytes_max, '\0');
@@ -59,7 +54,7 @@ Result<std::vector<LogFile>> open_log_files(const std::filesystem::path& folder,
     std::vector<LogFile> files;
     bool any = false;
     for (const std::string& name : names) {
-        if (!belongs_to(name, attempt)) {
+        if (!pods::is_log_file_of(name, attempt)) {
             continue;
         }
         any = true;

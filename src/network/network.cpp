@@ -50,20 +50,22 @@ std::uint16_t node_port(const kube::ContainerPort& port) {
 
 }  // namespace
 
-NodeNetwork::NodeNetwork(NetworkSettings settings, const state::Paths& paths,
-                         async::BlockingPool& pool, pods::EventSink& events)
-    : settings_(std::move(settings)), paths_(paths), pool_(pool), events_(events) {}
+NodeNetwork::NodeNetwork(async::Executor executor, NetworkSettings settings,
+                         const state::Paths& paths, async::BlockingPool& pool,
+                         pods::EventSink& events)
+    : settings_(std::move(settings)),
+      paths_(paths),
+      file_work_(std::move(executor), pool),
+      events_(events) {}
 
 Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
     PodUid uid(pod.metadata.uid);
-    struct Written {
-        std::vector<FormedDns::Complaint> complaints;
-    };
+    auto complaints = std::make_shared<std::vector<FormedDns::Complaint>>();
     auto copy = std::make_shared<const kube::Pod>(pod);
     NetworkSettings settings = settings_;
     fs::path hosts = paths_.pod_hosts(uid);
     fs::path resolv = paths_.pod_resolv_conf(uid);
-    auto work = [copy, settings, hosts, resolv]() -> Result<Written> {
+    auto work = [copy, settings, hosts, resolv, complaints]() -> Result<void> {
         FormedDns dns = form_dns(*copy, parse_resolv_conf(node_file(settings.resolv_conf)),
                                  settings.cluster_dns);
         std::string node_hosts = copy->spec.hostNetwork ? node_file(settings.node_hosts) : "";
@@ -71,14 +73,15 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
         SKIFF_CHECK(os::make_folders(hosts.parent_path(), 0750));
         SKIFF_CHECK(write_if_changed(hosts, text));
         SKIFF_CHECK(write_if_changed(resolv, format_resolv_conf(dns.config)));
-        return Written{std::move(dns.complaints)};
+        *complaints = std::move(dns.complaints);
+        return {};
     };
-    auto written = co_await pool_.run(std::move(work));
+    auto written = co_await file_work_.run(uid.str(), std::move(work));
     if (!written) {
         co_return fail(std::move(written.error()).with_reason("FailedCreatePodSandBox"));
     }
     // `pod` may have been replaced while we waited: only the copy is used from here on.
-    complain(*copy, written->complaints);
+    complain(*copy, *complaints);
     pods::PodNetwork network;
     network.pod_ips = settings.node_ips;
     network.hosts_file = std::move(hosts);
@@ -155,7 +158,7 @@ Task<Result<void>> NodeNetwork::tear_down(const PodUid& pod) {
         ::rmdir(paths.pod(uid).c_str());
         return {};
     };
-    co_return co_await pool_.run(std::move(work));
+    co_return co_await file_work_.run(uid.str(), std::move(work));
 }
 
 }  // namespace skiff::network

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "async/blocking.h"
+#include "async/lanes.h"
 #include "network/dns.h"
 #include "network/ports_taken.h"
 #include "pods/ports.h"
@@ -24,12 +24,13 @@ struct NetworkSettings {
     std::filesystem::path node_hosts = "/etc/hosts";
 };
 
-// Reactor thread; files are written in the pool.
+// Reactor thread; files are written in the pool, for one pod one piece at a time: a tear_down()
+// that follows a cancelled set_up() waits for what that one began.
 class NodeNetwork final : public pods::Network {
 public:
     // All outlive this object.
-    NodeNetwork(NetworkSettings settings, const state::Paths& paths, async::BlockingPool& pool,
-                pods::EventSink& events);
+    NodeNetwork(async::Executor executor, NetworkSettings settings, const state::Paths& paths,
+                async::BlockingPool& pool, pods::EventSink& events);
 
     // Writes the pod's hosts and resolv.conf (again only if they changed).
     [[nodiscard]] async::Task<Result<pods::PodNetwork>> set_up(const kube::Pod& pod) override;
@@ -37,6 +38,9 @@ public:
                                                      const kube::Container& container,
                                                      bool module_can_open_sockets) override;
     [[nodiscard]] async::Task<Result<void>> tear_down(const PodUid& pod) override;
+
+    // Waits for the file work in progress. Before destruction.
+    [[nodiscard]] async::Task<void> stop() { return file_work_.stop(); }
 
 private:
     // Which container a port of the node was last given to; the ports of a pod go with it.
@@ -53,7 +57,7 @@ private:
 
     NetworkSettings settings_;
     state::Paths paths_;
-    async::BlockingPool& pool_;
+    async::Lanes file_work_;  // by pod uid
     pods::EventSink& events_;
     std::map<Port, Holder> holders_;
     // The complaints a pod was told of, so that each resync does not repeat them.

@@ -207,9 +207,12 @@ protected:
         settings.node_hostname = "node";
         settings.resolv_conf = folder / "resolv.conf";
         settings.node_hosts = folder / "hosts";
-        network = std::make_unique<NodeNetwork>(settings, paths, pool, events);
+        network = std::make_unique<NodeNetwork>(reactor.executor(), settings, paths, pool, events);
     }
-    void TearDown() override { (void)os::remove_tree(folder); }
+    void TearDown() override {
+        async::run_to_end(reactor, network->stop());
+        (void)os::remove_tree(folder);
+    }
     Result<pods::PodNetwork> set_up(const kube::Pod& pod) {
         return async::run_to_end(reactor, network->set_up(pod));
     }
@@ -226,7 +229,7 @@ protected:
     NetworkSettings settings;
     FakeEvents events;
     async::Reactor reactor;
-    async::BlockingPool pool{reactor, 1, 16};
+    async::BlockingPool pool{reactor, 2, 16};
     std::unique_ptr<NodeNetwork> network;
 };
 
@@ -250,6 +253,33 @@ TEST_F(NodeNetworkTest, WritesThePodsFilesAndTakesThemAway) {
     ASSERT_TRUE(async::run_to_end(reactor, network->tear_down(uid)));
     ASSERT_TRUE(async::run_to_end(reactor, network->tear_down(uid)));
     EXPECT_FALSE(fs::exists(paths.pod(uid)));
+}
+
+// A pod that is deleted while its network is set up: with two threads the two would race.
+TEST_F(NodeNetworkTest, NothingIsLeftBehindATearDownThatFollowsACancelledSetUp) {
+    kube::Pod pod = make_pod("web");
+    PodUid uid(pod.metadata.uid);
+    auto race = [](async::Executor executor, NodeNetwork* network, const kube::Pod* its,
+                   PodUid gone) -> async::Task<void> {
+        async::Scope scope(executor);
+        auto begin = [](NodeNetwork* on, const kube::Pod* of) -> async::Task<void> {
+            auto made = co_await on->set_up(*of);
+            (void)made;
+        };
+        scope.spawn("set up", begin(network, its));
+        co_await async::yield_now();
+        co_await async::yield_now();
+        co_await scope.stop();
+        auto done = co_await network->tear_down(gone);
+        EXPECT_TRUE(done);
+    };
+    for (int i = 0; i < 300 && !HasFailure(); ++i) {
+        async::run_to_end(reactor, race(reactor.executor(), network.get(), &pod, uid));
+        // Whatever was still on its way is there by now.
+        auto nothing = pool.run([]() -> Result<void> { return {}; });
+        ASSERT_TRUE(async::run_to_end(reactor, std::move(nothing)));
+        ASSERT_FALSE(fs::exists(paths.pod(uid))) << "round " << i;
+    }
 }
 
 TEST_F(NodeNetworkTest, GivesTheNodesNamespaceOnlyToThoseWhoNeedIt) {

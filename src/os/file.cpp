@@ -205,6 +205,26 @@ Result<std::string> read_file_head(const std::filesystem::path& path, Bytes byte
     return text;
 }
 
+Result<Bytes> read_through(int fd, const std::function<void(std::string_view)>& take) {
+    constexpr std::size_t kChunkBytes = 256 << 10;
+    std::string buffer(kChunkBytes, '\0');
+    off_t offset = 0;
+    while (true) {
+        ssize_t n = ::pread(fd, buffer.data(), buffer.size(), offset);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return fail_errno(errno, "read");
+        }
+        if (n == 0) {
+            return Bytes{static_cast<std::uint64_t>(offset)};
+        }
+        take(std::string_view(buffer).substr(0, static_cast<std::size_t>(n)));
+        offset += n;
+    }
+}
+
 Result<std::string> read_kernel_file(const std::filesystem::path& path) {
     SKIFF_TRY(Fd fd, open(path, O_RDONLY));
     auto text = read_all(fd.get(), kKernelFileMax);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,9 @@ enum class Durability {
 // Its first `bytes_max` bytes.
 [[nodiscard]] Result<std::string> read_file_head(const std::filesystem::path& path,
                                                  Bytes bytes_max);
+// Hands a regular file to `take` piece by piece, from its start to its end, and returns its size.
+// Reads by pread(2): the descriptor's offset does not move.
+[[nodiscard]] Result<Bytes> read_through(int fd, const std::function<void(std::string_view)>& take);
 // A file of /proc, /sys or a cgroup: symbolic links are followed, at most 1 MiB.
 [[nodiscard]] Result<std::string> read_kernel_file(const std::filesystem::path& path);
 // Writes to such a file by one write(2).

@@ -220,6 +220,14 @@ TEST_F(EnvironmentOf, WaitsForServices) {
     EXPECT_EQ(resolve().error().code, Code::unavailable);
 }
 
+TEST_F(EnvironmentOf, AStaticPodDoesNotWaitForServices) {
+    objects.known_services.reset();
+    pod.metadata.annotations["kubernetes.io/config.source"] = "file";
+    EXPECT_TRUE(resolve());
+    pod.metadata.annotations["kubernetes.io/config.source"] = "api";
+    EXPECT_EQ(resolve().error().code, Code::unavailable);
+}
+
 TEST(ServiceVariables, DescribeTheServicesOfTheNamespace) {
     auto service = std::make_shared<kube::Service>();
     service->metadata.namespace_ = "shop";

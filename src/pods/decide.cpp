@@ -124,7 +124,8 @@ std::optional<Duration> Deciding::asked_grace() {
 }
 
 bool Deciding::anything_runs() const {
-    return std::ranges::any_of(view_, [](const auto& entry) { return entry.second.runs(); }) ||
+    auto active = [](const auto& entry) { return entry.second.active() != nullptr; };
+    return std::ranges::any_of(view_, active) ||
            std::ranges::any_of(s_.records, [](const auto& record) { return !record.exit; });
 }
 
@@ -137,18 +138,20 @@ bool Deciding::anything_starts() const {
 bool Deciding::regular_started() const {
     bool anew = s_.memory.boot == PodMemory::Boot::anew;
     return std::ranges::any_of(s_.pod.spec.containers, [&](const kube::Container& container) {
-        const auto& latest = view_.at(container.name).latest;
-        return latest && (!anew || latest->source == Instance::Source::record);
+        const ContainerView& view = view_.at(container.name);
+        const auto& latest = view.latest;
+        return view.starting || (latest && (!anew || latest->source == Instance::Source::record));
     });
 }
 
 void Deciding::stop(const kube::Container& container, ContainerKind kind,
                     const Termination& termination) {
     const ContainerView& view = view_.at(container.name);
-    if (!view.runs()) {
+    const ContainerMemory& memory = this->memory(container.name);
+    // A start of ours is cancelled first; what it leaves is stopped then.
+    if (view.active() == nullptr || memory.start.runs()) {
         return;
     }
-    const ContainerMemory& memory = this->memory(container.name);
     if (memory.stop_by && *memory.stop_by <= termination.kill_at && !stop_failed(memory)) {
         return;
     }
@@ -156,10 +159,10 @@ void Deciding::stop(const kube::Container& container, ContainerKind kind,
     action.kind = Action::Kind::stop;
     action.container = container.name;
     action.container_kind = kind;
-    action.id = view.latest->id;
+    action.id = *view.active();
     action.stop_by = termination.kill_at;
     action.grace = std::max(Duration(termination.kill_at - s_.now), kGraceMin);
-    if (!memory.stop_by) {
+    if (!memory.stop_by && !view.starting) {
         action.message = "Stopping container " + container.name;
     }
     out_.actions.push_back(std::move(action));
@@ -169,12 +172,12 @@ void Deciding::stop(const kube::Container& container, ContainerKind kind,
 void Deciding::stop_in_order(const Termination& termination) {
     bool others_run = false;
     for (const kube::Container& container : s_.pod.spec.containers) {
-        others_run = others_run || view_.at(container.name).runs();
+        others_run = others_run || view_.at(container.name).active() != nullptr;
         stop(container, ContainerKind::regular, termination);
     }
     for (const kube::Container& container : s_.pod.spec.initContainers) {
         if (!is_sidecar(container)) {
-            others_run = others_run || view_.at(container.name).runs();
+            others_run = others_run || view_.at(container.name).active() != nullptr;
             stop(container, ContainerKind::init, termination);
         }
     }
@@ -184,7 +187,7 @@ void Deciding::stop_in_order(const Termination& termination) {
     }
     for (auto it = s_.pod.spec.initContainers.rbegin(); it != s_.pod.spec.initContainers.rend();
          ++it) {
-        if (is_sidecar(*it) && view_.at(it->name).runs()) {
+        if (is_sidecar(*it) && view_.at(it->name).active() != nullptr) {
             stop(*it, ContainerKind::init, termination);
             if (s_.now < termination.kill_at) {
                 wake_at(termination.kill_at);
@@ -263,7 +266,9 @@ void Deciding::set_up_pod() {
 void Deciding::start(const kube::Container& container, ContainerRole role) {
     const ContainerMemory& memory = this->memory(container.name);
     const ContainerView& view = view_.at(container.name);
-    if (memory.start.runs() || unsupported(s_.pod, container)) {
+    // A start that an agent before us asked for, or that was not answered in time, goes on by
+    // itself: its outcome comes as a change of the records.
+    if (memory.start.runs() || view.starting || unsupported(s_.pod, container)) {
         return;
     }
     Action action;
@@ -298,7 +303,11 @@ void Deciding::start(const kube::Container& container, ContainerRole role) {
 }
 
 Deciding::Passed Deciding::run_plain_init(const kube::Container& container) {
-    const auto& latest = view_.at(container.name).latest;
+    const ContainerView& view = view_.at(container.name);
+    const auto& latest = view.latest;
+    if (view.starting) {
+        return Passed::no;
+    }
     bool anew = s_.memory.boot == PodMemory::Boot::anew;
     if (!latest || (anew && latest->source == Instance::Source::status)) {
         start(container, ContainerRole::init);
@@ -359,7 +368,7 @@ void Deciding::replace(const kube::Container& container) {
 
 void Deciding::run_regular(const kube::Container& container) {
     const auto& latest = view_.at(container.name).latest;
-    if (latest && latest->runs()) {
+    if (view_.at(container.name).runs()) {
         replace(container);
         return;
     }
@@ -376,9 +385,10 @@ bool Deciding::work_is_over() const {
     bool begun = regular_started();
     bool anew = s_.memory.boot == PodMemory::Boot::anew;
     for (const kube::Container& container : s_.pod.spec.initContainers) {
-        const auto& latest = view_.at(container.name).latest;
-        bool counts =
-            latest && !latest->runs() && (!anew || latest->source == Instance::Source::record);
+        const ContainerView& view = view_.at(container.name);
+        const auto& latest = view.latest;
+        bool counts = latest && view.active() == nullptr &&
+                      (!anew || latest->source == Instance::Source::record);
         if (!begun && !is_sidecar(container) && counts && latest->ended->exit_code != 0 &&
             !restarts_after(s_.pod.spec, container, ContainerRole::init,
                             latest->ended->exit_code)) {
@@ -386,9 +396,10 @@ bool Deciding::work_is_over() const {
         }
     }
     return std::ranges::all_of(s_.pod.spec.containers, [this](const kube::Container& container) {
-        const auto& latest = view_.at(container.name).latest;
+        const ContainerView& view = view_.at(container.name);
+        const auto& latest = view.latest;
         bool again = memory(container.name).after_stop == ContainerMemory::AfterStop::start_again;
-        return latest && !latest->runs() && !again &&
+        return latest && view.active() == nullptr && !again &&
                !restarts_after(s_.pod.spec, container, ContainerRole::regular,
                                latest->ended->exit_code);
     });

@@ -37,6 +37,29 @@ TEST_F(Decide, DeletionStopsThenTearsDownThenFinishes) {
     EXPECT_EQ(describe(run()), "retire");
 }
 
+TEST_F(Decide, DeletionStopsAStartInProgressBeforeItTearsDown) {
+    starts("main");
+    delete_pod(30);
+    Decision decision = run();
+    ASSERT_EQ(describe(decision), "stop:main");
+    EXPECT_EQ(decision.actions[0].id, records[0].id);
+    EXPECT_EQ(decision.actions[0].message, "");  // nothing runs that could be told to end
+    EXPECT_EQ(decision.status.phase, "Pending");
+    memory.containers["main"].stop_by = decision.actions[0].stop_by;
+    EXPECT_EQ(describe(run()), "");
+    records.clear();
+    EXPECT_EQ(describe(run()), "tear_down");
+}
+
+TEST_F(Decide, DeletionCancelsAnOwnStartBeforeItStopsIt) {
+    starts("main");
+    memory.containers["main"].start.phase = Step::Phase::running;
+    delete_pod(30);
+    EXPECT_EQ(describe(run()), "cancel");
+    memory.containers["main"].start.phase = Step::Phase::idle;
+    EXPECT_EQ(describe(run()), "stop:main");
+}
+
 TEST_F(Decide, ADeletedPodThatExitsWithZeroSucceeded) {
     delete_pod(30);
     ended("main", 0);

@@ -48,6 +48,13 @@ protected:
         records.push_back(record);
         return records.back();
     }
+    // A start that nobody has answered.
+    ContainerRecord& starts(const std::string& name, std::uint32_t attempt = 0) {
+        ContainerRecord& record = ran(name, attempt);
+        record.phase = ContainerRecord::Phase::starting;
+        record.started = WallTime{};
+        return record;
+    }
     void ended(const std::string& name, int code, std::uint32_t attempt = 0,
                Duration ago = seconds(1)) {
         ContainerRecord& record = ran(name, attempt);

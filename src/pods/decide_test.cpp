@@ -87,6 +87,50 @@ TEST_F(Decide, SharesTwelveKibibytesOfTerminationMessagesOut) {
     EXPECT_EQ(of(decision, "main").state.terminated->message.size(), 3071U);
 }
 
+// What an agent finds that was started anew while a container was starting.
+TEST_F(Decide, AStartInProgressIsWaitedFor) {
+    starts("main");
+    Decision decision = run();
+    EXPECT_EQ(describe(decision), "");
+    EXPECT_EQ(decision.status.phase, "Pending");
+    ASSERT_TRUE(of(decision, "main").state.waiting);
+    EXPECT_EQ(of(decision, "main").state.waiting->reason, "ContainerCreating");
+    EXPECT_EQ(of(decision, "main").containerID, "");
+    records[0].phase = ContainerRecord::Phase::started;
+    EXPECT_EQ(run().status.phase, "Running");
+    records.clear();  // or it never began
+    EXPECT_EQ(describe(run()), "start:main");
+}
+
+TEST_F(Decide, AnUnansweredStartIsNotRepeatedWhenItsRetryIsDue) {
+    starts("main");
+    Step& start = memory.containers["main"].start;
+    start.phase = Step::Phase::failed;
+    start.failures = 1;
+    start.reason = "RunContainerError";
+    start.message = "no answer";
+    start.retry_at = now - seconds(1);
+    Decision decision = run();
+    EXPECT_EQ(describe(decision), "");
+    EXPECT_EQ(of(decision, "main").state.waiting->message, "no answer");
+}
+
+TEST_F(Decide, ARestartInProgressIsNoEndOfTheWork) {
+    pod.spec.restartPolicy = "Never";
+    ended("main", 143);
+    starts("main", 1);  // its definition had changed, which only the agent before knew
+    Decision decision = run();
+    EXPECT_EQ(describe(decision), "");
+    EXPECT_FALSE(is_terminal(decision.status.phase));
+}
+
+TEST_F(Decide, AnInitContainerThatStartsHoldsTheOthersBack) {
+    add_init("first");
+    add_init("second");
+    starts("first");
+    EXPECT_EQ(describe(run()), "");
+}
+
 TEST_F(Decide, KeepsTransitionTimesWhileNothingFlips) {
     ran("main");
     auto first = condition(run(), "Ready").lastTransitionTime;

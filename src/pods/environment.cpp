@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "pods/container_config.h"
+#include "pods/observed.h"
 
 namespace skiff::pods {
 namespace {
@@ -334,15 +335,17 @@ Task<Result<Environment>> resolve_environment(Objects& objects,
         co_return fail_because(Code::invalid, kConfigError, "container {} not found", container);
     }
     auto services = objects.services();
-    if (!services) {
+    if (!services && !is_static(*pod)) {
         co_return fail_because(Code::unavailable, kConfigError,
                                "services have not yet been read at least once, cannot construct "
                                "envvars");
     }
     Reading reading{objects, pod, *spec, std::move(facts), {}, {}};
-    reading.services = service_variables(
-        *services, pod->metadata.namespace_,
-        pod->spec.enableServiceLinks.value_or(true) ? ServiceLinks::on : ServiceLinks::off);
+    if (services) {
+        reading.services = service_variables(
+            *services, pod->metadata.namespace_,
+            pod->spec.enableServiceLinks.value_or(true) ? ServiceLinks::on : ServiceLinks::off);
+    }
     for (const kube::EnvFromSource& source : spec->envFrom) {
         auto read = co_await read_env_from(reading, source);
         if (!read) {

@@ -214,10 +214,14 @@ public:
     std::set<PodUid> present;
 };
 
-// Guests run until the test ends them, or until they are stopped.
+// Guests run until the test ends them, or until they are stopped. With `answers` closed the keeper
+// is silent: what starts stays `starting`, whoever goes on waiting for it.
 class Guests final : public Runtime {
 public:
-    explicit Guests(const Clock& clock) : clock_(clock) {}
+    explicit Guests(const Clock& clock) : clock_(clock) {
+        answers.set();
+        stop_gate.set();
+    }
 
     std::vector<ContainerRecord> containers(const PodUid& pod) const override {
         std::vector<ContainerRecord> own;
@@ -265,6 +269,11 @@ public:
         if (auto error = faults.take("start")) {
             co_return fail(std::move(*error));
         }
+        if (is_active(copy.pod, copy.name)) {
+            ++conflicts;
+            co_return fail_because(Code::conflict, "CreateContainerError",
+                                   "container {} still runs or may run", copy.name);
+        }
         ContainerRecord record;
         record.id = ContainerId(fmt::format("{:064x}", ++last_id_));
         record.pod = copy.pod;
@@ -276,23 +285,32 @@ public:
         record.image = copy.image.reference;
         record.image_id = copy.image.image_id;
         record.ids = ContainerIds{copy.uid, copy.gid, copy.groups};
+        record.phase = ContainerRecord::Phase::starting;
         record.created = clock_.wall_now();
-        record.started = clock_.wall_now();
-        record.pid = static_cast<std::int32_t>(1000 + last_id_);
         record.log_path = fmt::format("/logs/{}/{}.log", copy.name, copy.attempt);
         ContainerId id = record.id;
         records.push_back(std::move(record));
         started.push_back(std::move(copy));
-        changed(started.back().pod);
+        auto answered = co_await answers.wait();
+        if (!answered) {
+            co_return fail(std::move(answered.error()));
+        }
+        begin(id);
         co_return id;
     }
     Task<Result<void>> stop(const ContainerId& id, Duration grace) override {
-        stops.emplace_back(id, grace);
+        ContainerId its = id;
+        stops.emplace_back(its, grace);
+        auto may_go = co_await stop_gate.wait();
+        if (!may_go) {
+            co_return fail(std::move(may_go.error()));
+        }
         if (auto error = faults.take("stop")) {
             co_return fail(std::move(*error));
         }
+        refuse(its);
         if (obedience == Obedience::at_once) {
-            end(id, 143, ExitKind::stopped);
+            end(its, 143, ExitKind::stopped);
         }
         co_return Result<void>();
     }
@@ -305,16 +323,49 @@ public:
         if (auto error = faults.take("remove_pod")) {
             co_return fail(std::move(*error));
         }
+        for (const ContainerRecord& record : records) {
+            if (record.pod == pod && !record.exit) {
+                co_return fail(Code::conflict, "container {} still runs", record.name);
+            }
+        }
         std::erase_if(records, [&](const ContainerRecord& r) { return r.pod == pod; });
         prepared.erase(pod);
         co_return Result<void>();
     }
     std::optional<ContainerUsage> usage(const ContainerId&) const override { return std::nullopt; }
 
+    // The keeper says that a container which was starting runs, or that it never will.
+    void begin(const ContainerId& id) {
+        for (ContainerRecord& record : records) {
+            if (record.id == id && is_starting(record)) {
+                record.phase = ContainerRecord::Phase::started;
+                record.started = clock_.wall_now();
+                record.pid = static_cast<std::int32_t>(1000 + last_id_);
+                changed(record.pod);
+            }
+        }
+    }
+    void refuse(const ContainerId& id) {
+        auto found = std::ranges::find(records, id, &ContainerRecord::id);
+        if (found != records.end() && is_starting(*found)) {
+            PodUid pod = found->pod;
+            records.erase(found);
+            changed(pod);
+        }
+    }
+    // The container of that name which is starting, which must be there.
+    [[nodiscard]] ContainerId starting(std::string_view name) const {
+        for (const ContainerRecord& record : records) {
+            if (record.name == name && is_starting(record)) {
+                return record.id;
+            }
+        }
+        return {};
+    }
     // The guest of a container ends.
     void end(const ContainerId& id, int code, ExitKind kind = ExitKind::exited) {
         for (ContainerRecord& record : records) {
-            if (record.id == id && !record.exit) {
+            if (record.id == id && !record.exit && !is_starting(record)) {
                 ContainerExit exit;
                 exit.kind = kind;
                 exit.exit_code = code;
@@ -328,7 +379,7 @@ public:
     // The running container of that name, which must be there.
     [[nodiscard]] ContainerId running(std::string_view name) const {
         for (const ContainerRecord& record : records) {
-            if (record.name == name && !record.exit) {
+            if (record.name == name && !record.exit && !is_starting(record)) {
                 return record.id;
             }
         }
@@ -339,6 +390,9 @@ public:
             std::ranges::count_if(records, [](const auto& r) { return !r.exit.has_value(); }));
     }
 
+    async::Event answers;    // closed: starts are not answered
+    async::Event stop_gate;  // closed: stops hang
+    int conflicts = 0;       // starts of what was starting or running
     enum class Obedience { at_once, never } obedience = Obedience::at_once;
     Faults faults;
     std::vector<ContainerRecord> records;
@@ -349,6 +403,14 @@ public:
     std::set<std::string> compiled;
 
 private:
+    static bool is_starting(const ContainerRecord& record) {
+        return record.phase == ContainerRecord::Phase::starting;
+    }
+    [[nodiscard]] bool is_active(const PodUid& pod, const std::string& name) const {
+        return std::ranges::any_of(records, [&](const ContainerRecord& record) {
+            return record.pod == pod && record.name == name && !record.exit;
+        });
+    }
     void changed(PodUid pod) {
         if (observer_) {
             observer_(pod);

@@ -40,7 +40,7 @@ Result<LogTarget> log_target(const PodSnapshot& pod, const std::string& containe
     const ContainerRecord* latest = nullptr;
     const ContainerRecord* before = nullptr;
     for (const ContainerRecord& record : pod.containers) {
-        if (record.name != container) {
+        if (record.name != container || record.phase == ContainerRecord::Phase::starting) {
             continue;
         }
         if (latest == nullptr || record.attempt > latest->attempt) {
@@ -63,6 +63,7 @@ Result<LogTarget> log_target(const PodSnapshot& pod, const std::string& containe
     target.pod = wanted->pod;
     target.container = wanted->id;
     target.path = wanted->log_path;
+    target.attempt = wanted->attempt;
     return target;
 }
 

@@ -1,6 +1,7 @@
 // Which log file `kubectl logs` means, or why there is none (contract §2). Pure.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -12,7 +13,8 @@ namespace skiff::pods {
 struct LogTarget {
     PodUid pod;
     ContainerId container;       // whose end ends a follow
-    std::filesystem::path path;  // `<n>.log`
+    std::filesystem::path path;  // log_file_name(attempt) in the container's folder
+    std::uint32_t attempt = 0;
 };
 
 enum class LogRun { latest, previous };

@@ -87,15 +87,20 @@ std::optional<Instance> from_status(const kube::ContainerStatus& status, WallTim
 
 ContainerView view_of(const std::string& name, const std::vector<ContainerRecord>& records,
                       const kube::ContainerStatus* status, WallTime now) {
+    ContainerView view;
     std::vector<const ContainerRecord*> own;
     for (const ContainerRecord& record : records) {
-        if (record.name == name) {
+        if (record.name != name) {
+            continue;
+        }
+        if (record.phase == ContainerRecord::Phase::starting) {
+            view.starting = record.id;
+        } else {
             own.push_back(&record);
         }
     }
     std::stable_sort(own.begin(), own.end(),
                      [](const auto* a, const auto* b) { return a->attempt > b->attempt; });
-    ContainerView view;
     if (!own.empty()) {
         view.latest = from_record(*own[0]);
     }
@@ -193,6 +198,11 @@ const kube::ContainerStatus* find_status(const std::vector<kube::ContainerStatus
 
 bool is_terminal(std::string_view phase) {
     return phase == "Succeeded" || phase == "Failed";
+}
+
+bool is_static(const kube::Pod& pod) {
+    auto source = pod.metadata.annotations.find("kubernetes.io/config.source");
+    return source != pod.metadata.annotations.end() && source->second == "file";
 }
 
 std::string describe_pod(const kube::Pod& pod) {

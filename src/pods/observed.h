@@ -45,10 +45,16 @@ struct Instance {
 struct ContainerView {
     std::optional<Instance> latest;
     std::optional<Instance> before;
+    // A start that nobody has answered: newer than `latest`, and perhaps it runs already.
+    std::optional<ContainerId> starting;
     // Ended records older than these: nobody asks for their logs any more.
     std::vector<ContainerId> outdated;
 
     [[nodiscard]] bool runs() const { return latest && latest->runs(); }
+    // What has to end before the container may count as ended: nullptr for nothing.
+    [[nodiscard]] const ContainerId* active() const {
+        return starting ? &*starting : runs() ? &latest->id : nullptr;
+    }
 };
 
 // Keyed by container name; every container of the spec has an entry.
@@ -76,6 +82,10 @@ using PodView = std::map<std::string, ContainerView>;
 [[nodiscard]] const kube::ContainerStatus* find_status(
     const std::vector<kube::ContainerStatus>& statuses, std::string_view name);
 [[nodiscard]] bool is_terminal(std::string_view phase);
+// A pod of a file: it runs without an API server and waits for nothing of it. Told as the kubelet
+// tells it, by the annotation that the reader of files sets. Written into a pod of the API it only
+// lets that pod be judged a moment before the first list is complete.
+[[nodiscard]] bool is_static(const kube::Pod& pod);
 // "name_namespace(uid)": how kubelet messages name a pod.
 [[nodiscard]] std::string describe_pod(const kube::Pod& pod);
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "pods/admission.h"
+#include "pods/observed.h"
 
 namespace skiff::pods {
 namespace {
@@ -14,6 +15,8 @@ constexpr Duration kBeat = std::chrono::seconds(1);
 constexpr Duration kBeatMissing = std::chrono::minutes(2);
 constexpr Duration kLabelsRetry = std::chrono::seconds(2);
 constexpr Duration kOrphanGrace = std::chrono::seconds(10);
+// A look at a folder; the kubelet does it every 2 s.
+constexpr Duration kHousekeeping = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -63,6 +66,10 @@ bool Pods::healthy() const {
 void Pods::apply(std::shared_ptr<const kube::Pod> pod) {
     PodUid uid(pod->metadata.uid);
     auto found = workers_.find(uid);
+    if (leaving_.contains(uid)) {
+        again_[uid] = std::move(pod);
+        return;
+    }
     if (found != workers_.end()) {
         if (found->second->is_gone()) {
             again_[uid] = std::move(pod);
@@ -84,6 +91,10 @@ Task<void> Pods::run_worker(std::shared_ptr<Worker> worker) {
     }
     PodUid uid = worker->uid();
     workers_.erase(uid);
+    apply_again(uid);
+}
+
+void Pods::apply_again(const PodUid& uid) {
     auto again = again_.find(uid);
     if (again != again_.end()) {
         std::shared_ptr<const kube::Pod> pod = std::move(again->second);
@@ -100,16 +111,37 @@ void Pods::remove(const PodUid& uid) {
     }
 }
 
-void Pods::sources_ready() {
+void Pods::sources_ready(std::function<bool(const PodUid&)> spared) {
     if (sources_ == Sources::ready) {
         return;
     }
     sources_ = Sources::ready;
+    spared_ = std::move(spared);
     for (const auto& [uid, worker] : workers_) {
         worker->poke();
     }
+    remove_orphans();
+    scope_.spawn("housekeeping", keep_house());
+}
+
+Task<void> Pods::keep_house() {
+    SteadyTime next = context_.clock.steady_now() + kHousekeeping;
+    for (;;) {
+        auto slept = co_await async::sleep_until(next);
+        if (!slept) {
+            co_return;
+        }
+        if (context_.clock.steady_now() >= next) {
+            next = context_.clock.steady_now() + kHousekeeping;
+            remove_orphans();
+        }
+    }
+}
+
+void Pods::remove_orphans() {
     for (const PodUid& uid : context_.ports.runtime.pods()) {
-        if (!workers_.contains(uid)) {
+        bool exists = workers_.contains(uid) || (spared_ && spared_(uid));
+        if (!exists && leaving_.insert(uid).second) {
             log::info("pod without object is removed", log::kv("pod", uid));
             scope_.spawn("orphan " + uid.str(), remove_orphan(uid));
         }
@@ -118,9 +150,11 @@ void Pods::sources_ready() {
 
 Task<Result<void>> Pods::remove_orphan_once(PodUid uid) {
     const Ports& ports = context_.ports;
+    // Its object may come while we wait: then it is no orphan any more.
+    auto came_back = [this, &uid] { return again_.contains(uid); };
     auto records = ports.runtime.containers(uid);
     for (const ContainerRecord& record : records) {
-        if (!record.exit) {
+        if (!record.exit && !came_back()) {
             ContainerId id = record.id;
             auto stopped = co_await ports.runtime.stop(id, kOrphanGrace);
             if (!stopped) {
@@ -128,35 +162,36 @@ Task<Result<void>> Pods::remove_orphan_once(PodUid uid) {
             }
         }
     }
+    if (came_back()) {
+        co_return Result<void>();
+    }
     auto volumes = co_await ports.volumes.tear_down(uid);
     auto network = co_await ports.network.tear_down(uid);
     if (!volumes) {
         co_return volumes;
     }
-    if (!network) {
+    if (!network || came_back()) {
         co_return network;
     }
     auto removed = co_await ports.runtime.remove_pod(uid);
+    if (removed) {
+        ports.images.release(uid);
+    }
     co_return removed;
 }
 
+// Once; what is left is found again at the next look.
 Task<void> Pods::remove_orphan(PodUid uid) {
-    for (;;) {
-        auto removed = co_await remove_orphan_once(uid);
-        if (removed) {
-            context_.ports.images.release(uid);
-            co_return;
-        }
-        if (removed.error().code == Code::cancelled || workers_.contains(uid)) {
-            co_return;
-        }
+    auto removed = co_await remove_orphan_once(uid);
+    if (!removed && removed.error().code == Code::cancelled) {
+        co_return;
+    }
+    if (!removed) {
         log::error("pod without object not removed", log::kv("pod", uid),
                    log::kv("error", removed.error().message));
-        auto slept = co_await async::sleep_for(kErrorRetry);
-        if (!slept) {
-            co_return;
-        }
     }
+    leaving_.erase(uid);
+    apply_again(uid);
 }
 
 // Asks until the server answers; meanwhile the pod waits unjudged.
@@ -211,7 +246,7 @@ Admission Pods::judge_affinity(const Worker& worker) {
 }
 
 Admission Pods::judge(const Worker& worker) {
-    if (sources_ != Sources::ready) {
+    if (sources_ != Sources::ready && !is_static(*worker.pod())) {
         return {};
     }
     std::vector<const kube::Pod*> taken;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,8 +58,11 @@ public:
     // fine.
     void remove(const PodUid& uid);
     // Every source was listed once: new pods are judged and started from now on (those that run
-    // were adopted already), and what runs without a pod is removed.
-    void sources_ready();
+    // were adopted already; those of files start when they are applied, as a kubelet's do). What
+    // the node has of pods that no source knows is removed, now and at every later look:
+    // containers, mounts, files, logs. `spared` (may be null) names pods that may exist although
+    // nobody applied them; asked at every look. Once; repeats are of no effect.
+    void sources_ready(std::function<bool(const PodUid&)> spared = {});
 
     [[nodiscard]] std::vector<PodSnapshot> snapshot() const;
     // The pod of that name; of two (one may still be going) the newer.
@@ -75,6 +79,8 @@ public:
 private:
     [[nodiscard]] Task<void> run_worker(std::shared_ptr<Worker> worker);
     [[nodiscard]] Task<void> beat();
+    [[nodiscard]] Task<void> keep_house();
+    void remove_orphans();
     [[nodiscard]] Task<void> remove_orphan(PodUid uid);
     [[nodiscard]] Task<Result<void>> remove_orphan_once(PodUid uid);
     [[nodiscard]] Admission judge(const Worker& worker);
@@ -90,8 +96,12 @@ private:
     std::map<PodUid, std::optional<NodeLabels>> fetched_labels_;
     enum class Sources { unknown, ready } sources_ = Sources::unknown;
     std::map<PodUid, std::shared_ptr<Worker>> workers_;
-    // Objects that came back while the pod of the same uid was still being removed.
+    // Orphans that are being removed.
+    std::set<PodUid> leaving_;
+    // Objects that came (back) while the pod of the same uid was still being removed.
     std::map<PodUid, std::shared_ptr<const kube::Pod>> again_;
+    void apply_again(const PodUid& uid);
+    std::function<bool(const PodUid&)> spared_;
     std::optional<SteadyTime> last_beat_;
     async::Scope scope_;
 };

@@ -182,7 +182,8 @@ public:
     [[nodiscard]] virtual Task<Result<std::filesystem::path>> resolve_mount(
         const kube::Pod& pod, const MountedVolume& volume, std::string sub_path) = 0;
     // Unmounts and removes everything of the pod. Idempotent; must succeed before the pod object is
-    // deleted.
+    // deleted. Fails with conflict, and removes nothing, while something that is not ours is
+    // mounted there.
     [[nodiscard]] virtual Task<Result<void>> tear_down(const PodUid& pod) = 0;
 };
 
@@ -249,8 +250,15 @@ struct ContainerIds {
     friend bool operator==(const ContainerIds&, const ContainerIds&) = default;
 };
 
-// One container as the node has it: running or ended, until it is removed.
+// One container as the node has it: from the moment its start is asked for until it is removed.
 struct ContainerRecord {
+    enum class Phase {
+        // Asked for, by this agent or by one before it, and not answered yet: a guest may run or
+        // not. Nobody else may start this container until it has become `started` or is gone from
+        // the list; it can be stopped. It has neither `exit`, nor a pid, nor a log to be read.
+        starting,
+        started,  // runs, or has ended
+    };
     ContainerId id;
     PodUid pod;
     PodName pod_name;
@@ -261,12 +269,25 @@ struct ContainerRecord {
     std::string image;          // reference and id, for the status
     std::string image_id;
     std::optional<ContainerIds> ids;  // nullopt when an older agent started it
+    Phase phase = Phase::started;
     WallTime created;
     WallTime started;
-    std::optional<ContainerExit> exit;  // nullopt while it runs
+    std::optional<ContainerExit> exit;  // nullopt while it starts or runs
     std::int32_t pid = 0;               // on the host, 0 once ended
     std::filesystem::path log_path;     // the CRI log file (`<n>.log`) that is written now
 };
+
+// The names of a run's log files in its container's folder, which runtime gives and logs reads:
+// `<n>.log` is the one that is written now or was written last (ContainerRecord::log_path),
+// `<n>.log.<time>` were closed before it, `.<n>.log.slot<i>` wait for their turn.
+[[nodiscard]] inline std::string log_file_name(std::uint32_t attempt) {
+    return fmt::format("{}.log", attempt);
+}
+[[nodiscard]] inline bool is_log_file_of(std::string_view name, std::uint32_t attempt) {
+    std::string current = log_file_name(attempt);
+    return name == current || name.starts_with(current + ".") ||
+           name.starts_with("." + current + ".slot");
+}
 
 // A compiled module that containers can start from.
 struct Artifact {
@@ -341,11 +362,16 @@ struct ContainerUsage {
 class Runtime {
 public:
     virtual ~Runtime() = default;
-    // What the node has of this pod, oldest first; a snapshot of memory, never blocks.
+    // What the node has of this pod, oldest first; a snapshot of memory, never blocks. A start that
+    // nobody has answered is in it as Phase::starting, also after the agent that asked was killed.
     [[nodiscard]] virtual std::vector<ContainerRecord> containers(const PodUid& pod) const = 0;
-    // Every pod of which the node has a container, a cgroup or a user namespace: to find orphans.
+    // Every pod of which the node may have something, in this boot or from an earlier one: to find
+    // orphans. A pod is in it from before its prepare_pod() makes anything until its remove_pod()
+    // has removed the last; as volumes and network come after the one and go before the other, what
+    // they hold on disk is covered, too. Pods of other agents on this machine are never in it.
     [[nodiscard]] virtual std::vector<PodUid> pods() const = 0;
-    // Called on the reactor thread after containers(pod) changed. One observer.
+    // Called on the reactor thread after containers(pod) changed, except that a start() which
+    // begins is known to its caller. One observer.
     virtual void set_observer(std::function<void(const PodUid&)> observer) = 0;
 
     // Idempotent. Fails with reason FailedCreatePodSandBox.
@@ -357,17 +383,19 @@ public:
     [[nodiscard]] virtual Task<Result<Artifact>> compile(const ModuleFile& module,
                                                          std::string handler,
                                                          std::function<void()> compiling) = 0;
-    // Starts a container; it is in containers() when this returns. Creates its log folder and link
-    // (contract row 34). Fails with reason CreateContainerError (before the guest) or
-    // RunContainerError.
+    // Starts a container; it is in containers() as `started` when this returns. Creates its log
+    // folder and link (contract row 34). Fails with reason CreateContainerError (before the guest)
+    // or RunContainerError; with conflict while an earlier one of this name has not ended. After a
+    // timeout or a cancellation it may go on as `starting`.
     [[nodiscard]] virtual Task<Result<ContainerId>> start(const ContainerSpec& spec) = 0;
     // Asks it to end, kills it when `grace` is over, resolves when its process is reaped. A second
-    // call with a shorter grace shortens the first. An ended container is fine. Fails only with
-    // internal.
+    // call with a shorter grace shortens the first. One that is starting ends before its guest
+    // begins, and leaves the list. An ended or unknown container is fine. Fails only with internal.
     [[nodiscard]] virtual Task<Result<void>> stop(const ContainerId& id, Duration grace) = 0;
     // Forgets an ended container; its log files go too. Fails with conflict while it runs.
     [[nodiscard]] virtual Task<Result<void>> remove(const ContainerId& id) = 0;
-    // Removes the pod's records, logs, cgroups, user namespace. All its containers must have ended.
+    // Removes the pod's records, logs, cgroups, user namespace. All its containers must have ended,
+    // volumes and network be torn down; it need not have been prepared in this boot.
     [[nodiscard]] virtual Task<Result<void>> remove_pod(const PodUid& pod) = 0;
     // nullopt for an ended container or when the kernel does not tell.
     [[nodiscard]] virtual std::optional<ContainerUsage> usage(const ContainerId& id) const = 0;

@@ -1,81 +1,11 @@
 // Whole pods against fakes of every port: what really happens, in which order, and what is told.
 #include <gtest/gtest.h>
 
-#include "pods/fakes.h"
 #include "pods/log_target.h"
-#include "pods/pods.h"
+#include "pods/worker_fixture.h"
 
 namespace skiff::pods {
 namespace {
-
-using fakes::make_error;
-using fakes::make_pod;
-using std::chrono::seconds;
-
-// The pods' clock begins at the epoch, so every timer of the reactor is due at once and the workers
-// look at the clock again and again: time passes only by advance(). settle() lets all that can
-// happen now happen.
-class PodWorker : public ::testing::Test {
-protected:
-    PodWorker() : clock(WallTime(seconds(1'800'000'000))), random(7), node(clock) {
-        settings.node.node_name = "node-1";
-        settings.node.host_ips = {"192.168.1.5"};
-        settings.node.allocatable["cpu"] = kube::Quantity::of_units(2);
-        settings.node.allocatable["memory"] = kube::Quantity::of_bytes(1 << 30);
-        restart_agent();
-    }
-    ~PodWorker() override { stop_agent(); }
-
-    void stop_agent() {
-        if (pods) {
-            async::run_to_end(reactor(), pods->stop());
-            pods.reset();
-        }
-    }
-    void restart_agent() {
-        stop_agent();
-        reactor_ = std::make_unique<async::Reactor>();
-        ports.emplace(node.ports());
-        pods = std::make_unique<Pods>(reactor().executor(), clock, random, *ports, settings);
-    }
-    async::Reactor& reactor() { return *reactor_; }
-    void settle() {
-        auto turns = []() -> Task<void> {
-            for (int i = 0; i < 100; ++i) {
-                co_await async::yield_now();
-            }
-        };
-        async::run_to_end(reactor(), turns());
-    }
-    void advance(Duration by) {
-        clock.advance(by);
-        settle();
-    }
-    void apply(const kube::Pod& pod) { pods->apply(std::make_shared<const kube::Pod>(pod)); }
-    void run_pod(const kube::Pod& pod) {
-        apply(pod);
-        pods->sources_ready();
-        settle();
-    }
-    const kube::PodStatus& published(const std::string& uid = "uid-1") {
-        return node.statuses.latest[PodUid(uid)];
-    }
-    void delete_pod(kube::Pod pod, std::int64_t grace) {
-        pod.metadata.deletionTimestamp = kube::Time(clock.wall_now() + seconds(grace));
-        pod.metadata.deletionGracePeriodSeconds = grace;
-        pod.status = node.statuses.latest[PodUid(pod.metadata.uid)];
-        apply(pod);
-        settle();
-    }
-
-    ManualClock clock;
-    SeededRandom random;
-    fakes::FakeNode node;
-    PodsSettings settings;
-    std::unique_ptr<async::Reactor> reactor_;
-    std::optional<Ports> ports;
-    std::unique_ptr<Pods> pods;
-};
 
 TEST_F(PodWorker, StartsAPodAndTellsItOnce) {
     run_pod(make_pod("web"));
@@ -131,6 +61,19 @@ TEST_F(PodWorker, StartsNothingBeforeTheSourcesAreReady) {
     pods->sources_ready();
     settle();
     EXPECT_EQ(node.guests.started.size(), 1U);
+}
+
+TEST_F(PodWorker, AStaticPodWaitsForNoSource) {
+    kube::Pod file = make_pod("file", "uid-file");
+    file.metadata.annotations["kubernetes.io/config.source"] = "file";
+    node.objects.known_services.reset();  // the API server is away
+    apply(file);
+    apply(make_pod("web"));
+    settle();
+    ASSERT_EQ(node.guests.started.size(), 1U);
+    EXPECT_EQ(node.guests.started[0].pod, PodUid("uid-file"));
+    EXPECT_EQ(published("uid-file").phase, "Running");
+    EXPECT_FALSE(node.statuses.latest.contains(PodUid("uid-1")));
 }
 
 TEST_F(PodWorker, ASlowPullIsToldAfterTwoSeconds) {
@@ -292,6 +235,54 @@ TEST_F(PodWorker, ANewAgentAdoptsWhatRuns) {
     EXPECT_TRUE(node.guests.stops.empty());
 }
 
+TEST_F(PodWorker, ANewAgentAdoptsWhatIsStarting) {
+    node.guests.answers.reset();  // the keeper is busy when the agent is killed
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    ASSERT_FALSE(node.guests.starting("main").empty());
+    restart_agent();
+    run_pod(pod);
+    advance(seconds(60));
+    EXPECT_EQ(published().containerStatuses[0].state.waiting->reason, "ContainerCreating");
+    node.guests.begin(node.guests.starting("main"));
+    settle();
+    EXPECT_EQ(published().phase, "Running");
+    EXPECT_EQ(published().containerStatuses[0].restartCount, 0);
+    EXPECT_EQ(node.guests.started.size(), 1U);
+    EXPECT_EQ(node.guests.conflicts, 0);
+    EXPECT_EQ(node.events.count("Failed"), 0U);
+}
+
+TEST_F(PodWorker, AStartThatFailsAfterItsAgentIsTriedAgain) {
+    node.guests.answers.reset();
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    restart_agent();
+    run_pod(pod);
+    node.guests.answers.set();
+    node.guests.refuse(node.guests.starting("main"));
+    settle();
+    EXPECT_EQ(node.guests.started.size(), 2U);
+    EXPECT_EQ(published().phase, "Running");
+    EXPECT_EQ(published().containerStatuses[0].restartCount, 0);
+}
+
+TEST_F(PodWorker, NothingIsTornDownBelowAStartThatNobodyAnswered) {
+    node.guests.answers.reset();
+    node.guests.obedience = fakes::Guests::Obedience::never;
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    node.guests.faults.fail_next("stop", make_error(Code::internal, "", "no keeper"));
+    delete_pod(pod, 30);
+    EXPECT_EQ(node.guests.stops.size(), 1U);
+    EXPECT_EQ(node.volumes.tear_downs, 0);
+    EXPECT_TRUE(node.statuses.finished.empty());
+    advance(seconds(2));  // asked again
+    EXPECT_EQ(node.guests.stops.size(), 2U);
+    EXPECT_EQ(node.volumes.tear_downs, 1);
+    EXPECT_EQ(node.statuses.finished.size(), 1U);
+}
+
 TEST_F(PodWorker, ANewAgentDoesNotJudgeWhatRuns) {
     kube::Pod pod = make_pod("web");
     pod.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_units(2);
@@ -325,6 +316,66 @@ TEST_F(PodWorker, WhatRunsWithoutAPodIsRemoved) {
     EXPECT_EQ(node.guests.running_count(), 0U);
     EXPECT_TRUE(node.guests.records.empty());
     EXPECT_TRUE(node.volumes.present.empty());
+}
+
+// What a pod leaves whose object was deleted while the machine was down: no record, but files.
+TEST_F(PodWorker, LeftoversOfAPodThatNobodyKnowsAreRemoved) {
+    node.guests.prepared.insert(PodUid("gone"));
+    node.volumes.present.insert(PodUid("gone"));
+    node.networks.present.insert(PodUid("gone"));
+    apply(make_pod("web"));
+    settle();
+    advance(seconds(60));
+    EXPECT_EQ(node.volumes.tear_downs, 0) << "before the first complete list";
+    pods->sources_ready();
+    settle();
+    EXPECT_EQ(node.volumes.present, std::set<PodUid>{PodUid("uid-1")});
+    EXPECT_EQ(node.networks.present, std::set<PodUid>{PodUid("uid-1")});
+    EXPECT_EQ(node.guests.prepared, std::set<PodUid>{PodUid("uid-1")});
+    EXPECT_TRUE(node.images.released.contains(PodUid("gone")));
+    EXPECT_EQ(published().phase, "Running");
+}
+
+TEST_F(PodWorker, LeftoversThatCannotBeRemovedAreLookedAtAgain) {
+    node.guests.prepared.insert(PodUid("gone"));
+    node.volumes.faults.fail_next("tear_down", make_error(Code::conflict, "", "still mounted"));
+    pods->sources_ready();
+    settle();
+    EXPECT_TRUE(node.guests.prepared.contains(PodUid("gone"))) << "it forgot what is mounted";
+    advance(seconds(11));
+    EXPECT_FALSE(node.guests.prepared.contains(PodUid("gone")));
+    EXPECT_EQ(node.volumes.tear_downs, 2);
+}
+
+TEST_F(PodWorker, LeftoversOfAPodThatMayExistAreSpared) {
+    node.guests.prepared.insert(PodUid("perhaps"));
+    bool readable = false;
+    pods->sources_ready([&](const PodUid& uid) { return !readable && uid == PodUid("perhaps"); });
+    settle();
+    advance(seconds(30));
+    EXPECT_TRUE(node.guests.prepared.contains(PodUid("perhaps")));
+    readable = true;
+    advance(seconds(11));
+    EXPECT_TRUE(node.guests.prepared.empty());
+}
+
+TEST_F(PodWorker, AnObjectThatComesWhileItsLeftoversGoKeepsTheRest) {
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    restart_agent();
+    node.guests.obedience = fakes::Guests::Obedience::never;
+    node.guests.stop_gate.reset();
+    pods->sources_ready();  // the list did not have it
+    settle();
+    ASSERT_EQ(node.guests.stops.size(), 1U);
+    apply(pod);  // a static pod's file is back
+    settle();
+    node.guests.stop_gate.set();
+    settle();
+    EXPECT_EQ(node.volumes.tear_downs, 0);
+    EXPECT_EQ(node.guests.running_count(), 1U);
+    EXPECT_EQ(published().phase, "Running");
+    EXPECT_EQ(pods->size(), 1U);
 }
 
 TEST_F(PodWorker, APodThatDoesNotFitIsRejected) {
@@ -440,130 +491,6 @@ TEST_F(PodWorker, AnObjectThatComesBackAfterItsEndIsANewBeginning) {
     EXPECT_EQ(node.guests.running_count(), 1U);
     EXPECT_EQ(pods->size(), 1U);
 }
-
-// --- a seeded walk through whatever can happen
-// ----------------------------------------------------
-
-// Holds what must be true at every moment, whatever was done to the pod.
-class PodWalk : public PodWorker, public ::testing::WithParamInterface<std::uint64_t> {
-protected:
-    void check() {
-        std::map<std::pair<std::string, std::string>, int> running;
-        for (const ContainerRecord& record : node.guests.records) {
-            if (!record.exit) {
-                int now = ++running[{record.pod.str(), record.name}];
-                ASSERT_EQ(now, 1) << record.name << " runs twice";
-            }
-        }
-        for (; checked_ < node.statuses.history.size(); ++checked_) {
-            const auto& [uid, status] = node.statuses.history[checked_];
-            kube::PodStatus& before = seen_[uid];
-            if (before.phase == "Succeeded" || before.phase == "Failed") {
-                ASSERT_EQ(status.phase, before.phase) << "a terminal phase changed";
-            }
-            for (const kube::ContainerStatus& container : status.containerStatuses) {
-                for (const kube::ContainerStatus& old : before.containerStatuses) {
-                    if (old.name == container.name) {
-                        ASSERT_GE(container.restartCount, old.restartCount);
-                    }
-                }
-            }
-            if (status.phase == "Succeeded" || status.phase == "Failed") {
-                for (const ContainerRecord& record : node.guests.containers(PodUid(uid))) {
-                    ASSERT_TRUE(record.exit) << "terminal while a container runs";
-                }
-            }
-            before = status;
-        }
-        for (const fakes::SeenEvent& event : node.events.seen) {
-            ASSERT_EQ(event.message.find("skiff://"), std::string::npos);
-        }
-    }
-
-    void step() {
-        std::uint64_t dice = walk_.next() % 12;
-        kube::Pod& pod = walked_[walk_.next() % walked_.size()];
-        bool gone = gone_.contains(pod.metadata.uid);
-        auto code = static_cast<int>(walk_.next() % 3);
-        if (dice < 4) {
-            ContainerId id = node.guests.running(code == 2 ? "side" : "main");
-            if (!id.empty()) {
-                node.guests.end(id, code);
-            }
-        } else if (dice < 7) {
-            advance(seconds(static_cast<std::int64_t>(walk_.next() % 120)));
-        } else if (dice == 7) {
-            constexpr std::array kCalls = {"start", "compile", "prepare_pod", "stop"};
-            std::string call = kCalls[walk_.next() % kCalls.size()];
-            node.guests.faults.fail_next(
-                call, make_error(Code::unavailable, "RunContainerError", "a fault of the walk"));
-        } else if (dice == 8 && !gone) {
-            ++pod.metadata.generation;
-            pod.spec.containers[0].image = fmt::format("registry.test/hello:{}", code);
-            pod.status = node.statuses.latest[PodUid(pod.metadata.uid)];
-            apply(pod);
-        } else if (dice == 9 && !gone) {
-            delete_pod(pod, 5);
-        } else if (dice == 10 && pod.metadata.deletionTimestamp) {
-            gone_.insert(pod.metadata.uid);
-            pods->remove(PodUid(pod.metadata.uid));
-        } else {
-            for (kube::Pod& each : walked_) {
-                each.status = node.statuses.latest[PodUid(each.metadata.uid)];
-            }
-            restart_agent();
-            for (kube::Pod& each : walked_) {
-                if (!gone_.contains(each.metadata.uid)) {
-                    apply(each);
-                }
-            }
-            pods->sources_ready();
-        }
-        settle();
-    }
-
-    SeededRandom walk_{GetParam()};
-    std::vector<kube::Pod> walked_;
-    std::set<std::string> gone_;
-    std::map<std::string, kube::PodStatus> seen_;
-    std::size_t checked_ = 0;
-};
-
-TEST_P(PodWalk, KeepsItsPromises) {
-    for (const char* policy : {"Always", "OnFailure", "Never"}) {
-        kube::Pod pod = make_pod(fmt::format("pod-{}", policy), fmt::format("uid-{}", policy));
-        pod.spec.restartPolicy = policy;
-        kube::Container side = pod.spec.containers[0];
-        side.name = "side";
-        pod.spec.containers.push_back(side);
-        walked_.push_back(pod);
-        apply(pod);
-    }
-    pods->sources_ready();
-    settle();
-    for (int i = 0; i < 60; ++i) {
-        step();
-        check();
-        if (HasFatalFailure()) {
-            FAIL() << "seed " << GetParam() << ", step " << i;
-        }
-    }
-    for (kube::Pod& pod : walked_) {
-        gone_.insert(pod.metadata.uid);
-        pods->remove(PodUid(pod.metadata.uid));
-    }
-    node.guests.faults = {};
-    // Retries wait at most 15 s.
-    for (int i = 0; i < 10 && pods->size() > 0; ++i) {
-        advance(seconds(20));
-    }
-    EXPECT_EQ(pods->size(), 0U);
-    EXPECT_TRUE(node.guests.records.empty());
-    EXPECT_TRUE(node.guests.prepared.empty());
-    EXPECT_TRUE(node.volumes.present.empty());
-}
-
-INSTANTIATE_TEST_SUITE_P(Seeds, PodWalk, ::testing::Range<std::uint64_t>(1, 13));
 
 }  // namespace
 }  // namespace skiff::pods

@@ -7,8 +7,9 @@
 #include <cerrno>
 
 #include "os/file.h"
-#include "runtime/digest.h"
+#include "runtime/mac.h"
 #include "state/checkpoint.h"
+#include "state/digest.h"
 
 namespace skiff::runtime {
 
@@ -112,10 +113,10 @@ Result<os::Fd> open_module(const pods::ModuleFile& module) {
     SKIFF_TRY(os::Fd fd, os::open_regular(module.path));
     constexpr std::string_view kAlgorithm = "sha256:";
     if (module.digest.starts_with(kAlgorithm)) {
-        SKIFF_TRY(std::string digest, sha256_hex_of_file(fd.get()));
-        if (module.digest.substr(kAlgorithm.size()) != digest) {
+        SKIFF_TRY(state::FileHash real, state::hash_file(fd.get()));
+        if (module.digest.substr(kAlgorithm.size()) != real.hex) {
             return fail(Code::corrupt, "the module's file is not what was pulled: {} is sha256:{}",
-                        module.digest, digest);
+                        module.digest, real.hex);
         }
     }
     return fd;

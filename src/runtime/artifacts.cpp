@@ -10,8 +10,8 @@
 #include "os/machine.h"
 #include "os/process.h"
 #include "runtime/artifact_store.h"
-#include "runtime/digest.h"
 #include "state/checkpoint.h"
+#include "state/digest.h"
 
 namespace skiff::runtime {
 
@@ -162,7 +162,8 @@ void Artifacts::set_engine(std::string build, std::string compatibility_key) {
 }
 
 std::string Artifacts::key_of(const pods::ModuleFile& module) const {
-    return sha256_hex(fmt::format("skiff artifact 1\n{}\ncommand\n{}", module.digest, engine_));
+    return state::sha256_hex(
+        fmt::format("skiff artifact 1\n{}\ncommand\n{}", module.digest, engine_));
 }
 
 Task<Result<pods::Artifact>> Artifacts::compile(pods::ModuleFile module, std::string handler,

@@ -35,18 +35,6 @@ std::int64_t nanoseconds(WallTime time) {
     return time.time_since_epoch().count();
 }
 
-wire::StopMode stored_stop_mode(pods::ContainerSpec::StopMode mode) {
-    switch (mode) {
-        case pods::ContainerSpec::StopMode::kill:
-            return wire::StopMode::none;
-        case pods::ContainerSpec::StopMode::file:
-            return wire::StopMode::file;
-        case pods::ContainerSpec::StopMode::lifecycle:
-            return wire::StopMode::lifecycle;
-    }
-    return wire::StopMode::none;
-}
-
 // How long a stop may take before a caller is told that it hangs. Bounded, so that sums do not
 // wrap.
 Duration bounded(Duration grace) {
@@ -93,6 +81,16 @@ Task<Result<ContainerId>> KeeperRuntime::start_copy(pods::ContainerSpec spec) {
         co_return fail(with_default_reason(std::move(made.error()), kNotCreated));
     }
     Held container = std::move(*made);
+    struct Unrequested {
+        KeeperRuntime* self;
+        Held container;
+        ~Unrequested() {
+            if (!container->requested) {
+                self->discard(container);
+            }
+        }
+    };
+    Unrequested cleanup{this, container};
     auto launched = co_await launch(container, spec, std::move(*artifact));
     if (!launched) {
         co_return fail(with_default_reason(std::move(launched.error()), kNotCreated));
@@ -111,7 +109,7 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
         log::warn("container not started a second time", log::kv("id", other->stored.id));
         return fail(Code::conflict, "container {} still runs or may run", spec.name);
     }
-    if (spec.name.empty() || spec.name.front() == '.' || spec.name.find('/') != std::string::npos) {
+    if (!state::can_name_a_file(spec.name)) {
         return fail(Code::invalid, "\"{}\" cannot be the name of a container", spec.name);
     }
     auto container = std::make_shared<Container>();
@@ -132,7 +130,7 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
     stored.cgroup = pod_cgroup(spec.pod) + "/" + stored.id.substr(0, kShortId);
     stored.log_folder = paths_.container_logs(spec.pod_name, spec.pod, spec.name).string();
     stored.log_link = paths_.container_log_link(spec.pod_name, spec.name, id).string();
-    stored.stop_mode = stored_stop_mode(spec.stop_mode);
+    stored.stop_mode = stop_mode_of(spec.stop_mode);
     stored.ids = StoredIds{spec.uid, spec.gid, spec.groups};
     stored.message_fallback = spec.message_fallback;
     stored.memory_limit = spec.memory_limit ? spec.memory_limit->value : 0;
@@ -166,7 +164,6 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
         return make_start_plan(spec, stored, context);
     }();
     if (!plan) {
-        discard(container);
         co_return fail(std::move(plan.error()));
     }
     plan->start.request_id = next_request_++;
@@ -174,17 +171,21 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
     wire::Message message = std::move(plan->start);
     auto sent = co_await keepers_.send(stored.keeper, std::move(message), std::move(plan->fds));
     if (!sent) {
-        discard(container);
         co_return fail(with_default_reason(std::move(sent.error()), kNotRun));
     }
+    container->requested = true;
     auto answered = co_await container->answered.wait(after(kAnswerMax));
     container->waiter = Container::Waiter::none;
     if (!answered) {
         // Whether it runs is not known: it stays in the books as starting, so that no second one is
-        // started before the keeper has said that this one is dead.
-        wire::Kill kill;
-        kill.container_id = stored.id;
-        keepers_.post(stored.keeper, kill);
+        // started before the keeper has said what became of it. A start that hangs is killed and so
+        // tried again; one whose caller went away goes on, for this agent or the next to adopt.
+        if (answered.error().code == Code::timeout) {
+            container->stop_by = after(Duration::zero());
+            wire::Kill kill;
+            kill.container_id = stored.id;
+            keepers_.post(stored.keeper, kill);
+        }
         co_return fail(with_default_reason(std::move(answered.error()), kNotRun));
     }
     if (container->start_error) {
@@ -203,6 +204,7 @@ void KeeperRuntime::discard(const Held& container) {
     }
     remove_cgroup_later(stored.cgroup);
     drop(container);
+    container->ended.set();
 }
 
 void KeeperRuntime::drop(const Held& container) {
@@ -262,31 +264,57 @@ Task<Result<void>> KeeperRuntime::stop_copy(ContainerId id, Duration grace) {
 
 Task<Result<void>> KeeperRuntime::ask_to_end(Held container, Duration grace) {
     const StoredContainer& stored = container->stored;
+    SteadyTime at = after(grace);
+    container->stop_by = std::min(container->stop_by.value_or(at), at);
     if (auto announced = announce_stop(paths_, stored); !announced) {
         // It is stopped all the same, at the end of its grace period.
         log::warn("guest not told to stop", log::kv("error", format_as(announced.error())));
     }
     if (container->orphan) {
-        co_return co_await stop_orphan(container, grace);
+        co_return co_await stop_orphan(container);
     }
     container->asked = Container::Asked::stop;
-    wire::Stop stop;
-    stop.container_id = stored.id;
-    stop.grace_ms = static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(grace).count());
-    wire::Message message = std::move(stop);
+    wire::Message message = stop_request(*container);
     std::vector<int> none;
     auto sent = co_await keepers_.send(stored.keeper, std::move(message), std::move(none));
     if (!sent && sent.error().code == Code::cancelled) {
         co_return fail(std::move(sent.error()));
     }
-    // A lost connection comes back, or the container becomes an orphan: the caller asks again then.
+    // A lost connection comes back, or the container becomes an orphan: `stop_by` is acted on then.
     co_return Result<void>{};
 }
 
-Task<Result<void>> KeeperRuntime::stop_orphan(Held container, Duration grace) {
+wire::Message KeeperRuntime::stop_request(const Container& container) const {
+    auto left = container.stop_by.value_or(SteadyTime{}) - std::chrono::steady_clock::now();
+    wire::Stop stop;
+    stop.container_id = container.stored.id;
+    stop.grace_ms = static_cast<std::uint64_t>(
+        std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(left).count(), 0));
+    return stop;
+}
+
+void KeeperRuntime::repeat_stops(const std::string& build) {
+    for (const auto& container : unsettled(build)) {
+        if (container->stop_by) {
+            keepers_.post(build, stop_request(*container));
+        }
+    }
+}
+
+Task<void> KeeperRuntime::go_on_stopping(Held container) {
+    auto stopped = co_await stop_orphan(container);
+    if (!stopped && stopped.error().code != Code::cancelled) {
+        // Whoever asked still waits, and kills the cgroup when the grace is over.
+        log::warn("orphan not stopped", log::kv("id", container->stored.id),
+                  log::kv("error", format_as(stopped.error())));
+    }
+}
+
+Task<Result<void>> KeeperRuntime::stop_orphan(Held container) {
     const StoredContainer& stored = container->stored;
-    bool handles_stop = stored.stop_mode != wire::StopMode::none && grace > Duration::zero();
+    SteadyTime at = container->stop_by.value_or(SteadyTime{});
+    bool handles_stop =
+        stored.stop_mode != wire::StopMode::none && at > std::chrono::steady_clock::now();
     if (handles_stop) {
         container->asked = Container::Asked::stop;
         // Without its keeper nobody can wake the guest's waits; it sees the flag when it looks.
@@ -296,10 +324,13 @@ Task<Result<void>> KeeperRuntime::stop_orphan(Held container, Duration grace) {
             constexpr off_t kOffset = offsetof(wire::RunnerPage, stop);
             (void)!::pwrite(page->get(), &on, sizeof on, kOffset);
         }
-        auto ended = co_await container->ended.wait(after(grace));
+        auto ended = co_await container->ended.wait(at);
         if (ended || ended.error().code == Code::cancelled) {
             co_return ended;
         }
+    }
+    if (!container->orphan) {
+        co_return cgroups_->kill(stored.cgroup);  // it could not be watched any more
     }
     container->asked = handles_stop || stored.stop_mode != wire::StopMode::none
                            ? Container::Asked::kill

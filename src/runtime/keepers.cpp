@@ -53,9 +53,8 @@ std::optional<std::string> line_value(std::string_view text, std::string_view ke
 }
 
 bool valid_build(std::string_view build) {
-    return wire::valid_container_id(build) ||
-           (!build.empty() && build.size() <= 64 && build.front() != '.' &&
-            build.find('/') == std::string_view::npos);
+    constexpr std::size_t kBytesMax = 64;
+    return build.size() <= kBytesMax && state::can_name_a_file(build);
 }
 
 }  // namespace
@@ -237,6 +236,8 @@ Task<void> Keepers::listen(std::shared_ptr<Keeper> keeper) {
         }
     }
     keeper->link.reset();
+    // Until its successor has told all it knows, a start would not be told from one that was lost.
+    keeper->listed.reset();
 }
 
 Task<void> Keepers::serve(std::shared_ptr<Keeper> keeper) {
@@ -353,7 +354,13 @@ Task<Result<std::string>> Keepers::ensure_current() {
     auto found = keepers_.find(current_build_);
     if (found != keepers_.end() && !found->second->gone) {
         auto keeper = found->second;
-        SKIFF_CO_CHECK(co_await keeper->listed.wait(after(kAnswerMax)));
+        auto listed = co_await keeper->listed.wait(after(kAnswerMax));
+        if (!listed && listed.error().code == Code::cancelled) {
+            co_return fail(std::move(listed.error()));
+        }
+        if (!listed) {
+            co_return fail(Code::unavailable, "the keeper {} does not answer", current_build_);
+        }
         if (!keeper->gone) {
             co_return current_build_;
         }

@@ -75,7 +75,8 @@ private:
         std::shared_ptr<KeeperLink> link;  // null while not connected
         std::optional<os::ProcessIdentity> process;
         os::Fd pidfd;
-        async::Event listed;  // set once a connection's first Running was complete
+        async::Event
+            listed;  // set while connected, once the first Running was complete; and once gone
         bool gone = false;
     };
 

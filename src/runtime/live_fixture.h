@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cstdlib>
@@ -14,10 +16,10 @@
 #include "base/text.h"
 #include "os/file.h"
 #include "os/mount.h"
-#include "runtime/digest.h"
 #include "runtime/reset.h"
 #include "runtime/runtime.h"
 #include "state/checkpoint.h"
+#include "state/digest.h"
 #include "wire/paths.h"
 
 namespace skiff::runtime {
@@ -143,7 +145,7 @@ public:
         pods::ModuleFile module;
         module.path = guest(name);
         auto fd = os::open(module.path, O_RDONLY);
-        module.digest = "sha256:" + sha256_hex_of_file(fd->get()).value_or("");
+        module.digest = "sha256:" + state::hash_file(fd->get())->hex;
         module.size = Bytes{fs::file_size(module.path)};
         std::function<void()> compiling = [this] { ++compiles_; };
         co_return co_await runtime_->compile(module, "wasmtime", std::move(compiling));
@@ -173,6 +175,44 @@ public:
             words.emplace_back(word);
         }
         return start_guest("actor.wasm", std::move(words));
+    }
+
+    // A start whose caller may go away.
+    Task<void> start_quietly(std::string script) {
+        auto started = co_await start_actor(script);
+        (void)started;
+    }
+    static Task<void> signal_later(pid_t pid, int signal, Duration after) {
+        (void)co_await async::sleep_for(after);
+        ::kill(pid, signal);
+    }
+    // The first container that is in `phase` and has not ended.
+    Task<pods::ContainerRecord> found(pods::ContainerRecord::Phase phase) {
+        auto deadline = soon();
+        while (std::chrono::steady_clock::now() < deadline) {
+            for (auto& one : runtime_->containers(PodUid("uid-1"))) {
+                if (one.phase == phase && !one.exit) {
+                    co_return std::move(one);
+                }
+            }
+            (void)co_await async::sleep_for(std::chrono::milliseconds(2));
+        }
+        ADD_FAILURE() << "no such container";
+        co_return pods::ContainerRecord{};
+    }
+    // Breaks the connections to keepers under the runtime's hands.
+    static void drop_links() {
+        auto fds = os::list_folder("/proc/self/fd");
+        for (const auto& name : *fds) {
+            int fd = static_cast<int>(parse_uint(name).value_or(0));
+            sockaddr_un peer{};
+            socklen_t size = sizeof peer;
+            bool connected = ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+            if (connected && peer.sun_family == AF_UNIX &&
+                std::string_view(peer.sun_path).find("keeper-") != std::string_view::npos) {
+                ::shutdown(fd, SHUT_RDWR);
+            }
+        }
     }
 
     std::optional<pods::ContainerRecord> record(const ContainerId& id) {

@@ -11,9 +11,11 @@
 #include <cerrno>
 #include <ctime>
 #include <map>
+#include <optional>
 
 #include "base/text.h"
 #include "os/file.h"
+#include "pods/ports.h"
 
 namespace skiff::runtime {
 
@@ -21,18 +23,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string current_name(std::uint32_t n) {
-    return fmt::format("{}.log", n);
-}
-
 std::string hidden_name(std::uint32_t n, std::size_t slot) {
     return fmt::format(".{}.log.slot{}", n, slot);
-}
-
-bool is_of_attempt(const std::string& name, std::uint32_t n) {
-    std::string current = current_name(n);
-    return name == current || name.starts_with(current + ".") ||
-           name.starts_with("." + current + ".slot");
 }
 
 std::string closed_name(std::uint32_t n, std::int64_t closed_ns) {
@@ -41,7 +33,7 @@ std::string closed_name(std::uint32_t n, std::int64_t closed_ns) {
     ::gmtime_r(&seconds, &parts);
     char text[32];
     std::size_t size = std::strftime(text, sizeof text, "%Y%m%d-%H%M%S", &parts);
-    return fmt::format("{}.log.{}", n, std::string_view(text, size));
+    return fmt::format("{}.{}", pods::log_file_name(n), std::string_view(text, size));
 }
 
 int rename_flags(const fs::path& from, const fs::path& to, unsigned flags) {
@@ -70,7 +62,7 @@ Result<std::map<std::uint64_t, std::string>> files_of(const fs::path& folder, st
     std::map<std::uint64_t, std::string> files;
     for (auto& name : names) {
         struct stat status{};
-        if (is_of_attempt(name, n) && ::lstat((folder / name).c_str(), &status) == 0 &&
+        if (pods::is_log_file_of(name, n) && ::lstat((folder / name).c_str(), &status) == 0 &&
             S_ISREG(status.st_mode)) {
             files.emplace(status.st_ino, std::move(name));
         }
@@ -81,7 +73,7 @@ Result<std::map<std::uint64_t, std::string>> files_of(const fs::path& folder, st
 Result<void> name_current(const fs::path& folder, std::uint32_t n,
                           std::map<std::uint64_t, std::string>& files, std::uint64_t inode) {
     auto current = files.find(inode);
-    std::string wanted = current_name(n);
+    std::string wanted = pods::log_file_name(n);
     if (current == files.end() || current->second == wanted) {
         return {};
     }
@@ -165,6 +157,46 @@ std::string last_text(std::string_view end) {
     return bounded_utf8(kept, kTailBytesMax);
 }
 
+// Of a folder "<ns>_<name>_<uid>"; neither namespace nor name holds an underscore.
+std::optional<PodName> pod_of_folder(std::string_view folder, const PodUid& uid) {
+    std::string end = "_" + uid.str();
+    if (uid.empty() || !folder.ends_with(end)) {
+        return std::nullopt;
+    }
+    folder.remove_suffix(end.size());
+    auto between = folder.find('_');
+    if (between == std::string_view::npos || folder.find('_', between + 1) != folder.npos) {
+        return std::nullopt;
+    }
+    return PodName{std::string(folder.substr(0, between)), std::string(folder.substr(between + 1))};
+}
+
+// Names in a folder that others share, or that may not be there.
+Result<std::vector<std::string>> names_in(const fs::path& folder) {
+    auto names = os::list_folder(folder);
+    if (!names && names.error().code == Code::not_found) {
+        return std::vector<std::string>{};
+    }
+    return names;
+}
+
+Result<void> remove_links_into(const fs::path& links, const PodName& pod, const fs::path& folder) {
+    std::string begin = pod.name + "_" + pod.ns + "_";
+    SKIFF_TRY(auto names, names_in(links));
+    for (const auto& name : names) {
+        if (!name.starts_with(begin)) {
+            continue;
+        }
+        std::error_code error;
+        fs::path target = fs::read_symlink(links / name, error);
+        // <folder>/<container>/<n>.log: a pod of the same name has another uid, so another folder.
+        if (!error && target.parent_path().parent_path() == folder) {
+            SKIFF_CHECK(os::remove_file(links / name));
+        }
+    }
+    return {};
+}
+
 bool is_named(const std::string& name, const std::string& wanted) {
     return name == wanted || name.starts_with(wanted + "-");
 }
@@ -177,7 +209,7 @@ Result<LogFiles> make_log_files(const fs::path& folder, std::uint32_t n, std::si
     constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW;
     bool cleared = false;
     for (std::size_t slot = 0; slot < count; ++slot) {
-        auto path = folder / (slot == 0 ? current_name(n) : hidden_name(n, slot));
+        auto path = folder / (slot == 0 ? pods::log_file_name(n) : hidden_name(n, slot));
         auto fd = os::open(path, kFlags, 0640);
         if (!fd && fd.error().code == Code::exists && !cleared) {
             // Left by an attempt whose record is gone: its number is free, so is its log.
@@ -246,11 +278,23 @@ Result<void> remove_log_files(const fs::path& folder, std::uint32_t n) {
         return fail(std::move(names.error()));
     }
     for (const auto& name : *names) {
-        if (is_of_attempt(name, n)) {
+        if (pods::is_log_file_of(name, n)) {
             SKIFF_CHECK(os::remove_file(folder / name));
         }
     }
     ::rmdir(folder.c_str());  // fails, as it should, while other attempts have logs here
+    return {};
+}
+
+Result<void> remove_pod_logs(const state::Paths& paths, const PodUid& uid) {
+    SKIFF_TRY(auto names, names_in(paths.pod_log_dir));
+    for (const auto& name : names) {
+        if (auto pod = pod_of_folder(name, uid)) {
+            fs::path folder = paths.pod_log_dir / name;
+            SKIFF_CHECK(remove_links_into(paths.container_log_dir, *pod, folder));
+            SKIFF_CHECK(os::remove_tree(folder));
+        }
+    }
     return {};
 }
 

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/types.h"
 #include "os/fd.h"
+#include "state/paths.h"
 #include "wire/runner_page.h"
 
 namespace skiff::runtime {
@@ -39,5 +40,9 @@ struct LogFiles {
 
 // Removes all files of attempt `n`, and the folder when that was the last one.
 [[nodiscard]] Result<void> remove_log_files(const std::filesystem::path& folder, std::uint32_t n);
+
+// Removes the log folder of a pod of which only the uid need be known, with the links into it: also
+// those of containers that an earlier boot had. Nothing there is fine.
+[[nodiscard]] Result<void> remove_pod_logs(const state::Paths& paths, const PodUid& uid);
 
 }  // namespace skiff::runtime

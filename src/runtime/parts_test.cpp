@@ -9,8 +9,8 @@
 #include "base/random.h"
 #include "os/file.h"
 #include "runtime/artifact_store.h"
-#include "runtime/digest.h"
 #include "runtime/log_files.h"
+#include "runtime/mac.h"
 #include "runtime/record.h"
 #include "runtime/start_plan.h"
 
@@ -26,6 +26,8 @@ protected:
         folder_ = fs::temp_directory_path() / ("skiff-parts-" + random.hex(6));
         paths_.root_dir = folder_ / "root";
         paths_.run_dir = folder_ / "run";
+        paths_.pod_log_dir = folder_ / "log/pods";
+        paths_.container_log_dir = folder_ / "log/containers";
         for (const auto& path : {paths_.container_records(), paths_.quarantine(), paths_.compiled(),
                                  paths_.checked_artifacts()}) {
             fs::create_directories(path);
@@ -105,6 +107,47 @@ void write_to(const LogFiles& files, std::size_t slot, const std::string& text) 
 std::string contents(const fs::path& path) {
     std::ifstream in(path);
     return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST_F(Parts, APodIsMarkedUntilTheLastOfItIsGone) {
+    PodUid uid("uid-1");
+    EXPECT_THAT(marked_pods(paths_), testing::IsEmpty());
+    ASSERT_TRUE(mark_pod(paths_, uid));
+    ASSERT_TRUE(mark_pod(paths_, uid));
+    // A kubelet's pod in the same folder, and what is no uid at all.
+    fs::create_directories(paths_.pod_volumes(PodUid("of-a-kubelet")));
+    fs::create_directories(paths_.pods() / ".hidden/skiff");
+    EXPECT_THAT(marked_pods(paths_), testing::ElementsAre(uid));
+    fs::create_directories(paths_.pod_volumes(uid));
+    ASSERT_TRUE(unmark_pod(paths_, uid));
+    EXPECT_THAT(marked_pods(paths_), testing::IsEmpty());
+    EXPECT_TRUE(fs::exists(paths_.pod_volumes(uid))) << "not ours to remove";
+    fs::remove(paths_.pod_volumes(uid));
+    ASSERT_TRUE(unmark_pod(paths_, uid));
+    EXPECT_FALSE(fs::exists(paths_.pod(uid)));
+}
+
+TEST_F(Parts, LogsOfAPodGoByItsUidAloneAndTakeTheirLinksAlong) {
+    PodUid uid("uid-1");
+    PodName name{"shop", "web-0"};
+    auto make = [this](const PodName& pod, const PodUid& its, const std::string& id) {
+        auto folder = paths_.container_logs(pod, its, "main");
+        EXPECT_TRUE(make_log_files(folder, 0, 1));
+        fs::create_directories(paths_.container_log_dir);
+        auto link = paths_.container_log_link(pod, "main", ContainerId(id));
+        fs::create_symlink(folder / "0.log", link);
+        return link;
+    };
+    auto gone = make(name, uid, "aaaa");
+    auto successor = make(name, PodUid("uid-2"), "bbbb");  // of the same name
+    auto other = make(PodName{"shop", "db"}, PodUid("x_uid-1"), "cccc");
+    ASSERT_TRUE(remove_pod_logs(paths_, uid));
+    ASSERT_TRUE(remove_pod_logs(paths_, uid));
+    ASSERT_TRUE(remove_pod_logs(paths_, PodUid("")));
+    EXPECT_FALSE(fs::exists(paths_.pod_logs(name, uid)));
+    EXPECT_FALSE(fs::is_symlink(gone));
+    EXPECT_TRUE(fs::exists(successor));
+    EXPECT_TRUE(fs::exists(other)) << "a longer uid that ends the same";
 }
 
 TEST_F(Parts, LogsTakeTheNamesThatThePageAsksFor) {
@@ -310,12 +353,9 @@ TEST_F(Parts, ArtifactsOfAnotherKeyOrAnotherNameAreNotTaken) {
     EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 2U);
 }
 
-TEST_F(Parts, DigestsAreTheKnownOnes) {
-    EXPECT_EQ(sha256_hex("abc"),
-              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+TEST_F(Parts, KeyAndLabelAreOfTheMac) {
     std::ofstream(folder_ / "abc") << "abc";
     auto fd = os::open_regular(folder_ / "abc");
-    EXPECT_EQ(*sha256_hex_of_file(fd->get()), sha256_hex("abc"));
     EXPECT_NE(*mac_hex_of_file("a", "l", fd->get()), *mac_hex_of_file("b", "l", fd->get()));
     EXPECT_NE(*mac_hex_of_file("a", "l", fd->get()), *mac_hex_of_file("a", "m", fd->get()));
 }

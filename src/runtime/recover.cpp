@@ -214,8 +214,8 @@ void KeeperRuntime::fail_start(const Held& container, Error error) {
     bool is_awaited = container->waiter == Container::Waiter::start;
     container->answered.set();
     if (!is_awaited) {
-        container->ended.set();
         discard(container);
+        changed(container->stored);
     }
 }
 
@@ -249,6 +249,7 @@ void KeeperRuntime::on_running(const std::string& build, const wire::Running& ru
     }
     if (running.last) {
         settle_unlisted(build);
+        repeat_stops(build);
         listed_.erase(build);
     }
 }
@@ -339,6 +340,9 @@ void KeeperRuntime::adopt_orphan(const Held& container, os::Fd pidfd) {
     container->orphan = std::move(pidfd);
     container->answered.set();
     scope_.spawn("orphan " + container->stored.id, watch_orphan(container));
+    if (container->stop_by) {
+        scope_.spawn("stop orphan " + container->stored.id, go_on_stopping(container));
+    }
 }
 
 Task<void> KeeperRuntime::watch_orphan(Held container) {

@@ -137,6 +137,131 @@ TEST_F(Live, AnAgentKilledBeforeItAskedLeavesNoGhost) {
     }(this));
 }
 
+// A machine that was switched off: the run-dir is empty, the pod's object may be gone meanwhile.
+TEST_F(Live, WhatAPodLeftOnDiskIsFoundAndRemovedInTheNextBoot) {
+    run([](Live* t) -> Task<void> {
+        PodUid uid("uid-1");
+        co_await t->boot();
+        auto id = co_await t->start_actor("exit 0");
+        CO_REQUIRE_OK(id);
+        co_await t->ended(*id);
+        auto logs = t->paths_.pod_logs(PodName{"default", "boat"}, uid);
+        CO_REQUIRE(fs::exists(logs), "no logs");
+        CO_REQUIRE_OK(os::remove_file(t->paths_.pod_record(uid)));
+        CO_REQUIRE_OK(os::remove_file(t->paths_.container_record(*id)));
+        co_await t->crash();
+        co_await t->boot();
+        EXPECT_THAT(t->runtime_->containers(uid), testing::IsEmpty());
+        EXPECT_THAT(t->runtime_->pods(), testing::ElementsAre(uid));
+        auto removed = co_await t->runtime_->remove_pod(uid);
+        CO_REQUIRE_OK(removed);
+        EXPECT_THAT(t->runtime_->pods(), testing::IsEmpty());
+        EXPECT_FALSE(fs::exists(logs));
+        EXPECT_FALSE(fs::exists(t->paths_.pod(uid)));
+        EXPECT_THAT(*os::list_folder(t->paths_.container_log_dir), testing::IsEmpty());
+    }(this));
+}
+
+// The keeper was asked and has not answered when the agent dies.
+TEST_F(Live, AStartThatItsAgentDidNotSeeAnsweredIsAdopted) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto first = co_await t->start_actor("exit 0");
+        CO_REQUIRE_OK(first);
+        co_await t->ended(*first);
+        pid_t keeper = t->keeper_pid();
+        ::kill(keeper, SIGSTOP);
+        async::Scope caller(t->reactor_.executor());
+        caller.spawn("start", t->start_quietly("print up ; hold"));
+        auto starting = co_await t->found(pods::ContainerRecord::Phase::starting);
+        EXPECT_EQ(starting.pid, 0);
+        EXPECT_FALSE(starting.exit);
+        co_await caller.stop();
+        co_await t->crash();
+        async::Scope waker(t->reactor_.executor());
+        waker.spawn("wake", t->signal_later(keeper, SIGCONT, std::chrono::milliseconds(200)));
+        co_await t->boot();
+        while (t->record(starting.id) &&
+               t->record(starting.id)->phase == pods::ContainerRecord::Phase::starting) {
+            (void)co_await async::sleep_for(std::chrono::milliseconds(2));
+        }
+        auto adopted = t->record(starting.id);
+        CO_REQUIRE(adopted, "it is gone");
+        EXPECT_FALSE(adopted->exit) << adopted->exit->reason;
+        co_await t->wrote(starting.id, "up");
+        auto again = co_await t->start_actor("hold");
+        EXPECT_EQ(again.error().code, Code::conflict) << "a second copy was started";
+        auto stopped = co_await t->runtime_->stop(starting.id, Duration::zero());
+        CO_REQUIRE_OK(stopped);
+        co_await waker.stop();
+    }(this));
+}
+
+TEST_F(Live, AStartInProgressCanBeStopped) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto first = co_await t->start_actor("exit 0");
+        CO_REQUIRE_OK(first);
+        co_await t->ended(*first);
+        pid_t keeper = t->keeper_pid();
+        ::kill(keeper, SIGSTOP);
+        async::Scope caller(t->reactor_.executor());
+        caller.spawn("start", t->start_quietly("print up ; hold"));
+        auto starting = co_await t->found(pods::ContainerRecord::Phase::starting);
+        co_await caller.stop();
+        async::Scope waker(t->reactor_.executor());
+        waker.spawn("wake", t->signal_later(keeper, SIGCONT, std::chrono::milliseconds(100)));
+        auto stopped = co_await t->runtime_->stop(starting.id, seconds(20));
+        CO_REQUIRE_OK(stopped);
+        auto left = t->record(starting.id);
+        EXPECT_TRUE(!left || left->exit) << "it runs on";
+        co_await waker.stop();
+    }(this));
+}
+
+TEST_F(Live, AStopThatIsLostWithTheLinkIsRepeatedWithWhatIsLeftOfTheGrace) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        t->spec_.stop_mode = pods::ContainerSpec::StopMode::file;  // this guest never looks
+        auto id = co_await t->start_actor("print up ; hold");
+        CO_REQUIRE_OK(id);
+        co_await t->wrote(*id, "up");
+        pid_t keeper = t->keeper_pid();
+        ::kill(keeper, SIGSTOP);
+        t->drop_links();
+        (void)co_await async::sleep_for(std::chrono::milliseconds(20));
+        async::Scope waker(t->reactor_.executor());
+        waker.spawn("wake", t->signal_later(keeper, SIGCONT, std::chrono::milliseconds(2500)));
+        auto begun = std::chrono::steady_clock::now();
+        auto stopped = co_await t->runtime_->stop(*id, seconds(4));
+        CO_REQUIRE_OK(stopped);
+        auto took = std::chrono::steady_clock::now() - begun;
+        EXPECT_GE(took, std::chrono::milliseconds(3900));
+        EXPECT_LT(took, seconds(6)) << "the whole grace began anew, or nobody asked again";
+        EXPECT_EQ(t->record(*id)->exit->exit_code, 137);
+        co_await waker.stop();
+    }(this));
+}
+
+TEST_F(Live, AContainerThatBecomesAnOrphanWhileItStopsIsStoppedAtOnce) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto id = co_await t->start_actor("print up ; hold");
+        CO_REQUIRE_OK(id);
+        co_await t->wrote(*id, "up");
+        pid_t keeper = t->keeper_pid();
+        ::kill(keeper, SIGSTOP);  // it never reads the request
+        async::Scope killer(t->reactor_.executor());
+        killer.spawn("kill", t->signal_later(keeper, SIGKILL, std::chrono::milliseconds(100)));
+        auto begun = std::chrono::steady_clock::now();
+        auto stopped = co_await t->runtime_->stop(*id, seconds(25));
+        CO_REQUIRE_OK(stopped);
+        EXPECT_LT(std::chrono::steady_clock::now() - begun, seconds(15));
+        EXPECT_EQ(t->record(*id)->exit->exit_code, 143);
+        co_await killer.stop();
+    }(this));
+}
+
 // Not a limit of its own, a guard against a slow start: bench/start measures.
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "os/mount.h"
 #include "os/process.h"
 #include "runtime/keepers.h"
+#include "runtime/log_files.h"
 #include "runtime/record.h"
 #include "runtime/runtime.h"
 #include "state/id_ranges.h"
@@ -73,10 +74,9 @@ Result<void> remove_links(const state::Paths& paths) {
     return {};
 }
 
-Result<void> remove_pod_logs(const state::Paths& paths) {
-    for (const auto& pod : load_pods(paths)) {
-        SKIFF_CHECK(
-            os::remove_tree(paths.pod_logs(PodName{pod.pod_namespace, pod.name}, PodUid(pod.uid))));
+Result<void> remove_logs(const state::Paths& paths) {
+    for (const auto& uid : marked_pods(paths)) {
+        SKIFF_CHECK(remove_pod_logs(paths, uid));
     }
     return {};
 }
@@ -113,7 +113,7 @@ Task<Result<void>> reset(const state::Instance& instance, async::Executor execut
     first.note(cgroups->remove(""));
     bool all = settings.scope == ResetSettings::Scope::all;
     if (all) {
-        first.note(remove_pod_logs(paths));
+        first.note(remove_logs(paths));
     }
     first.note(remove_links(paths));
     first.note(os::unmount_below(paths.run_dir));

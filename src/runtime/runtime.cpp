@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "os/file.h"
+#include "runtime/log_files.h"
 #include "state/checkpoint.h"
 #include "wire/paths.h"
 
@@ -17,7 +18,7 @@ using async::Task;
 
 constexpr std::string_view kCgroupsKind = "cgroups";
 constexpr std::string_view kSandboxFailed = "FailedCreatePodSandBox";
-constexpr std::size_t kNameBytesMax = 253;
+constexpr std::size_t kNameShownMax = 253;
 
 CompileSettings compile_settings(const RuntimeSettings& settings) {
     CompileSettings compile;
@@ -35,13 +36,10 @@ KeeperSettings keeper_settings(const RuntimeSettings& settings) {
     return keeper;
 }
 
-// Names become parts of paths; those from the API are checked there, those of files are not.
 Result<void> check_name(std::string_view what, const std::string& name) {
-    bool bad = name.empty() || name.size() > kNameBytesMax || name.front() == '.' ||
-               name.find('/') != std::string::npos || name.find('\0') != std::string::npos;
-    if (bad) {
+    if (!state::can_name_a_file(name)) {
         return fail_because(Code::invalid, kSandboxFailed, "\"{}\" cannot be the {} of a pod",
-                            bounded_utf8(name, kNameBytesMax), what);
+                            bounded_utf8(name, kNameShownMax), what);
     }
     return {};
 }
@@ -130,9 +128,7 @@ std::vector<pods::ContainerRecord> KeeperRuntime::containers(const PodUid& pod) 
         return records;
     }
     for (const auto& container : found->second) {
-        if (container->stored.phase != Phase::starting) {
-            records.push_back(container->stored.to_record());
-        }
+        records.push_back(container->stored.to_record());
     }
     return records;
 }
@@ -144,6 +140,9 @@ std::vector<PodUid> KeeperRuntime::pods() const {
     }
     for (const auto& [uid, list] : by_pod_) {
         uids.insert(uid);
+    }
+    for (auto& uid : marked_pods(paths_)) {
+        uids.insert(std::move(uid));
     }
     constexpr std::string_view kPrefix = "pod";
     for (const auto& name : cgroups_->children("")) {
@@ -219,6 +218,9 @@ Task<Result<void>> KeeperRuntime::prepare_copy(pods::PodSandbox sandbox) {
     SKIFF_CO_CHECK(check_name("uid", sandbox.pod.str()));
     SKIFF_CO_CHECK(check_name("name", sandbox.pod_name.name));
     SKIFF_CO_CHECK(check_name("namespace", sandbox.pod_name.ns));
+    if (auto marked = mark_pod(paths_, sandbox.pod); !marked) {
+        co_return fail(std::move(marked.error()).with_reason(kSandboxFailed));
+    }
     if (found == pods_.end()) {
         auto first_id = ids_.allocate();
         if (!first_id) {
@@ -259,20 +261,15 @@ Task<Result<void>> KeeperRuntime::remove_pod_copy(PodUid uid) {
     for (const auto& id : ids) {
         SKIFF_CO_CHECK(co_await remove_copy(id));
     }
-    std::vector<std::filesystem::path> trees = {paths_.pod_containers(uid)};
-    if (auto pod = pods_.find(uid); pod != pods_.end()) {
-        const StoredPod& stored = pod->second.stored;
-        trees.push_back(paths_.pod_logs(PodName{stored.pod_namespace, stored.name}, uid));
-    }
     auto cgroups = cgroups_;
-    auto work = [trees, cgroups, group = pod_cgroup(uid)]() -> Result<void> {
-        for (const auto& tree : trees) {
-            SKIFF_CHECK(os::remove_tree(tree));
-        }
-        return cgroups->remove(group);
+    auto work = [paths = paths_, uid, cgroups]() -> Result<void> {
+        SKIFF_CHECK(remove_pod_logs(paths, uid));
+        SKIFF_CHECK(os::remove_tree(paths.pod_containers(uid)));
+        SKIFF_CHECK(cgroups->remove(pod_cgroup(uid)));
+        SKIFF_CHECK(os::remove_file(paths.pod_record(uid)));
+        return unmark_pod(paths, uid);
     };
     SKIFF_CO_CHECK(co_await pool_.run(std::move(work)));
-    SKIFF_CO_CHECK(os::remove_file(paths_.pod_record(uid)));
     if (auto pod = pods_.find(uid); pod != pods_.end()) {
         ids_.release(pod->second.stored.first_id);
         pods_.erase(pod);

@@ -88,11 +88,17 @@ public:
 private:
     struct Container {
         StoredContainer stored;
+        // Start went to the keeper: from here on only an answer tells what became of it.
+        bool requested = false;
         async::Event answered;  // Started, StartFailed or Exited came for this start
         std::optional<Error> start_error;
         async::Event ended;
         // Held while the container has no keeper.
         os::Fd orphan;
+        // Once it was asked to end: when what is left is killed. Whoever gets hold of the container
+        // next (a keeper that is back, this object when it has become an orphan) acts on it at
+        // once.
+        std::optional<SteadyTime> stop_by;
         // What we asked for, to tell the exit of an orphan.
         enum class Asked { nothing, stop, kill } asked = Asked::nothing;
         // Ended, and its record on disk says so: only then may the keeper forget.
@@ -153,11 +159,17 @@ private:
                                                    std::shared_ptr<const OpenArtifact> artifact);
     [[nodiscard]] async::Task<Result<void>> stop_copy(ContainerId id, Duration grace);
     [[nodiscard]] async::Task<Result<void>> ask_to_end(Held container, Duration grace);
-    [[nodiscard]] async::Task<Result<void>> stop_orphan(Held container, Duration grace);
+    // Asks the keeper to end it within what is left of its grace; of no effect without `stop_by`.
+    [[nodiscard]] wire::Message stop_request(const Container& container) const;
+    // The same for those of the keeper's containers that were asked to end: the request may have
+    // been lost with the connection before this one. A keeper takes the shorter of two.
+    void repeat_stops(const std::string& build);
+    [[nodiscard]] async::Task<Result<void>> stop_orphan(Held container);
+    [[nodiscard]] async::Task<void> go_on_stopping(Held container);
     [[nodiscard]] async::Task<Result<void>> remove_copy(ContainerId id);
     [[nodiscard]] async::Task<Result<void>> remove_pod_copy(PodUid uid);
     [[nodiscard]] async::Task<Result<void>> prepare_copy(pods::PodSandbox sandbox);
-    // Forgets a container that never was: no record, no files, no group.
+    // Forgets a container that never was: no record, no files, no group. Ends every wait for it.
     void discard(const Held& container);
     void drop(const Held& container);
     void remove_cgroup_later(const std::string& name);

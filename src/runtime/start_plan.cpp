@@ -26,18 +26,6 @@ constexpr Bytes kScratchMax = 64_MiB;
 constexpr std::size_t kHostnameMax = 63;
 constexpr std::string_view kNsswitch = "passwd: files\ngroup: files\nhosts: files dns\n";
 
-wire::StopMode stop_mode_of(pods::ContainerSpec::StopMode mode) {
-    switch (mode) {
-        case pods::ContainerSpec::StopMode::kill:
-            return wire::StopMode::none;
-        case pods::ContainerSpec::StopMode::file:
-            return wire::StopMode::file;
-        case pods::ContainerSpec::StopMode::lifecycle:
-            return wire::StopMode::lifecycle;
-    }
-    return wire::StopMode::none;
-}
-
 Result<void> check_ids(const pods::ContainerSpec& spec) {
     auto check = [](std::string_view field, std::uint32_t id) -> Result<void> {
         if (id >= state::kIdsPerPod) {
@@ -210,6 +198,18 @@ Result<void> make_link(const fs::path& target, const fs::path& link) {
 
 }  // namespace
 
+wire::StopMode stop_mode_of(pods::ContainerSpec::StopMode mode) {
+    switch (mode) {
+        case pods::ContainerSpec::StopMode::kill:
+            return wire::StopMode::none;
+        case pods::ContainerSpec::StopMode::file:
+            return wire::StopMode::file;
+        case pods::ContainerSpec::StopMode::lifecycle:
+            return wire::StopMode::lifecycle;
+    }
+    return wire::StopMode::none;
+}
+
 Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredContainer& stored,
                               const StartContext& context) {
     SKIFF_CHECK(check_ids(spec));
@@ -268,7 +268,7 @@ Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredC
         SKIFF_CHECK(os::make_folders(context.paths.stop_folder(ContainerId(stored.id)), 0755));
     }
     SKIFF_TRY(LogFiles logs, make_log_files(stored.log_folder, stored.attempt, context.logs.files));
-    SKIFF_CHECK(make_link(fs::path(stored.log_folder) / fmt::format("{}.log", stored.attempt),
+    SKIFF_CHECK(make_link(fs::path(stored.log_folder) / pods::log_file_name(stored.attempt),
                           stored.log_link));
     SKIFF_TRY(os::Fd page, make_page(context.paths, stored, logs, context.logs));
     SKIFF_TRY(std::string grant_bytes, wire::encode_grant(grant));

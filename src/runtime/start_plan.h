@@ -39,6 +39,9 @@ struct StartPlan {
     std::vector<os::Fd> owned;
 };
 
+// The keeper's word for how a container is told to end.
+[[nodiscard]] wire::StopMode stop_mode_of(pods::ContainerSpec::StopMode mode);
+
 // Pure: the grant for `spec`, with descriptors numbered from wire::kFirstFreeFd: log slots first,
 // then stdin. Fails with reason CreateContainerConfigError for what cannot be granted.
 [[nodiscard]] Result<wire::Grant> grant_for(const pods::ContainerSpec& spec,

@@ -6,7 +6,9 @@
 //   ├── artifact.key                 0600, authenticates compiled/
 //   ├── pki/                         client and serving certificates
 //   ├── bootstrap-kubeconfig, kubeconfig
-//   ├── pods/<uid>/                  the kubelet's own names and levels:
+//   ├── pods/<uid>/                  the kubelet's own names and levels, and
+//   │   ├── skiff                        empty: this instance prepared the pod and still has
+//   │   │                                something of it; first to come, last to go
 //   │   ├── volumes/<plugin>/<name>/     plugin as kubernetes.io~empty-dir
 //   │   ├── volume-subpaths/<volume>/<container>/<index>
 //   │   ├── containers/<container>/<id>/{upper,work}   writable layer of a layered image
@@ -35,12 +37,23 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "base/types.h"
 
 namespace skiff::state {
 
 namespace fs = std::filesystem;
+
+// Whether `name` may become a file or a folder below. Pods of files, and what lies on the disk
+// already, have not passed the API server. At most 253 bytes of [A-Za-z0-9._-], no leading dot.
+[[nodiscard]] inline bool can_name_a_file(std::string_view name) {
+    constexpr std::size_t kBytesMax = 253;
+    constexpr std::string_view kAllowed =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    return !name.empty() && name.size() <= kBytesMax && name.front() != '.' &&
+           name.find_first_not_of(kAllowed) == std::string_view::npos;
+}
 
 struct Paths {
     fs::path root_dir = "/var/lib/skiff";
@@ -59,6 +72,7 @@ struct Paths {
     [[nodiscard]] fs::path kubeconfig() const { return root_dir / "kubeconfig"; }
     [[nodiscard]] fs::path pods() const { return root_dir / "pods"; }
     [[nodiscard]] fs::path pod(const PodUid& uid) const { return pods() / uid.str(); }
+    [[nodiscard]] fs::path pod_mark(const PodUid& uid) const { return pod(uid) / "skiff"; }
     [[nodiscard]] fs::path pod_volumes(const PodUid& uid) const { return pod(uid) / "volumes"; }
     // `plugin` as the kubelet writes it: "kubernetes.io~configmap".
     [[nodiscard]] fs::path pod_volume(const PodUid& uid, const std::string& plugin,

@@ -8,6 +8,7 @@
 #include "os/file.h"
 #include "os/machine.h"
 #include "state/checkpoint.h"
+#include "state/digest.h"
 #include "state/id_ranges.h"
 #include "state/instance.h"
 
@@ -143,6 +144,39 @@ TEST_F(State, SlotsOfADeadInstanceWithoutPodsAreTakenOver) {
     EXPECT_EQ(b.allocate().error().code, Code::exhausted);
     fs::remove(folder_ / "a/pods/x");
     EXPECT_TRUE(b.allocate());
+}
+
+TEST_F(State, DigestsAreTheKnownOnes) {
+    constexpr std::string_view kOfAbc =
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    EXPECT_EQ(sha256_hex("abc"), kOfAbc);
+    std::ofstream(folder_ / "abc") << "abc";
+    auto fd = os::open_regular(folder_ / "abc");
+    ASSERT_TRUE(fd);
+    for (int i = 0; i < 2; ++i) {  // the offset does not move
+        auto hash = hash_file(fd->get());
+        ASSERT_TRUE(hash);
+        EXPECT_EQ(hash->hex, kOfAbc);
+        EXPECT_EQ(hash->size, Bytes{3});
+    }
+    Hasher longer(HashKind::sha512);
+    longer.update("ab");
+    longer.update("c");
+    EXPECT_TRUE(longer.finish_hex().starts_with("ddaf35a193617abacc417349ae204131"));
+    EXPECT_EQ(hash_file(-1).error().message.empty(), false);
+}
+
+TEST(FileNames, HoldNothingThatLeadsElsewhere) {
+    for (std::string_view good : {"a", "web-0", "0c3b4f6e-1111-4222-8333-444455556666", "a.b_C"}) {
+        EXPECT_TRUE(can_name_a_file(good)) << good;
+    }
+    for (std::string_view bad :
+         {"", ".", "..", ".hidden", "a/b", "../x", "a b", "a\n", "\xc3\xa9"}) {
+        EXPECT_FALSE(can_name_a_file(bad)) << bad;
+    }
+    EXPECT_FALSE(can_name_a_file(std::string_view("a\0b", 3)));
+    EXPECT_TRUE(can_name_a_file(std::string(253, 'a')));
+    EXPECT_FALSE(can_name_a_file(std::string(254, 'a')));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "volumes/volumes.h"
 
-#include <openssl/sha.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <set>
@@ -9,6 +10,7 @@
 #include "base/text.h"
 #include "os/file.h"
 #include "os/mount.h"
+#include "state/digest.h"
 #include "volumes/atomic_writer.h"
 #include "volumes/sub_path.h"
 
@@ -20,21 +22,10 @@ using async::Task;
 namespace {
 
 constexpr std::string_view kFailedMount = "FailedMount";
-constexpr std::size_t kNameBytesMax = 253;
+constexpr std::size_t kSubPathNameDigits = 32;
 // Enough for every object that may be projected into one volume, old and new version together.
 constexpr Bytes kPayloadTmpfsMax = 64_MiB;
 constexpr unsigned kVolumeMode = 0777;
-
-// Names become folders: pods from files have not passed the API server.
-bool is_folder_name(std::string_view name) {
-    if (name.empty() || name.size() > kNameBytesMax || name.front() == '.') {
-        return false;
-    }
-    return std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '-' || c == '.' || c == '_';
-    });
-}
 
 std::set<std::string> mounted_names(const kube::Pod& pod) {
     std::set<std::string> names;
@@ -78,15 +69,36 @@ std::optional<Sort> payload_sort(const kube::Volume& volume) {
     return std::nullopt;
 }
 
-std::string short_hash(const std::string& text) {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-    return to_hex(std::string_view(reinterpret_cast<const char*>(digest), 16));
+bool is_tmpfs(const fs::path& path) {
+    struct statfs status{};
+    return ::statfs(path.c_str(), &status) == 0 && status.f_type == TMPFS_MAGIC;
+}
+
+// Mounts that this room makes: places in volumes, and the tmpfs of a volume.
+bool is_own_mount(const state::Paths& paths, const PodUid& pod, const fs::path& mount) {
+    fs::path parent = mount.parent_path();
+    return parent == paths.pod_subpaths(pod).lexically_normal() ||
+           (parent.parent_path() == paths.pod_volumes(pod).lexically_normal() &&
+            parent.filename().string().starts_with("kubernetes.io~") && is_tmpfs(mount));
 }
 
 Result<void> remove_volumes(const state::Paths& paths, const PodUid& pod) {
-    for (const fs::path& folder : {paths.pod_subpaths(pod), paths.pod_volumes(pod)}) {
-        SKIFF_CHECK(os::unmount_below(folder));
+    const fs::path folders[] = {paths.pod_subpaths(pod), paths.pod_volumes(pod)};
+    std::vector<fs::path> own;
+    for (const fs::path& folder : folders) {
+        SKIFF_TRY(auto mounts, os::mounts_below(folder));
+        for (fs::path& mount : mounts) {
+            // Detaching ours would take it along, and removing beside it is half of a job.
+            if (!is_own_mount(paths, pod, mount)) {
+                return fail(Code::conflict, "{} is mounted by somebody else", mount.string());
+            }
+            own.push_back(std::move(mount));
+        }
+    }
+    for (const fs::path& mount : own) {
+        SKIFF_CHECK(os::unmount(mount));
+    }
+    for (const fs::path& folder : folders) {
         SKIFF_CHECK(os::remove_tree(folder));
     }
     // Other rooms keep files of the pod there as well: the last one that leaves takes the folder.
@@ -155,49 +167,18 @@ std::optional<std::string_view> unsupported_kind(const kube::Volume& volume) {
     return std::nullopt;
 }
 
-struct PodVolumes::Job {
-    std::function<Result<void>()> work;
-    async::Event done;
-    Result<void> result;
-};
-
 PodVolumes::PodVolumes(async::Executor executor, const state::Paths& paths, pods::Objects& objects,
                        async::BlockingPool& pool, const Clock& clock, ForeignVolumes foreign)
     : paths_(paths),
       objects_(objects),
-      pool_(pool),
       clock_(clock),
       foreign_(foreign),
-      jobs_(std::move(executor)) {}
+      file_work_(std::move(executor), pool) {}
 
 PodVolumes::~PodVolumes() = default;
 
 Task<void> PodVolumes::stop() {
-    auto joined = co_await jobs_.join();
-    co_await jobs_.stop();
-}
-
-Task<void> PodVolumes::run_job(async::BlockingPool* pool, std::shared_ptr<Lane> lane,
-                               std::shared_ptr<Job> job) {
-    auto turn = co_await lane->free.acquire();
-    if (!turn) {
-        job->result = fail(std::move(turn.error()));
-    } else {
-        job->result = co_await pool->run(job->work);
-    }
-    job->done.set();
-}
-
-Task<Result<void>> PodVolumes::run(PodUid pod, std::function<Result<void>()> work) {
-    std::shared_ptr<Lane>& lane = lanes_[pod];
-    if (!lane) {
-        lane = std::make_shared<Lane>();
-    }
-    auto job = std::make_shared<Job>();
-    job->work = std::move(work);
-    jobs_.spawn("volumes " + pod.str(), run_job(&pool_, lane, job));
-    SKIFF_CO_CHECK(co_await job->done.wait());
-    co_return job->result;
+    return file_work_.stop();
 }
 
 Task<Result<Payload>> PodVolumes::payload_of(const kube::Pod& pod, const pods::PodFacts& facts,
@@ -224,7 +205,7 @@ Task<Result<PodVolumes::Plan>> PodVolumes::plan(const kube::Pod& pod, const pods
     Plan plan;
     plan.name = volume.name;
     plan.fs_group = fs_group_of(pod);
-    if (!is_folder_name(volume.name) || !is_folder_name(uid.str())) {
+    if (!state::can_name_a_file(volume.name) || !state::can_name_a_file(uid.str())) {
         co_return fail(Code::invalid, "{}.name or the pod's uid is no valid name", field);
     }
     if (volume.hostPath) {
@@ -312,7 +293,7 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
         }
         return {};
     };
-    SKIFF_CO_CHECK(co_await run(PodUid(pod.metadata.uid), std::move(work)));
+    SKIFF_CO_CHECK(co_await file_work_.run(pod.metadata.uid, std::move(work)));
     // One volume that cannot map ids decides for all: containers share the others, and must be the
     // same users there.
     bool of_machine = std::any_of(plans->begin(), plans->end(), [](const Plan& plan) {
@@ -334,9 +315,11 @@ Task<Result<fs::path>> PodVolumes::resolve_mount(const kube::Pod& pod,
     fs::path from = volume.path;
     // The kubelet's level, with a name that depends on what is mounted only: the same place is one
     // mount, whichever container asks.
-    fs::path target = paths_.pod_subpaths(uid) / short_hash(from.string() + '\0' + sub_path);
+    fs::path target =
+        paths_.pod_subpaths(uid) /
+        state::sha256_hex(from.string() + '\0' + sub_path).substr(0, kSubPathNameDigits);
     auto work = [from, sub_path, target] { return mount_sub_path(from, sub_path, target); };
-    auto done = co_await run(uid, std::move(work));
+    auto done = co_await file_work_.run(uid.str(), std::move(work));
     if (!done) {
         auto what = fmt::format("failed to prepare subPath \"{}\"", sub_path);
         co_return fail(
@@ -347,19 +330,12 @@ Task<Result<fs::path>> PodVolumes::resolve_mount(const kube::Pod& pod,
 
 Task<Result<void>> PodVolumes::tear_down(const PodUid& pod) {
     PodUid uid = pod;
-    if (!is_folder_name(uid.str())) {
+    if (!state::can_name_a_file(uid.str())) {
         co_return fail(Code::invalid, "pod uid {} is no valid name", uid);
     }
     state::Paths paths = paths_;
     auto work = [paths, uid] { return remove_volumes(paths, uid); };
-    auto done = co_await run(uid, std::move(work));
-    if (done) {
-        auto lane = lanes_.find(uid);
-        if (lane != lanes_.end() && lane->second.use_count() == 1) {
-            lanes_.erase(lane);
-        }
-    }
-    co_return done;
+    co_return co_await file_work_.run(uid.str(), std::move(work));
 }
 
 }  // namespace skiff::volumes

@@ -6,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "async/blocking.h"
-#include "async/scope.h"
+#include "async/lanes.h"
 #include "base/time.h"
 #include "os/id_map_probe.h"
 #include "pods/ports.h"
@@ -43,10 +42,6 @@ public:
     [[nodiscard]] async::Task<void> stop();
 
 private:
-    // File work of one pod, one piece at a time.
-    struct Lane {
-        async::Semaphore free{1};
-    };
     // One volume, ready to be made on disk.
     struct Plan {
         std::string name;
@@ -67,18 +62,12 @@ private:
                                                           const kube::Volume& volume,
                                                           std::string field);
     [[nodiscard]] static Result<void> make(Plan& plan, WallTime now, const ForeignVolumes& foreign);
-    [[nodiscard]] async::Task<Result<void>> run(PodUid pod, std::function<Result<void>()> work);
-    struct Job;
-    static async::Task<void> run_job(async::BlockingPool* pool, std::shared_ptr<Lane> lane,
-                                     std::shared_ptr<Job> job);
 
     state::Paths paths_;
     pods::Objects& objects_;
-    async::BlockingPool& pool_;
     const Clock& clock_;
     ForeignVolumes foreign_;
-    std::map<PodUid, std::shared_ptr<Lane>> lanes_;
-    async::Scope jobs_;
+    async::Lanes file_work_;  // by pod uid
 };
 
 // The kind of a volume that Skiff does not offer ("nfs", "csi" …), nullopt for one it does. Pure.

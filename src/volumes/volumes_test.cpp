@@ -567,6 +567,34 @@ TEST_F(VolumesTest, TearDownLeavesForeignFilesAlone) {
     EXPECT_EQ(set_up().error().code, Code::invalid);
 }
 
+TEST_F(VolumesTest, NothingIsRemovedWhileSomebodyElseHasMountedThere) {
+    objects.secrets["s"].data["password"] = {"hunter2"};
+    add_volume("sec").secret.emplace().secretName = "s";
+    add_volume("scratch").emptyDir.emplace();
+    auto mounted = set_up();
+    ASSERT_TRUE(mounted);
+    fs::path secret = mounted->at("sec").path;
+    fs::path scratch = mounted->at("scratch").path;
+    fs::path inside = scratch / "foreign";
+    fs::path beside = paths.pod_volume(PodUid(pod.metadata.uid), "example.com~driver", "data");
+    std::ofstream(scratch / "kept") << "x";
+    for (const fs::path& foreign : {inside, beside}) {
+        fs::create_directories(foreign);
+        ASSERT_TRUE(os::mount_tmpfs(foreign, os::TmpfsOptions{}));
+        std::ofstream(foreign / "precious") << "x";
+        auto refused = tear_down();
+        ASSERT_FALSE(refused);
+        EXPECT_EQ(refused.error().code, Code::conflict);
+        EXPECT_NE(refused.error().message.find(foreign.string()), std::string::npos);
+        EXPECT_TRUE(fs::exists(foreign / "precious"));
+        EXPECT_TRUE(fs::exists(scratch / "kept"));
+        EXPECT_TRUE(is_tmpfs(secret));
+        ASSERT_TRUE(os::unmount(foreign));
+    }
+    ASSERT_TRUE(tear_down());
+    EXPECT_FALSE(fs::exists(paths.pod_volumes(PodUid(pod.metadata.uid))));
+}
+
 TEST_F(VolumesTest, TearDownWaitsForWorkThatWasCancelled) {
     objects.secrets["s"].data["k"] = kube::Base64{"v"};
     add_volume("sec").secret.emplace().secretName = "s";
