@@ -173,6 +173,58 @@ TEST(Semaphore, BoundsConcurrency) {
     run_to_end(reactor, body());
 }
 
+Task<void> take_and_note(Semaphore* semaphore, int name, std::vector<int>* order) {
+    auto permit = co_await semaphore->acquire();
+    if (permit) {
+        order->push_back(name);
+        co_await yield_now();
+    }
+}
+
+TEST(Semaphore, ServesInTheOrderOfComing) {
+    Reactor reactor;
+    std::vector<int> order;
+    auto body = [&]() -> Task<void> {
+        auto executor = co_await current_executor();
+        Semaphore semaphore(1);
+        Scope scope(executor);
+        Scope leaving(executor);
+        {
+            auto permit = co_await semaphore.acquire();
+            leaving.spawn("leaves", take_and_note(&semaphore, 0, &order));
+            for (int i = 1; i <= 3; ++i) {
+                scope.spawn("waits", take_and_note(&semaphore, i, &order));
+            }
+            co_await yield_now();
+            co_await yield_now();
+            co_await leaving.stop();
+        }
+        // Whoever asks now comes last, though the permit is on its way to another.
+        EXPECT_TRUE(co_await semaphore.acquire(soon(1000)));
+        EXPECT_EQ(order.size(), 3u);
+        EXPECT_TRUE(co_await scope.join(soon(1000)));
+    };
+    run_to_end(reactor, body());
+    EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
+}
+
+TEST(RunUntil, EndsTheTaskWhenSomebodySaysEnough) {
+    Reactor reactor;
+    auto slow = []() -> Task<Result<int>> {
+        SKIFF_CO_CHECK(co_await sleep_for(std::chrono::hours(1)));
+        co_return 7;
+    };
+    auto body = [&]() -> Task<void> {
+        Event enough;
+        Scope scope(co_await current_executor());
+        scope.spawn("enough", set_later(enough));
+        auto ended = co_await run_until(slow(), enough, kNoDeadline, "task");
+        EXPECT_EQ(ended.error().code, Code::cancelled);
+        EXPECT_TRUE(co_await scope.join());
+    };
+    run_to_end(reactor, body());
+}
+
 TEST(BlockingPool, RunsWorkElsewhereAndReturnsItsValue) {
     Reactor reactor;
     BlockingPool pool(reactor, 2, 16);

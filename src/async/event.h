@@ -102,10 +102,11 @@ private:
     Event event_;
 };
 
-// Bounds how many tasks do something at once. First come, first served is not promised.
+// Bounds how many tasks do something at once. First come, first served: a permit that comes back
+// goes to the task that has waited longest, so that nobody who asks again and again passes it.
 class Semaphore {
 public:
-    explicit Semaphore(std::size_t permits) : free_(permits) { update(); }
+    explicit Semaphore(std::size_t permits) : free_(permits) {}
 
     // Gives the permit back when destroyed. Must not outlive the semaphore.
     class Permit {
@@ -115,8 +116,7 @@ public:
         Permit& operator=(Permit&&) = delete;
         ~Permit() {
             if (owner_ != nullptr) {
-                ++owner_->free_;
-                owner_->update();
+                owner_->give_back();
             }
         }
 
@@ -126,27 +126,53 @@ public:
 
     // Fails with timeout or cancelled.
     [[nodiscard]] Task<Result<Permit>> acquire(SteadyTime deadline = kNoDeadline) {
-        while (free_ == 0) {
-            auto woken = co_await event_.wait(deadline);
-            if (!woken) {
-                co_return fail(std::move(woken.error()));
-            }
+        if (free_ > 0) {
+            --free_;
+            co_return Permit(this);
         }
-        --free_;
-        update();
+        Waiter waiter(*this);
+        auto woken = co_await waiter.granted.wait(deadline);
+        if (!woken && !waiter.granted.is_set()) {
+            co_return fail(std::move(woken.error()));
+        }
+        waiter.taken = true;
         co_return Permit(this);
     }
 
 private:
-    void update() {
-        if (free_ > 0) {
-            event_.set();
-        } else {
-            event_.reset();
+    // A place in the queue. While somebody waits no permit is free.
+    struct Waiter {
+        explicit Waiter(Semaphore& semaphore) : owner(semaphore) {
+            place = owner.queue_.insert(owner.queue_.end(), this);
         }
+        ~Waiter() {
+            if (!granted.is_set()) {
+                owner.queue_.erase(place);
+            } else if (!taken) {
+                owner.give_back();
+            }
+        }
+        Waiter(const Waiter&) = delete;
+        Waiter& operator=(const Waiter&) = delete;
+
+        Semaphore& owner;
+        std::list<Waiter*>::iterator place;
+        Event granted;
+        bool taken = false;
+    };
+
+    void give_back() {
+        if (queue_.empty()) {
+            ++free_;
+            return;
+        }
+        Waiter* first = queue_.front();
+        queue_.pop_front();
+        first->granted.set();
     }
+
     std::size_t free_;
-    Event event_;
+    std::list<Waiter*> queue_;
 };
 
 }  // namespace skiff::async
