@@ -13,8 +13,6 @@
 
 namespace skiff::app {
 
-// Downloads of blobs at the same time, over all images.
-constexpr std::size_t kBlobsInParallel = 6;
 constexpr Bytes kDockerConfigMax = 4_MiB;
 
 // `kubectl logs` over what pods point to and logs reads.
@@ -154,7 +152,7 @@ async::Task<Result<void>> Rooms::open_images(const config::Settings& settings, O
                      images::parse_docker_config(text, images::ConfigFormat::config_json, ""));
     }
     registry_.emplace(*http_, base_.random, std::move(registry));
-    downloads_.emplace(base_.reactor.executor(), *store_, *registry_, kBlobsInParallel);
+    downloads_.emplace(base_.reactor.executor(), *store_, *registry_);
     auto parallel = settings.serialize_image_pulls
                         ? std::size_t{1}
                         : static_cast<std::size_t>(settings.max_parallel_image_pulls);
