@@ -173,8 +173,9 @@ TEST(Semaphore, BoundsConcurrency) {
     run_to_end(reactor, body());
 }
 
-Task<void> take_and_note(Semaphore* semaphore, int name, std::vector<int>* order) {
-    auto permit = co_await semaphore->acquire();
+Task<void> take_and_note(Semaphore* semaphore, int name, std::vector<int>* order,
+                         Semaphore::Rank rank = Semaphore::Rank::normal) {
+    auto permit = co_await semaphore->acquire(kNoDeadline, rank);
     if (permit) {
         order->push_back(name);
         co_await yield_now();
@@ -191,6 +192,8 @@ TEST(Semaphore, ServesInTheOrderOfComing) {
         Scope leaving(executor);
         {
             auto permit = co_await semaphore.acquire();
+            auto last = Semaphore::Rank::last;
+            scope.spawn("last", take_and_note(&semaphore, 9, &order, last));
             leaving.spawn("leaves", take_and_note(&semaphore, 0, &order));
             for (int i = 1; i <= 3; ++i) {
                 scope.spawn("waits", take_and_note(&semaphore, i, &order));
@@ -205,7 +208,7 @@ TEST(Semaphore, ServesInTheOrderOfComing) {
         EXPECT_TRUE(co_await scope.join(soon(1000)));
     };
     run_to_end(reactor, body());
-    EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
+    EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 9}));
 }
 
 TEST(RunUntil, EndsTheTaskWhenSomebodySaysEnough) {

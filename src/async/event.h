@@ -108,6 +108,9 @@ class Semaphore {
 public:
     explicit Semaphore(std::size_t permits) : free_(permits) {}
 
+    // `last` waits until nobody of the others does.
+    enum class Rank { normal, last };
+
     // Gives the permit back when destroyed. Must not outlive the semaphore.
     class Permit {
     public:
@@ -125,12 +128,13 @@ public:
     };
 
     // Fails with timeout or cancelled.
-    [[nodiscard]] Task<Result<Permit>> acquire(SteadyTime deadline = kNoDeadline) {
+    [[nodiscard]] Task<Result<Permit>> acquire(SteadyTime deadline = kNoDeadline,
+                                               Rank rank = Rank::normal) {
         if (free_ > 0) {
             --free_;
             co_return Permit(this);
         }
-        Waiter waiter(*this);
+        Waiter waiter(*this, rank);
         auto woken = co_await waiter.granted.wait(deadline);
         if (!woken && !waiter.granted.is_set()) {
             co_return fail(std::move(woken.error()));
@@ -142,8 +146,13 @@ public:
 private:
     // A place in the queue. While somebody waits no permit is free.
     struct Waiter {
-        explicit Waiter(Semaphore& semaphore) : owner(semaphore) {
-            place = owner.queue_.insert(owner.queue_.end(), this);
+        Waiter(Semaphore& semaphore, Rank its_rank) : owner(semaphore), rank(its_rank) {
+            auto before = owner.queue_.end();
+            while (rank == Rank::normal && before != owner.queue_.begin() &&
+                   (*std::prev(before))->rank == Rank::last) {
+                --before;
+            }
+            place = owner.queue_.insert(before, this);
         }
         ~Waiter() {
             if (!granted.is_set()) {
@@ -156,6 +165,7 @@ private:
         Waiter& operator=(const Waiter&) = delete;
 
         Semaphore& owner;
+        Rank rank;
         std::list<Waiter*>::iterator place;
         Event granted;
         bool taken = false;

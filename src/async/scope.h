@@ -61,7 +61,8 @@ template <typename T>
         Scope scope(executor);
         auto run = [](Task<Result<T>> inner, std::optional<Result<T>>* out,
                       Event* event) -> Task<void> {
-            *out = co_await std::move(inner);
+            auto value = co_await std::move(inner);
+            out->emplace(std::move(value));
             event->set();
         };
         auto body = run(std::move(task), &result, &enough);

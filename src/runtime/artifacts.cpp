@@ -122,6 +122,23 @@ Error error_of(const Result<os::ProcessExit>& ended, const CompileSettings& sett
 
 }  // namespace
 
+// Somebody who waits for a job.
+class Artifacts::Waiting {
+public:
+    explicit Waiting(std::shared_ptr<Job> job) : job_(std::move(job)) { ++job_->waiters; }
+    ~Waiting() {
+        if (--job_->waiters == 0) {
+            job_->left = true;
+            job_->enough.set();
+        }
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+private:
+    std::shared_ptr<Job> job_;
+};
+
 Artifacts::Artifacts(CompileSettings settings, const state::Paths& paths,
                      const os::CgroupTree& cgroups, async::Executor executor,
                      async::BlockingPool& pool, Random& random)
@@ -175,24 +192,34 @@ Task<Result<pods::Artifact>> Artifacts::compile(pods::ModuleFile module, std::st
     if (auto opened = open_.find(key); opened != open_.end()) {
         co_return opened->second->artifact;
     }
-    auto& slot = jobs_[key];
-    if (!slot) {
-        slot = std::make_shared<Job>();
-        scope_.spawn("compile " + key.substr(0, 12), run(slot, std::move(module), key));
+    if (auto error = failures_.find(key, std::chrono::steady_clock::now())) {
+        co_return fail(std::move(*error));
     }
-    auto job = slot;
-    auto announced = co_await job->compiling.wait();
-    if (!announced) {
-        co_return fail(std::move(announced.error()));
+    while (true) {
+        auto& slot = jobs_[key];
+        if (!slot) {
+            slot = std::make_shared<Job>();
+            scope_.spawn("compile " + key.substr(0, 12), run(slot, module, key));
+        }
+        auto job = slot;
+        Waiting waiting(job);
+        auto announced = co_await job->compiling.wait();
+        if (!announced) {
+            co_return fail(std::move(announced.error()));
+        }
+        if (!job->done.is_set() && compiling) {
+            compiling();
+        }
+        SKIFF_CO_CHECK(co_await job->done.wait());
+        if (job->abandoned) {
+            // Given up by those who waited before us.
+            continue;
+        }
+        if (!*job->result) {
+            co_return fail((*job->result).error());
+        }
+        co_return (**job->result)->artifact;
     }
-    if (!job->done.is_set() && compiling) {
-        compiling();
-    }
-    SKIFF_CO_CHECK(co_await job->done.wait());
-    if (!*job->result) {
-        co_return fail((*job->result).error());
-    }
-    co_return (**job->result)->artifact;
 }
 
 Task<Result<std::shared_ptr<const OpenArtifact>>> Artifacts::find(std::string key) {
@@ -219,6 +246,11 @@ Task<void> Artifacts::run(std::shared_ptr<Job> job, pods::ModuleFile module, std
     };
     Finally finally{this, job, key};
     auto result = co_await produce(job, std::move(module), key);
+    if (result) {
+        failures_.forget(key);
+    } else {
+        failures_.note(key, result.error(), std::chrono::steady_clock::now());
+    }
     job->result.emplace(std::move(result));
 }
 
@@ -233,7 +265,19 @@ Task<Result<Artifacts::Opened>> Artifacts::produce(std::shared_ptr<Job> job,
         co_return fail(std::move(cached.error()));
     }
     job->compiling.set();
+    SKIFF_CO_TRY(auto turn, co_await take_turn(std::move(job), key));
     co_return co_await build(std::move(module), std::move(key));
+}
+
+Task<Result<async::Semaphore::Permit>> Artifacts::take_turn(std::shared_ptr<Job> job,
+                                                            std::string key) {
+    bool costly = failures_.is_costly(key, std::chrono::steady_clock::now());
+    auto rank = costly ? async::Semaphore::Rank::last : async::Semaphore::Rank::normal;
+    auto turn = compilers_.acquire(after(kWaitMax), rank);
+    auto taken = co_await async::run_until(std::move(turn), job->enough, async::kNoDeadline,
+                                           "wait for a compiler");
+    job->abandoned = !taken && taken.error().code == Code::cancelled && job->left;
+    co_return std::move(taken);
 }
 
 Task<Result<Artifacts::Opened>> Artifacts::load(std::string key) {
@@ -248,7 +292,6 @@ Task<Result<Artifacts::Opened>> Artifacts::load(std::string key) {
 }
 
 Task<Result<Artifacts::Opened>> Artifacts::build(pods::ModuleFile module, std::string key) {
-    SKIFF_CO_TRY(auto permit, co_await compilers_.acquire(after(kWaitMax)));
     auto begun = std::chrono::steady_clock::now();
     auto open_work = [module] { return open_module(module); };
     SKIFF_CO_TRY(os::Fd input, co_await pool_.run(std::move(open_work)));
