@@ -65,7 +65,7 @@ TEST_F(SlowRegistry, GivesUpOnABlobThatTricklesAndKeepsWhatCame) {
     auto outcome = node.pull(reference());
     ASSERT_FALSE(outcome);
     EXPECT_EQ(outcome.error().code, Code::timeout);
-    EXPECT_NE(outcome.error().message.find("less than 1 MiB per second"), std::string::npos)
+    EXPECT_NE(outcome.error().message.find("less than 1.0 MiB per second"), std::string::npos)
         << outcome.error().message;
     EXPECT_GE(fs::file_size(node.store->ingest_path(digest_of(module_))), module_.size() / 2);
     auto again = node.pull(reference());

@@ -24,6 +24,7 @@ constexpr std::size_t kMacKeyBytes = 32;
 constexpr std::string_view kRejected = "CreateContainerError";
 constexpr std::string_view kLimited = "RunContainerError";
 constexpr std::size_t kOpenMax = 512;
+constexpr std::size_t kProvenMax = 1024;
 constexpr auto kWaitMax = std::chrono::hours(2);  // for a turn among many compiles
 
 SteadyTime after(Duration duration) {
@@ -264,6 +265,8 @@ Task<Result<Artifacts::Opened>> Artifacts::produce(std::shared_ptr<Job> job,
     if (!can_build) {
         co_return fail(std::move(cached.error()));
     }
+    auto size_work = [module] { return check_module(module); };
+    SKIFF_CO_CHECK(co_await pool_.run(std::move(size_work)));
     job->compiling.set();
     SKIFF_CO_TRY(auto turn, co_await take_turn(std::move(job), key));
     co_return co_await build(std::move(module), std::move(key));
@@ -291,10 +294,23 @@ Task<Result<Artifacts::Opened>> Artifacts::load(std::string key) {
     co_return opened;
 }
 
+Task<Result<os::Fd>> Artifacts::open_input(pods::ModuleFile module, std::string key) {
+    std::optional<os::FileStamp> proven;
+    if (auto known = proven_.find(key); known != proven_.end()) {
+        proven = known->second;
+    }
+    auto work = [module = std::move(module), proven] { return open_module(module, proven); };
+    SKIFF_CO_TRY(OpenModule opened, co_await pool_.run(std::move(work)));
+    if (proven_.size() >= kProvenMax) {
+        proven_.clear();
+    }
+    proven_[key] = opened.stamp;
+    co_return std::move(opened.fd);
+}
+
 Task<Result<Artifacts::Opened>> Artifacts::build(pods::ModuleFile module, std::string key) {
     auto begun = std::chrono::steady_clock::now();
-    auto open_work = [module] { return open_module(module); };
-    SKIFF_CO_TRY(os::Fd input, co_await pool_.run(std::move(open_work)));
+    SKIFF_CO_TRY(os::Fd input, co_await open_input(module, key));
     // A name that remove_stale_temporaries() knows.
     Temporary output(paths_.compiled() / fmt::format(".{}.tmp-{}", key, random_.hex(4)));
     SKIFF_CO_TRY(os::Fd output_fd, os::open(output.path(), O_RDWR | O_CREAT | O_EXCL, 0600));

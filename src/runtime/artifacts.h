@@ -22,6 +22,7 @@
 #include "base/random.h"
 #include "os/cgroup.h"
 #include "os/fd.h"
+#include "os/file.h"
 #include "pods/ports.h"
 #include "runtime/compile_failures.h"
 #include "state/paths.h"
@@ -87,6 +88,7 @@ private:
     [[nodiscard]] async::Task<Result<Opened>> load(std::string key);
     [[nodiscard]] async::Task<Result<async::Semaphore::Permit>> take_turn(std::shared_ptr<Job> job,
                                                                           std::string key);
+    [[nodiscard]] async::Task<Result<os::Fd>> open_input(pods::ModuleFile module, std::string key);
     [[nodiscard]] async::Task<Result<Opened>> build(pods::ModuleFile module, std::string key);
 
     CompileSettings settings_;
@@ -101,6 +103,8 @@ private:
     std::map<std::string, Opened> open_;
     std::map<std::string, std::shared_ptr<Job>> jobs_;
     CompileFailures failures_;
+    // Files whose digest was right, by artifact key: a module that fails is hashed once.
+    std::map<std::string, os::FileStamp> proven_;
 };
 
 }  // namespace skiff::runtime
