@@ -13,6 +13,9 @@
 
 namespace skiff::app {
 
+// Hashing and unpacking the largest layers takes minutes; a pool that takes nothing for longer is
+// stuck, as the kubelet's relist is.
+constexpr auto kPoolWaitMax = std::chrono::minutes(3);
 constexpr Bytes kDockerConfigMax = 4_MiB;
 
 // `kubectl logs` over what pods point to and logs reads.
@@ -63,7 +66,7 @@ private:
 
 class Rooms::PodView final : public server::NodeView {
 public:
-    explicit PodView(const pods::Pods& pods) : pods_(pods) {}
+    PodView(const pods::Pods& pods, const async::BlockingPool& pool) : pods_(pods), pool_(pool) {}
     std::vector<std::shared_ptr<const kube::Pod>> pods() const override {
         std::vector<std::shared_ptr<const kube::Pod>> list;
         for (pods::PodSnapshot& snapshot : pods_.snapshot()) {
@@ -75,11 +78,16 @@ public:
         if (!pods_.healthy()) {
             return fail(Code::unavailable, "the pods' loop stands still");
         }
+        if (Duration wait = pool_.longest_wait(); wait > kPoolWaitMax) {
+            return fail(Code::unavailable, "file work has waited for {} for a thread",
+                        format_duration(std::chrono::duration_cast<std::chrono::seconds>(wait)));
+        }
         return {};
     }
 
 private:
     const pods::Pods& pods_;
+    const async::BlockingPool& pool_;
 };
 
 state::Paths paths_of(const config::Settings& settings) {
@@ -202,7 +210,8 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
         co_await rooms->stop();
         co_return fail(std::move(opened.error()));
     }
-    rooms->volumes_.emplace(executor, instance.paths(), outside.objects, base.pool, base.clock);
+    rooms->volumes_.emplace(executor, instance.paths(), outside.objects,
+                            volumes::Pools{base.pool, base.foreign_pool}, base.clock);
 
     network::NetworkSettings network;
     network.node_ips = node_ips;
@@ -226,7 +235,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     rooms->pods_ = std::make_unique<pods::Pods>(executor, base.clock, base.random, ports,
                                                 std::move(pods_settings));
     rooms->logs_ = std::make_unique<PodLogs>(*rooms->pods_, *rooms->runtime_, base.pool);
-    rooms->view_ = std::make_unique<PodView>(*rooms->pods_);
+    rooms->view_ = std::make_unique<PodView>(*rooms->pods_, base.pool);
     rooms->pods_->start();
     co_return std::move(rooms);
 }

@@ -45,6 +45,8 @@ struct Base {
     SystemClock clock;
     SystemRandom random;
     async::BlockingPool pool{reactor, 4, 4096};
+    // For what lies on foreign filesystems, which may hang.
+    async::BlockingPool foreign_pool{reactor, 4, 1024};
 };
 
 // Where the instance's files are, from the settings.

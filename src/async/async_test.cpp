@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <mutex>
+
 #include "async/blocking.h"
 #include "async/event.h"
 #include "async/scope.h"
@@ -248,6 +250,36 @@ TEST(BlockingPool, RefusesWhenTooMuchWaits) {
         auto work = []() -> Result<int> { return 1; };
         auto refused = co_await pool.run(work);
         EXPECT_EQ(refused.error().code, Code::exhausted);
+    };
+    run_to_end(reactor, body());
+}
+
+TEST(BlockingPool, SaysHowLongWorkWaits) {
+    Reactor reactor;
+    BlockingPool pool(reactor, 1, 4);
+    EXPECT_EQ(pool.longest_wait(), Duration::zero());
+    auto body = [&]() -> Task<void> {
+        std::mutex gate;
+        gate.lock();
+        auto block = [&gate]() -> Result<int> {
+            std::lock_guard lock(gate);
+            return 1;
+        };
+        auto run = [](BlockingPool* its, std::function<Result<int>()> work) -> Task<void> {
+            EXPECT_TRUE(co_await its->run(std::move(work)));
+        };
+        Scope scope(co_await current_executor());
+        scope.spawn("one", run(&pool, block));
+        scope.spawn("two", run(&pool, block));
+        auto deadline = soon(10'000);
+        while (pool.longest_wait() < milliseconds(5) &&
+               std::chrono::steady_clock::now() < deadline) {
+            (void)co_await sleep_for(milliseconds(1));
+        }
+        EXPECT_GE(pool.longest_wait(), milliseconds(5));
+        gate.unlock();
+        EXPECT_TRUE(co_await scope.join(soon(10'000)));
+        EXPECT_EQ(pool.longest_wait(), Duration::zero());
     };
     run_to_end(reactor, body());
 }

@@ -1,11 +1,13 @@
 #include "volumes/volumes.h"
 
 #include <openssl/sha.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <set>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "os/file.h"
 #include "os/mount.h"
@@ -24,6 +26,7 @@ constexpr std::size_t kNameBytesMax = 253;
 // Enough for every object that may be projected into one volume, old and new version together.
 constexpr Bytes kPayloadTmpfsMax = 64_MiB;
 constexpr unsigned kVolumeMode = 0777;
+constexpr auto kStopPatience = std::chrono::seconds(20);
 
 // Names become folders: pods from files have not passed the API server.
 bool is_folder_name(std::string_view name) {
@@ -84,6 +87,13 @@ std::string short_hash(const std::string& text) {
     return to_hex(std::string_view(reinterpret_cast<const char*>(digest), 16));
 }
 
+// Whatever it says, only that it says something.
+Result<void> touch(const fs::path& path) {
+    struct stat status{};
+    (void)!::stat(path.c_str(), &status);
+    return {};
+}
+
 Result<void> remove_volumes(const state::Paths& paths, const PodUid& pod) {
     for (const fs::path& folder : {paths.pod_subpaths(pod), paths.pod_volumes(pod)}) {
         SKIFF_CHECK(os::unmount_below(folder));
@@ -142,14 +152,23 @@ struct PodVolumes::Job {
 };
 
 PodVolumes::PodVolumes(async::Executor executor, const state::Paths& paths, pods::Objects& objects,
-                       async::BlockingPool& pool, const Clock& clock)
-    : paths_(paths), objects_(objects), pool_(pool), clock_(clock), jobs_(std::move(executor)) {}
+                       Pools pools, const Clock& clock)
+    : paths_(paths),
+      objects_(objects),
+      pool_(pools.own),
+      foreign_(executor, pools.foreign, pools.foreign_patience),
+      clock_(clock),
+      jobs_(std::move(executor)) {}
 
 PodVolumes::~PodVolumes() = default;
 
 Task<void> PodVolumes::stop() {
-    auto joined = co_await jobs_.join();
+    auto joined = co_await jobs_.join(std::chrono::steady_clock::now() + kStopPatience);
+    if (!joined && joined.error().code == Code::timeout) {
+        log::warn("file work of volumes hangs", log::kv("pieces", jobs_.size()));
+    }
     co_await jobs_.stop();
+    co_await foreign_.stop();
 }
 
 Task<void> PodVolumes::run_job(async::BlockingPool* pool, std::shared_ptr<Lane> lane,
@@ -163,14 +182,15 @@ Task<void> PodVolumes::run_job(async::BlockingPool* pool, std::shared_ptr<Lane> 
     job->done.set();
 }
 
-Task<Result<void>> PodVolumes::run(PodUid pod, std::function<Result<void>()> work) {
+Task<Result<void>> PodVolumes::run(PodUid pod, async::BlockingPool& pool,
+                                   std::function<Result<void>()> work) {
     std::shared_ptr<Lane>& lane = lanes_[pod];
     if (!lane) {
         lane = std::make_shared<Lane>();
     }
     auto job = std::make_shared<Job>();
     job->work = std::move(work);
-    jobs_.spawn("volumes " + pod.str(), run_job(&pool_, lane, job));
+    jobs_.spawn("volumes " + pod.str(), run_job(&pool, lane, job));
     SKIFF_CO_CHECK(co_await job->done.wait());
     co_return job->result;
 }
@@ -246,6 +266,27 @@ Result<void> PodVolumes::make(const Plan& plan, WallTime now) {
     return {};
 }
 
+static Error set_up_failed(Error error, const std::string& volume) {
+    auto what = fmt::format("MountVolume.SetUp failed for volume \"{}\" ", volume);
+    return std::move(error).context(what).with_reason(kFailedMount);
+}
+
+Task<Result<void>> PodVolumes::make_foreign(std::shared_ptr<std::vector<Plan>> plans) {
+    WallTime now = clock_.wall_now();
+    for (Plan& plan : *plans) {
+        if (plan.kind != Plan::Kind::host_path) {
+            continue;
+        }
+        Plan* its = &plan;
+        auto work = [plans, its, now] { return make(*its, now); };
+        auto made = co_await foreign_.run(plan.path.string(), std::move(work));
+        if (!made) {
+            co_return fail(set_up_failed(std::move(made.error()), plan.name));
+        }
+    }
+    co_return Result<void>{};
+}
+
 Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
     const kube::Pod& pod, const pods::PodFacts& facts) {
     std::map<std::string, pods::MountedVolume> mounted;
@@ -261,8 +302,7 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
         }
         auto planned = co_await plan(pod, facts, i);
         if (!planned) {
-            auto what = fmt::format("MountVolume.SetUp failed for volume \"{}\" ", name);
-            co_return fail(std::move(planned.error()).context(what).with_reason(kFailedMount));
+            co_return fail(set_up_failed(std::move(planned.error()), name));
         }
         pods::MountedVolume volume;
         volume.path = planned->path;
@@ -274,18 +314,21 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
         mounted[name] = volume;
         plans->push_back(std::move(*planned));
     }
+    SKIFF_CO_CHECK(co_await make_foreign(plans));
     WallTime now = clock_.wall_now();
     auto work = [plans, now]() -> Result<void> {
         for (const Plan& plan : *plans) {
+            if (plan.kind == Plan::Kind::host_path) {
+                continue;
+            }
             auto made = make(plan, now);
             if (!made) {
-                auto what = fmt::format("MountVolume.SetUp failed for volume \"{}\" ", plan.name);
-                return fail(std::move(made.error()).context(what).with_reason(kFailedMount));
+                return fail(set_up_failed(std::move(made.error()), plan.name));
             }
         }
         return {};
     };
-    SKIFF_CO_CHECK(co_await run(PodUid(pod.metadata.uid), std::move(work)));
+    SKIFF_CO_CHECK(co_await run(PodUid(pod.metadata.uid), pool_, std::move(work)));
     co_return mounted;
 }
 
@@ -301,7 +344,18 @@ Task<Result<fs::path>> PodVolumes::resolve_mount(const kube::Pod& pod,
     // mount, whichever container asks.
     fs::path target = paths_.pod_subpaths(uid) / short_hash(from.string() + '\0' + sub_path);
     auto work = [from, sub_path, target] { return mount_sub_path(from, sub_path, target); };
-    auto done = co_await run(uid, std::move(work));
+    Result<void> done;
+    if (volume.origin == pods::VolumeOrigin::foreign) {
+        // What it mounts is taken away by tear_down(), so it waits for its turn as all of the pod's
+        // work does; but not behind a path that is known to hang.
+        auto ask = [from] { return touch(from); };
+        done = co_await foreign_.run(from.string(), std::move(ask));
+    }
+    if (done) {
+        bool foreign = volume.origin == pods::VolumeOrigin::foreign;
+        async::BlockingPool& pool = foreign ? foreign_.pool() : pool_;
+        done = co_await run(uid, pool, std::move(work));
+    }
     if (!done) {
         auto what = fmt::format("failed to prepare subPath \"{}\"", sub_path);
         co_return fail(
@@ -317,7 +371,7 @@ Task<Result<void>> PodVolumes::tear_down(const PodUid& pod) {
     }
     state::Paths paths = paths_;
     auto work = [paths, uid] { return remove_volumes(paths, uid); };
-    auto done = co_await run(uid, std::move(work));
+    auto done = co_await run(uid, pool_, std::move(work));
     if (done) {
         auto lane = lanes_.find(uid);
         if (lane != lanes_.end() && lane->second.use_count() == 1) {

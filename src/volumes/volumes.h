@@ -11,17 +11,25 @@
 #include "base/time.h"
 #include "pods/ports.h"
 #include "state/paths.h"
+#include "volumes/foreign.h"
 #include "volumes/kinds.h"
 
 namespace skiff::volumes {
 
-// Reactor thread; file work runs in the pool, for one pod one piece at a time and never cut short:
+// Threads for file work.
+struct Pools {
+    async::BlockingPool& own;
+    async::BlockingPool& foreign;  // see ForeignWork
+    Duration foreign_patience = std::chrono::seconds(10);
+};
+
+// Reactor thread; file work runs in the pools, for one pod one piece at a time and never cut short:
 // a tear_down() that follows a cancelled set_up() waits for what that one began.
 class PodVolumes final : public pods::Volumes {
 public:
     // All outlive this object.
     PodVolumes(async::Executor executor, const state::Paths& paths, pods::Objects& objects,
-               async::BlockingPool& pool, const Clock& clock);
+               Pools pools, const Clock& clock);
     ~PodVolumes() override;
 
     [[nodiscard]] async::Task<Result<std::map<std::string, pods::MountedVolume>>> set_up(
@@ -30,7 +38,7 @@ public:
         const kube::Pod& pod, const pods::MountedVolume& volume, std::string sub_path) override;
     [[nodiscard]] async::Task<Result<void>> tear_down(const PodUid& pod) override;
 
-    // Waits for the file work in progress. Before destruction.
+    // Waits for the file work in progress, but not long for what hangs. Before destruction.
     [[nodiscard]] async::Task<void> stop();
 
 private:
@@ -57,7 +65,11 @@ private:
                                                           const kube::Volume& volume,
                                                           std::string field);
     [[nodiscard]] static Result<void> make(const Plan& plan, WallTime now);
-    [[nodiscard]] async::Task<Result<void>> run(PodUid pod, std::function<Result<void>()> work);
+    [[nodiscard]] async::Task<Result<void>> run(PodUid pod, async::BlockingPool& pool,
+                                                std::function<Result<void>()> work);
+    // The host paths among `plans`, each apart: one that hangs holds up neither the pod's other
+    // work nor its teardown.
+    [[nodiscard]] async::Task<Result<void>> make_foreign(std::shared_ptr<std::vector<Plan>> plans);
     struct Job;
     static async::Task<void> run_job(async::BlockingPool* pool, std::shared_ptr<Lane> lane,
                                      std::shared_ptr<Job> job);
@@ -65,6 +77,7 @@ private:
     state::Paths paths_;
     pods::Objects& objects_;
     async::BlockingPool& pool_;
+    ForeignWork foreign_;
     const Clock& clock_;
     std::map<PodUid, std::shared_ptr<Lane>> lanes_;
     async::Scope jobs_;
