@@ -113,7 +113,7 @@ void NodeNetwork::complain(const kube::Pod& pod,
 }
 
 Task<std::string> NodeNetwork::process_that_holds(Port port) {
-    auto permit = co_await looking_.acquire(std::chrono::steady_clock::now() + kLookPatience);
+    auto permit = co_await looking_.acquire(after(kLookPatience));
     SteadyTime now = std::chrono::steady_clock::now();
     auto known = seen_.find(port);
     if (known != seen_.end() && now - known->second.at < kSeenFor) {

@@ -27,11 +27,6 @@ constexpr std::size_t kOpenMax = 512;
 constexpr std::size_t kProvenMax = 1024;
 constexpr auto kWaitMax = std::chrono::hours(2);  // for a turn among many compiles
 
-SteadyTime after(Duration duration) {
-    return std::chrono::steady_clock::now() +
-           std::chrono::duration_cast<SteadyTime::duration>(duration);
-}
-
 Bytes default_memory_max() {
     auto memory = os::memory();
     Bytes quarter{memory ? memory->total.value / 4 : 0};

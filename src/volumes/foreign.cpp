@@ -23,8 +23,7 @@ Task<void> ForeignWork::carry_out(std::shared_ptr<Call> call, std::string path) 
 }
 
 Task<Result<void>> ForeignWork::run(std::string path, std::function<Result<void>()> work) {
-    SteadyTime deadline = std::chrono::steady_clock::now() +
-                          std::chrono::duration_cast<SteadyTime::duration>(patience_);
+    SteadyTime deadline = after(patience_);
     auto hung = [&] {
         return fail(Code::timeout, "{} does not answer within {}", path,
                     format_duration(patience_));

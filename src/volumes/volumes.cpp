@@ -163,7 +163,7 @@ PodVolumes::PodVolumes(async::Executor executor, const state::Paths& paths, pods
 PodVolumes::~PodVolumes() = default;
 
 Task<void> PodVolumes::stop() {
-    auto joined = co_await jobs_.join(std::chrono::steady_clock::now() + kStopPatience);
+    auto joined = co_await jobs_.join(after(kStopPatience));
     if (!joined && joined.error().code == Code::timeout) {
         log::warn("file work of volumes hangs", log::kv("pieces", jobs_.size()));
     }
