@@ -14,7 +14,6 @@ namespace {
 
 // As many as the agent has.
 constexpr std::size_t kThreads = 4;
-constexpr std::size_t kBlobsInParallel = 4;
 
 async::Task<int> pull(async::Reactor& reactor, std::string text, std::string folder) {
     async::BlockingPool pool(reactor, kThreads, 256);
@@ -30,7 +29,7 @@ async::Task<int> pull(async::Reactor& reactor, std::string text, std::string fol
         fmt::print(stderr, "bench_pull: bad folder or reference\n");
         co_return 2;
     }
-    images::Downloads downloads(reactor.executor(), **store, registry, kBlobsInParallel);
+    images::Downloads downloads(reactor.executor(), **store, registry);
     images::Puller puller(**store, registry, downloads, clock, 1);
     images::PullRequest request{*reference, {}, "", {}, images::PullRequest::Until::stored};
     auto outcome = co_await puller.pull(std::move(request));

@@ -12,8 +12,9 @@
 
 namespace skiff::app {
 
-// Downloads of blobs at the same time, over all images.
-constexpr std::size_t kBlobsInParallel = 6;
+// Hashing and unpacking the largest layers takes minutes; a pool that takes nothing for longer is
+// stuck, as the kubelet's relist is.
+constexpr auto kPoolWaitMax = std::chrono::minutes(3);
 constexpr Bytes kDockerConfigMax = 4_MiB;
 
 // `kubectl logs` over what pods point to and logs reads.
@@ -56,7 +57,7 @@ private:
 
 class Rooms::PodView final : public server::NodeView {
 public:
-    explicit PodView(const pods::Pods& pods) : pods_(pods) {}
+    PodView(const pods::Pods& pods, const async::BlockingPool& pool) : pods_(pods), pool_(pool) {}
     std::vector<std::shared_ptr<const kube::Pod>> pods() const override {
         std::vector<std::shared_ptr<const kube::Pod>> list;
         for (pods::PodSnapshot& snapshot : pods_.snapshot()) {
@@ -68,11 +69,16 @@ public:
         if (!pods_.healthy()) {
             return fail(Code::unavailable, "the pods' loop stands still");
         }
+        if (Duration wait = pool_.longest_wait(); wait > kPoolWaitMax) {
+            return fail(Code::unavailable, "file work has waited for {} for a thread",
+                        format_duration(std::chrono::duration_cast<std::chrono::seconds>(wait)));
+        }
         return {};
     }
 
 private:
     const pods::Pods& pods_;
+    const async::BlockingPool& pool_;
 };
 
 state::Paths paths_of(const config::Settings& settings) {
@@ -150,7 +156,7 @@ async::Task<Result<void>> Rooms::open_images(const config::Settings& settings, O
         }
     }
     registry_.emplace(*http_, base_.random, std::move(registry));
-    downloads_.emplace(base_.reactor.executor(), *store_, *registry_, kBlobsInParallel);
+    downloads_.emplace(base_.reactor.executor(), *store_, *registry_);
     auto parallel = settings.serialize_image_pulls
                         ? std::size_t{1}
                         : static_cast<std::size_t>(settings.max_parallel_image_pulls);
@@ -204,8 +210,8 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     const volumes::ForeignVolumes foreign{&base.id_map_probe, settings.host_path_machine_ids
                                                                   ? MachineIds::allowed
                                                                   : MachineIds::forbidden};
-    rooms->volumes_.emplace(executor, instance.paths(), outside.objects, base.pool, base.clock,
-                            foreign);
+    rooms->volumes_.emplace(executor, instance.paths(), outside.objects,
+                            volumes::Pools{base.pool, base.foreign_pool}, base.clock, foreign);
 
     network::NetworkSettings network;
     network.node_ips = node_ips;
@@ -234,7 +240,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     rooms->pods_ = std::make_unique<pods::Pods>(executor, base.clock, base.random, ports,
                                                 std::move(pods_settings));
     rooms->logs_ = std::make_unique<PodLogs>(*rooms->pods_, *rooms->runtime_, base.pool);
-    rooms->view_ = std::make_unique<PodView>(*rooms->pods_);
+    rooms->view_ = std::make_unique<PodView>(*rooms->pods_, base.pool);
     rooms->pods_->start();
     co_return std::move(rooms);
 }

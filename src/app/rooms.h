@@ -48,6 +48,8 @@ struct Base {
     SystemRandom random;
     async::BlockingPool pool{reactor, 4, 4096};
     os::IdMapProbe id_map_probe;  // one that asks nothing, unless the verb runs pods
+    // For what lies on foreign filesystems, which may hang.
+    async::BlockingPool foreign_pool{reactor, 4, 1024};
 };
 
 // Where the instance's files are, from the settings.

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <future>
+#include <mutex>
 
 #include "async/blocking.h"
 #include "async/event.h"
@@ -176,6 +177,61 @@ TEST(Semaphore, BoundsConcurrency) {
     run_to_end(reactor, body());
 }
 
+Task<void> take_and_note(Semaphore* semaphore, int name, std::vector<int>* order,
+                         Semaphore::Rank rank = Semaphore::Rank::normal) {
+    auto permit = co_await semaphore->acquire(kNoDeadline, rank);
+    if (permit) {
+        order->push_back(name);
+        co_await yield_now();
+    }
+}
+
+TEST(Semaphore, ServesInTheOrderOfComing) {
+    Reactor reactor;
+    std::vector<int> order;
+    auto body = [&]() -> Task<void> {
+        auto executor = co_await current_executor();
+        Semaphore semaphore(1);
+        Scope scope(executor);
+        Scope leaving(executor);
+        {
+            auto permit = co_await semaphore.acquire();
+            auto last = Semaphore::Rank::last;
+            scope.spawn("last", take_and_note(&semaphore, 9, &order, last));
+            leaving.spawn("leaves", take_and_note(&semaphore, 0, &order));
+            for (int i = 1; i <= 3; ++i) {
+                scope.spawn("waits", take_and_note(&semaphore, i, &order));
+            }
+            co_await yield_now();
+            co_await yield_now();
+            co_await leaving.stop();
+        }
+        // Whoever asks now comes last, though the permit is on its way to another.
+        EXPECT_TRUE(co_await semaphore.acquire(soon(1000)));
+        EXPECT_EQ(order.size(), 3u);
+        EXPECT_TRUE(co_await scope.join(soon(1000)));
+    };
+    run_to_end(reactor, body());
+    EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 9}));
+}
+
+TEST(RunUntil, EndsTheTaskWhenSomebodySaysEnough) {
+    Reactor reactor;
+    auto slow = []() -> Task<Result<int>> {
+        SKIFF_CO_CHECK(co_await sleep_for(std::chrono::hours(1)));
+        co_return 7;
+    };
+    auto body = [&]() -> Task<void> {
+        Event enough;
+        Scope scope(co_await current_executor());
+        scope.spawn("enough", set_later(enough));
+        auto ended = co_await run_until(slow(), enough, kNoDeadline, "task");
+        EXPECT_EQ(ended.error().code, Code::cancelled);
+        EXPECT_TRUE(co_await scope.join());
+    };
+    run_to_end(reactor, body());
+}
+
 TEST(BlockingPool, RunsWorkElsewhereAndReturnsItsValue) {
     Reactor reactor;
     BlockingPool pool(reactor, 2, 16);
@@ -264,6 +320,36 @@ TEST(Lanes, KeysDoNotWaitForEachOther) {
         EXPECT_TRUE(co_await lanes.run("b", std::move(second)));
         EXPECT_TRUE(co_await caller.join(soon(20000)));
         co_await lanes.stop();
+    };
+    run_to_end(reactor, body());
+}
+
+TEST(BlockingPool, SaysHowLongWorkWaits) {
+    Reactor reactor;
+    BlockingPool pool(reactor, 1, 4);
+    EXPECT_EQ(pool.longest_wait(), Duration::zero());
+    auto body = [&]() -> Task<void> {
+        std::mutex gate;
+        gate.lock();
+        auto block = [&gate]() -> Result<int> {
+            std::lock_guard lock(gate);
+            return 1;
+        };
+        auto run = [](BlockingPool* its, std::function<Result<int>()> work) -> Task<void> {
+            EXPECT_TRUE(co_await its->run(std::move(work)));
+        };
+        Scope scope(co_await current_executor());
+        scope.spawn("one", run(&pool, block));
+        scope.spawn("two", run(&pool, block));
+        auto deadline = soon(10'000);
+        while (pool.longest_wait() < milliseconds(5) &&
+               std::chrono::steady_clock::now() < deadline) {
+            (void)co_await sleep_for(milliseconds(1));
+        }
+        EXPECT_GE(pool.longest_wait(), milliseconds(5));
+        gate.unlock();
+        EXPECT_TRUE(co_await scope.join(soon(10'000)));
+        EXPECT_EQ(pool.longest_wait(), Duration::zero());
     };
     run_to_end(reactor, body());
 }

@@ -24,7 +24,7 @@ bool BlockingPool::submit(std::function<void()> item) {
     if (waiting_.size() >= waiting_max_) {
         return false;
     }
-    waiting_.push_back(std::move(item));
+    waiting_.push_back(Waiting{std::move(item), std::chrono::steady_clock::now()});
     if (idle_ < waiting_.size() && threads_.size() < threads_max_) {
         // Signals belong to the reactor thread.
         sigset_t all;
@@ -38,6 +38,14 @@ bool BlockingPool::submit(std::function<void()> item) {
     return true;
 }
 
+Duration BlockingPool::longest_wait() const {
+    std::lock_guard lock(mutex_);
+    if (waiting_.empty()) {
+        return {};
+    }
+    return std::chrono::steady_clock::now() - waiting_.front().since;
+}
+
 void BlockingPool::work() {
     std::unique_lock lock(mutex_);
     while (true) {
@@ -47,7 +55,7 @@ void BlockingPool::work() {
         if (stopping_) {
             return;
         }
-        auto item = std::move(waiting_.front());
+        auto item = std::move(waiting_.front().item);
         waiting_.pop_front();
         lock.unlock();
         item();

@@ -51,11 +51,20 @@ public:
         co_return std::move(*shared->result);
     }
 
+    // For how long the piece of work that comes next has waited for a thread; zero if none waits.
+    // Minutes mean that every thread is stuck. Any thread.
+    [[nodiscard]] Duration longest_wait() const;
+
 private:
     template <typename R>
     struct State {
         Event done;
         std::optional<R> result;
+    };
+
+    struct Waiting {
+        std::function<void()> item;
+        SteadyTime since;
     };
 
     [[nodiscard]] bool submit(std::function<void()> item);
@@ -64,9 +73,9 @@ private:
     Reactor& reactor_;
     std::size_t threads_max_;
     std::size_t waiting_max_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::condition_variable wake_;
-    std::deque<std::function<void()>> waiting_;
+    std::deque<Waiting> waiting_;
     std::size_t idle_ = 0;
     bool stopping_ = false;
     std::vector<std::thread> threads_;

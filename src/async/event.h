@@ -102,10 +102,14 @@ private:
     Event event_;
 };
 
-// Bounds how many tasks do something at once. First come, first served is not promised.
+// Bounds how many tasks do something at once. First come, first served: a permit that comes back
+// goes to the task that has waited longest, so that nobody who asks again and again passes it.
 class Semaphore {
 public:
-    explicit Semaphore(std::size_t permits) : free_(permits) { update(); }
+    explicit Semaphore(std::size_t permits) : free_(permits) {}
+
+    // `last` waits until nobody of the others does.
+    enum class Rank { normal, last };
 
     // Gives the permit back when destroyed. Must not outlive the semaphore.
     class Permit {
@@ -115,8 +119,7 @@ public:
         Permit& operator=(Permit&&) = delete;
         ~Permit() {
             if (owner_ != nullptr) {
-                ++owner_->free_;
-                owner_->update();
+                owner_->give_back();
             }
         }
 
@@ -125,28 +128,61 @@ public:
     };
 
     // Fails with timeout or cancelled.
-    [[nodiscard]] Task<Result<Permit>> acquire(SteadyTime deadline = kNoDeadline) {
-        while (free_ == 0) {
-            auto woken = co_await event_.wait(deadline);
-            if (!woken) {
-                co_return fail(std::move(woken.error()));
-            }
+    [[nodiscard]] Task<Result<Permit>> acquire(SteadyTime deadline = kNoDeadline,
+                                               Rank rank = Rank::normal) {
+        if (free_ > 0) {
+            --free_;
+            co_return Permit(this);
         }
-        --free_;
-        update();
+        Waiter waiter(*this, rank);
+        auto woken = co_await waiter.granted.wait(deadline);
+        if (!woken && !waiter.granted.is_set()) {
+            co_return fail(std::move(woken.error()));
+        }
+        waiter.taken = true;
         co_return Permit(this);
     }
 
 private:
-    void update() {
-        if (free_ > 0) {
-            event_.set();
-        } else {
-            event_.reset();
+    // A place in the queue. While somebody waits no permit is free.
+    struct Waiter {
+        Waiter(Semaphore& semaphore, Rank its_rank) : owner(semaphore), rank(its_rank) {
+            auto before = owner.queue_.end();
+            while (rank == Rank::normal && before != owner.queue_.begin() &&
+                   (*std::prev(before))->rank == Rank::last) {
+                --before;
+            }
+            place = owner.queue_.insert(before, this);
         }
+        ~Waiter() {
+            if (!granted.is_set()) {
+                owner.queue_.erase(place);
+            } else if (!taken) {
+                owner.give_back();
+            }
+        }
+        Waiter(const Waiter&) = delete;
+        Waiter& operator=(const Waiter&) = delete;
+
+        Semaphore& owner;
+        Rank rank;
+        std::list<Waiter*>::iterator place;
+        Event granted;
+        bool taken = false;
+    };
+
+    void give_back() {
+        if (queue_.empty()) {
+            ++free_;
+            return;
+        }
+        Waiter* first = queue_.front();
+        queue_.pop_front();
+        first->granted.set();
     }
+
     std::size_t free_;
-    Event event_;
+    std::list<Waiter*> queue_;
 };
 
 }  // namespace skiff::async

@@ -36,28 +36,35 @@ private:
 
 Lanes::Lanes(Executor executor, BlockingPool& pool) : pool_(pool), jobs_(std::move(executor)) {}
 
-Task<void> Lanes::carry_out(std::shared_ptr<Place> place, std::shared_ptr<Job> job) {
+Task<void> Lanes::carry_out(BlockingPool* pool, std::shared_ptr<Place> place,
+                            std::shared_ptr<Job> job) {
     auto turn = co_await place->lane().free.acquire();
     if (!turn) {
         job->result = fail(std::move(turn.error()));
     } else {
-        job->result = co_await pool_.run(job->work);
+        job->result = co_await pool->run(job->work);
     }
     job->done.set();
 }
 
 Task<Result<void>> Lanes::run(std::string key, std::function<Result<void>()> work) {
+    return run(std::move(key), pool_, std::move(work));
+}
+
+Task<Result<void>> Lanes::run(std::string key, BlockingPool& pool,
+                              std::function<Result<void>()> work) {
     auto job = std::make_shared<Job>();
     job->work = std::move(work);
     auto place = std::make_shared<Place>(*this, key);
-    jobs_.spawn("lane " + key, carry_out(std::move(place), job));
+    jobs_.spawn("lane " + key, carry_out(&pool, std::move(place), job));
     SKIFF_CO_CHECK(co_await job->done.wait());
     co_return job->result;
 }
 
-Task<void> Lanes::stop() {
-    auto joined = co_await jobs_.join();
+Task<Result<void>> Lanes::stop(SteadyTime deadline) {
+    auto joined = co_await jobs_.join(deadline);
     co_await jobs_.stop();
+    co_return joined;
 }
 
 }  // namespace skiff::async

@@ -24,10 +24,14 @@ public:
     // that was begun or waits is never cut short: a caller that is cancelled leaves it to itself,
     // and what is asked for later comes after it. So `work` owns copies of all it needs.
     [[nodiscard]] Task<Result<void>> run(std::string key, std::function<Result<void>()> work);
+    // The same in another pool, which outlives this object, too.
+    [[nodiscard]] Task<Result<void>> run(std::string key, BlockingPool& pool,
+                                         std::function<Result<void>()> work);
     // Number of keys that have work. For tests.
     [[nodiscard]] std::size_t size() const { return lanes_.size(); }
-    // Waits for all work. Before destruction; afterwards run() may not be called.
-    [[nodiscard]] Task<void> stop();
+    // Waits for all work, at most until `deadline` (then: timeout, and what hangs is left to
+    // itself). Before destruction; afterwards run() may not be called.
+    [[nodiscard]] Task<Result<void>> stop(SteadyTime deadline = kNoDeadline);
 
 private:
     struct Lane {
@@ -36,7 +40,8 @@ private:
     };
     struct Job;
     class Place;
-    [[nodiscard]] Task<void> carry_out(std::shared_ptr<Place> place, std::shared_ptr<Job> job);
+    [[nodiscard]] Task<void> carry_out(BlockingPool* pool, std::shared_ptr<Place> place,
+                                       std::shared_ptr<Job> job);
 
     BlockingPool& pool_;
     std::map<std::string, std::shared_ptr<Lane>> lanes_;

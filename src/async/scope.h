@@ -48,30 +48,32 @@ private:
 // Whether `problem` is the unwinding of a cancelled task.
 [[nodiscard]] bool is_cancellation(const std::exception_ptr& problem);
 
-// Runs `task`; after `deadline` cancels it, waits for it to end, and returns Code::timeout. `what`
-// names it.
+// Runs `task`. When somebody sets `enough` first, or at `deadline`, cancels it and waits for it to
+// end; then returns Code::cancelled or Code::timeout, unless it had an answer all the same.
+// `enough` is set when this returns and must live until then. `what` names the task.
 template <typename T>
-[[nodiscard]] Task<Result<T>> with_deadline(Task<Result<T>> task, SteadyTime deadline,
-                                            std::string what) {
+[[nodiscard]] Task<Result<T>> run_until(Task<Result<T>> task, Event& enough, SteadyTime deadline,
+                                        std::string what) {
     auto executor = co_await current_executor();
     std::optional<Result<T>> result;
     bool timed_out = false;
     {
         Scope scope(executor);
-        Event done;
         auto run = [](Task<Result<T>> inner, std::optional<Result<T>>* out,
                       Event* event) -> Task<void> {
-            *out = co_await std::move(inner);
+            auto value = co_await std::move(inner);
+            out->emplace(std::move(value));
             event->set();
         };
-        auto body = run(std::move(task), &result, &done);
+        auto body = run(std::move(task), &result, &enough);
         scope.spawn(what, std::move(body));
-        auto waited = co_await done.wait(deadline);
+        auto waited = co_await enough.wait(deadline);
         timed_out = !waited && waited.error().code == Code::timeout;
         // The scope must end even when we are being cancelled ourselves.
         co_await boost::asio::this_coro::throw_if_cancelled(false);
         co_await scope.stop();
         co_await boost::asio::this_coro::throw_if_cancelled(true);
+        enough.set();
     }
     bool ended_by_us = result && !*result && result->error().code == Code::cancelled;
     if (result && !(timed_out && ended_by_us)) {
@@ -81,6 +83,15 @@ template <typename T>
         co_return fail(Code::timeout, "{} did not end in time", what);
     }
     co_return fail(Code::cancelled, "{} cancelled", what);
+}
+
+// Runs `task`; after `deadline` cancels it, waits for it to end, and returns Code::timeout. `what`
+// names it.
+template <typename T>
+[[nodiscard]] Task<Result<T>> with_deadline(Task<Result<T>> task, SteadyTime deadline,
+                                            std::string what) {
+    Event done;
+    co_return co_await run_until(std::move(task), done, deadline, std::move(what));
 }
 
 // Runs one task to its end on a reactor of the caller's: for main() and for tests.

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include "base/digest.h"
+#include "base/limits.h"
 #include "base/random.h"
 #include "base/result.h"
 #include "base/text.h"
@@ -130,6 +132,34 @@ TEST(Random, SeededRepeatsAndUniformStaysInRange) {
         EXPECT_TRUE(u >= 0 && u < 1) << u;
     }
     EXPECT_EQ(SystemRandom().hex(32).size(), 64u);
+}
+
+TEST(Digest, GivesThePublishedValues) {
+    EXPECT_EQ(sha256_hex("abc"),
+              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    EXPECT_EQ(to_hex(hash_of("abc", HashKind::sha512_256)),
+              "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23");
+    EXPECT_EQ(hash_of("abc", HashKind::sha512).size(), 64U);
+    Hasher hasher;
+    hasher.update("a");
+    hasher.update("bc");
+    EXPECT_EQ(to_hex(hasher.finish()), sha256_hex("abc"));
+    // RFC 4231, test case 2.
+    EXPECT_EQ(to_hex(hmac_sha256("Jefe", "what do ya want for nothing?")),
+              "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+TEST(After, NeverPassesTheEndOfTime) {
+    EXPECT_EQ(after(Duration::max()), SteadyTime::max());
+    SteadyTime before = std::chrono::steady_clock::now();
+    EXPECT_GE(after(std::chrono::seconds(1)), before + std::chrono::seconds(1));
+    EXPECT_LE(after(-std::chrono::seconds(1)), std::chrono::steady_clock::now());
+}
+
+TEST(ModuleSize, IsBounded) {
+    EXPECT_TRUE(check_module_size(kModuleBytesMax));
+    auto refused = check_module_size(Bytes{kModuleBytesMax.value + 1});
+    EXPECT_EQ(refused.error().code, Code::exhausted);
 }
 
 }  // namespace

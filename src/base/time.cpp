@@ -21,6 +21,13 @@ SteadyTime SystemClock::steady_now() const {
     return std::chrono::steady_clock::now();
 }
 
+SteadyTime after(Duration wait) {
+    SteadyTime now = std::chrono::steady_clock::now();
+    auto room = SteadyTime::max() - now;
+    return wait >= room ? SteadyTime::max()
+                        : now + std::chrono::duration_cast<SteadyTime::duration>(wait);
+}
+
 WallTime truncate_to_seconds(WallTime time) {
     return std::chrono::floor<seconds>(time);
 }

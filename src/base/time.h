@@ -27,6 +27,10 @@ public:
     [[nodiscard]] SteadyTime steady_now() const override;
 };
 
+// The steady time when `wait` will be over: a deadline for the waits of async/, which have the
+// system's time also in tests. Never later than SteadyTime::max(), which means "no deadline".
+[[nodiscard]] SteadyTime after(Duration wait);
+
 // A clock that moves only when a test says so.
 class ManualClock final : public Clock {
 public:

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/limits.h"
 #include "base/text.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -24,7 +25,6 @@ namespace skiff::engine {
 
 namespace {
 
-constexpr std::size_t kModuleBytesMax = 1ULL << 30;
 constexpr std::size_t kMessageBytesMax = 8192;
 
 // Reports for ends that leave no time to think, encoded before.
@@ -70,17 +70,14 @@ Result<std::span<const std::uint8_t>> map_module() {
     if (!S_ISREG(facts.st_mode)) {
         // From a pipe: kept for the life of the process.
         static std::string bytes;
-        SKIFF_TRY(bytes, os::read_all(wire::kCompileModuleFd, Bytes{kModuleBytesMax}));
+        SKIFF_TRY(bytes, os::read_all(wire::kCompileModuleFd, kModuleBytesMax));
         return std::span(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
     }
     const auto size = static_cast<std::size_t>(facts.st_size);
     if (size == 0) {
         return std::span<const std::uint8_t>{};
     }
-    if (size > kModuleBytesMax) {
-        return fail(Code::exhausted, "a module of {}, at most {}", Bytes{size},
-                    Bytes{kModuleBytesMax});
-    }
+    SKIFF_CHECK(check_module_size(Bytes{size}));
     void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, wire::kCompileModuleFd, 0);
     if (memory == MAP_FAILED) {
         return fail_errno(errno, "map the module");

@@ -23,11 +23,6 @@ constexpr std::size_t kAheadBytesMax = 16U << 10;
 constexpr std::uint64_t kDrainBytesMax = 64U << 10;
 constexpr Duration kFinishTimeout = std::chrono::seconds(2);
 
-SteadyTime after(Duration duration) {
-    return std::chrono::steady_clock::now() +
-           std::chrono::duration_cast<SteadyTime::duration>(duration);
-}
-
 std::string http_date(WallTime now) {
     auto seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch();
     auto value = static_cast<std::time_t>(seconds.count());

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -37,6 +38,8 @@ struct TestResponse {
     std::size_t cut_after = std::string::npos;
     // Sent after the head and this much of the body: nothing, until the server ends.
     std::size_t hang_after = std::string::npos;
+    // With hang_after: a byte of the rest each time this has passed. Zero: nothing.
+    std::chrono::milliseconds trickle{0};
 };
 
 class TestServer {
@@ -162,6 +165,16 @@ private:
         return true;
     }
 
+    void trickle(int fd, std::string_view rest, std::chrono::milliseconds pause) {
+        std::unique_lock lock(mutex_);
+        auto is_over = [this] { return stopping_; };
+        while (pause.count() > 0 && !rest.empty() && !wake_.wait_for(lock, pause, is_over) &&
+               send_all(fd, rest.substr(0, 1))) {
+            rest.remove_prefix(1);
+        }
+        wake_.wait(lock, is_over);
+    }
+
     bool answer(int fd, const TestRequest& request) {
         TestResponse response;
         {
@@ -185,8 +198,7 @@ private:
             return false;
         }
         if (response.hang_after != std::string::npos) {
-            std::unique_lock lock(mutex_);
-            wake_.wait(lock, [this] { return stopping_; });
+            trickle(fd, body.substr(std::min(response.hang_after, body.size())), response.trickle);
         }
         return response.cut_after == std::string::npos;
     }

@@ -10,21 +10,16 @@
 #include <cstring>
 #include <ctime>
 
+#include "base/handle.h"
+
 namespace skiff::http {
 
 namespace {
 
-template <auto Free>
-struct Deleter {
-    template <typename T>
-    void operator()(T* object) const {
-        Free(object);
-    }
-};
-using BioPtr = std::unique_ptr<BIO, Deleter<BIO_free>>;
-using X509Ptr = std::unique_ptr<X509, Deleter<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, Deleter<X509_STORE_CTX_free>>;
+using BioPtr = Handle<BIO, BIO_free>;
+using X509Ptr = Handle<X509, X509_free>;
+using KeyPtr = Handle<EVP_PKEY, EVP_PKEY_free>;
+using StoreContextPtr = Handle<X509_STORE_CTX, X509_STORE_CTX_free>;
 
 constexpr std::size_t kPemBytesMax = 4U << 20;
 // "http/1.1", the only protocol offered; length-prefixed as ALPN wants it.

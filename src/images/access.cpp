@@ -1,10 +1,9 @@
 #include "images/access.h"
 
-#include <openssl/hmac.h>
-
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -81,13 +80,7 @@ Result<AccessRecords::Loaded> AccessRecords::load(const fs::path& folder) {
 }
 
 std::string AccessRecords::hash(const Credential& credential) const {
-    std::string text = credential.key();
-    unsigned char out[EVP_MAX_MD_SIZE];
-    unsigned length = 0;
-    SKIFF_ASSERT(HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()),
-                      reinterpret_cast<const unsigned char*>(text.data()), text.size(), out,
-                      &length) != nullptr);
-    return to_hex(std::string_view(reinterpret_cast<const char*>(out), length));
+    return to_hex(hmac_sha256(key_, credential.key()));
 }
 
 bool AccessRecords::allows(const StoredImage& image,

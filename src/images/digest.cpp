@@ -27,14 +27,14 @@ std::string Digest::hex() const {
     return text_.substr(text_.find(':') + 1);
 }
 
-static state::HashKind kind_of(const std::string& algorithm) {
-    return algorithm == "sha512" ? state::HashKind::sha512 : state::HashKind::sha256;
+static HashKind kind_of(const std::string& algorithm) {
+    return algorithm == "sha512" ? HashKind::sha512 : HashKind::sha256;
 }
 
 Hasher::Hasher(const std::string& algorithm) : algorithm_(algorithm), hasher_(kind_of(algorithm)) {}
 
 Digest Hasher::finish() {
-    return Digest(algorithm_ + ":" + hasher_.finish_hex());
+    return Digest(algorithm_ + ":" + to_hex(hasher_.finish()));
 }
 
 Digest digest_of(std::string_view bytes) {

@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/digest.h"
 #include "base/result.h"
 #include "base/types.h"
-#include "state/digest.h"
 
 namespace skiff::images {
 
@@ -49,7 +49,7 @@ public:
 
 private:
     std::string algorithm_;
-    state::Hasher hasher_;
+    skiff::Hasher hasher_;
 };
 
 // sha256 of `bytes`.

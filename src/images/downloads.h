@@ -1,4 +1,6 @@
-// Fetches blobs into the store: each digest once at a time, resumed after breaks, whoever asks.
+// Fetches blobs into the store: each digest once at a time from one registry, resumed after breaks,
+// whoever asks. Registries are hostile: none can hold up the downloads from another, nor keep its
+// own going by a trickle. Reactor thread only.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +9,15 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "async/scope.h"
 #include "images/ingest.h"
+#include "images/limits.h"
 #include "images/registry.h"
 #include "images/store.h"
+#include "images/turns.h"
 
 namespace skiff::images {
 
@@ -29,21 +35,33 @@ struct BlobSource {
     std::optional<Credential> credential;
 };
 
+// Tests choose smaller ones.
+struct DownloadLimits {
+    std::size_t in_all = kBlobsInParallelMax;
+    std::size_t of_registry = kBlobsOfRegistryMax;
+    std::size_t of_image = kBlobsOfImageMax;
+    std::uint64_t bytes_per_second_min = kBlobBytesPerSecondMin;
+    Duration rate_window = kBlobRateWindow;
+    Duration time_max = kBlobTimeMax;
+};
+
 class Downloads {
 public:
     // All must outlive it.
     Downloads(async::Executor executor, Store& store, Registry& registry,
-              std::size_t blobs_in_parallel);
+              DownloadLimits limits = {});
     // stop() came first.
     ~Downloads() = default;
 
-    // Returns when all blobs are in the store and right. Callers of the same digest join one
-    // download; when that one fails for lack of access, the next caller's source is tried. A caller
-    // that is cancelled leaves the downloads running for the others and for the next time.
-    // `progress` may be empty.
+    // Returns when all blobs are in the store and right; at the first that fails, with its error.
+    // Callers of the same digest from the same registry join one download; when that one fails for
+    // lack of access, the next caller's source is tried. A download that its last caller leaves,
+    // cancelled or for another blob's failure, is cancelled; what came of it is resumed next time.
+    // `progress` may be empty. Errors as Registry's; timeout also for a blob that comes too slowly.
     [[nodiscard]] async::Task<Result<void>> fetch(std::vector<Descriptor> blobs, BlobSource source,
                                                   ProgressSink progress);
-    [[nodiscard]] bool is_running(const Digest& digest) const { return flights_.contains(digest); }
+    // Whether it is on its way, from whatever registry.
+    [[nodiscard]] bool is_running(const Digest& digest) const;
     // Cancels everything in progress; partial files stay and are resumed.
     [[nodiscard]] async::Task<void> stop() { return scope_.stop(); }
 
@@ -52,25 +70,34 @@ private:
         async::Event done;
         std::optional<Result<void>> result;
         std::list<ProgressSink> listeners;
-        std::uint64_t bytes = 0;
+        // Set when its last listener left.
+        bool abandoned = false;
+        async::Event enough;
+        SteadyTime begun{};
     };
     struct Ticket;
+    struct Transfer;
+    class Listening;
+    using Key = std::pair<Digest, std::string>;  // and the registry
+
     [[nodiscard]] Ticket join(const Descriptor& blob, const BlobSource& source,
                               const ProgressSink& progress);
     [[nodiscard]] async::Task<void> fly(std::shared_ptr<Flight> flight, Descriptor blob,
                                         BlobSource source);
+    [[nodiscard]] async::Task<Result<void>> download_in_turn(std::shared_ptr<Flight> flight,
+                                                             Descriptor blob, BlobSource source);
     [[nodiscard]] async::Task<Result<void>> download(std::shared_ptr<Flight> flight,
                                                      Descriptor blob, BlobSource source);
-    // One response's worth: sets `*arrived` when bytes came.
-    [[nodiscard]] async::Task<Result<void>> receive(std::shared_ptr<Flight> flight,
-                                                    std::shared_ptr<Ingest> ingest, Descriptor blob,
-                                                    BlobSource source);
-    void report(Flight& flight, const Descriptor& blob, std::uint64_t bytes);
+    // All responses it takes.
+    [[nodiscard]] async::Task<Result<void>> receive_all(std::shared_ptr<Transfer> transfer);
+    // One response's worth.
+    [[nodiscard]] async::Task<Result<void>> receive(std::shared_ptr<Transfer> transfer);
 
     Store& store_;
     Registry& registry_;
-    std::map<Digest, std::shared_ptr<Flight>> flights_;
-    async::Semaphore running_;
+    DownloadLimits limits_;
+    std::map<Key, std::shared_ptr<Flight>> flights_;
+    Turns turns_;
     async::Scope scope_;
 };
 

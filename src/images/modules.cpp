@@ -9,6 +9,7 @@
 #include <deque>
 #include <optional>
 
+#include "base/limits.h"
 #include "base/text.h"
 #include "images/beneath.h"
 #include "images/limits.h"
@@ -171,8 +172,15 @@ Result<FoundModule> find_module_in(const ModuleQuery& query) {
         return fail(std::move(path.error()));
     }
     SKIFF_TRY(os::Fd file, os::open(*path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    SKIFF_TRY(os::FileStamp stamp, os::stamp_of(file.get()));
+    SKIFF_CHECK(check_module_size(Bytes{stamp.size}));
+    if (query.known) {
+        if (auto known = query.known->find(stamp); known != query.known->end()) {
+            return FoundModule{std::move(*path), known->second, Bytes{stamp.size}, stamp};
+        }
+    }
     SKIFF_TRY(FileDigest digest, digest_of_file(file.get()));
-    return FoundModule{std::move(*path), std::move(digest.digest), digest.size};
+    return FoundModule{std::move(*path), std::move(digest.digest), digest.size, stamp};
 }
 
 }  // namespace skiff::images

@@ -2,18 +2,25 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "images/digest.h"
+#include "os/file.h"
 
 namespace skiff::images {
+
+// Digests of files that were hashed before.
+using KnownDigests = std::map<os::FileStamp, Digest>;
 
 struct FoundModule {
     std::filesystem::path path;  // on the host, inside one of the layers
     Digest digest;
     Bytes size;
+    os::FileStamp stamp;
 };
 
 struct ModuleQuery {
@@ -21,11 +28,13 @@ struct ModuleQuery {
     std::string command;                        // "/x.wasm", "bin/x.wasm", "x.wasm"
     std::string working_dir;                    // of the image
     std::vector<std::string> search_path;       // folders of PATH
+    std::shared_ptr<const KnownDigests> known;  // may be null
 };
 
 // A command with a slash is relative to the working folder; one without is looked up in the search
 // path, then in the working folder. Upper layers hide lower ones, whiteouts hide files, symbolic
-// links stay inside the image. Fails with not_found or corrupt.
+// links stay inside the image. Fails with not_found, corrupt, or exhausted: beyond kModuleBytesMax,
+// before a byte was read.
 [[nodiscard]] Result<FoundModule> find_module_in(const ModuleQuery& query);
 
 }  // namespace skiff::images

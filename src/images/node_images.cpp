@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "images/modules.h"
+#include "images/limits.h"
 
 namespace skiff::images {
 
@@ -327,7 +327,7 @@ async::Task<Result<pods::ModuleFile>> NodeImages::find_module(const pods::Image&
         known != modules_.end() && std::filesystem::exists(known->second.path, error)) {
         co_return known->second;
     }
-    ModuleQuery query{image.layers, path, image.config.working_dir, {}};
+    ModuleQuery query{image.layers, path, image.config.working_dir, {}, known_digests_};
     std::string search(kDefaultPath);
     for (const std::string& variable : image.config.env) {
         if (variable.starts_with("PATH=")) {
@@ -340,10 +340,17 @@ async::Task<Result<pods::ModuleFile>> NodeImages::find_module(const pods::Image&
     auto work = [query = std::move(query)] { return find_module_in(query); };
     SKIFF_CO_TRY(FoundModule found, co_await parts_.store.pool().run(std::move(work)));
     pods::ModuleFile file{found.path, found.digest.str(), found.size};
-    if (modules_.size() >= 4096) {
+    if (modules_.size() >= kModulesKnownMax) {
         modules_.clear();
     }
     modules_[key] = file;
+    if (!known_digests_->contains(found.stamp)) {
+        // Work on the pool may still read the old one.
+        KnownDigests digests =
+            known_digests_->size() < kDigestsKnownMax ? *known_digests_ : KnownDigests();
+        digests.emplace(found.stamp, found.digest);
+        known_digests_ = std::make_shared<const KnownDigests>(std::move(digests));
+    }
     co_return std::move(file);
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "images/access.h"
+#include "images/modules.h"
 #include "images/puller.h"
 #include "pods/ports.h"
 
@@ -81,8 +82,9 @@ private:
     BackOffPolicy policy_;
     ProgressSink progress_;
     std::map<Key, BackOff> back_offs_;  // by pod uid and reference as written
-    // Digests of files in layers, as long as the file is the same.
+    // Files in layers by what asked for them, and by what they are: the same file has many names.
     std::map<std::string, pods::ModuleFile> modules_;
+    std::shared_ptr<const KnownDigests> known_digests_ = std::make_shared<const KnownDigests>();
 };
 
 // The node's images for its status: one entry for each manifest, with all its names. In no order.

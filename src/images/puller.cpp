@@ -15,11 +15,13 @@ Puller::Puller(Store& store, Registry& registry, Downloads& downloads, const Clo
       registry_(registry),
       downloads_(downloads),
       clock_(clock),
-      pulling_(images_in_parallel) {}
+      of_registry_max_(std::max<std::size_t>(images_in_parallel, 2) - 1),
+      pulling_(Turns::Limits{images_in_parallel, kPullTurnMax}) {}
 
 async::Task<Result<PullOutcome>> Puller::pull(PullRequest request) {
     SteadyTime asked = clock_.steady_now();
-    SKIFF_CO_TRY(auto turn, co_await pulling_.acquire());
+    std::vector<Turns::Group> groups = {{request.reference.registry, of_registry_max_}};
+    SKIFF_CO_TRY(auto turn, co_await pulling_.take(std::move(groups)));
     Duration waiting = clock_.steady_now() - asked;
     if (request.credentials.empty()) {
         SKIFF_CO_TRY(LocalImage image, co_await pull_with(request, std::nullopt));

@@ -8,6 +8,7 @@
 
 #include "images/downloads.h"
 #include "images/formats.h"
+#include "images/turns.h"
 
 namespace skiff::images {
 
@@ -41,7 +42,8 @@ struct PullOutcome {
 
 class Puller {
 public:
-    // All must outlive it. `images_in_parallel` pulls run at a time, the others wait.
+    // All must outlive it. `images_in_parallel` pulls run at a time, the others wait; of several,
+    // one registry gets all but one, and a pull that takes longer than kPullTurnMax counts no more.
     Puller(Store& store, Registry& registry, Downloads& downloads, const Clock& clock,
            std::size_t images_in_parallel);
 
@@ -73,7 +75,8 @@ private:
     Registry& registry_;
     Downloads& downloads_;
     const Clock& clock_;
-    async::Semaphore pulling_;
+    std::size_t of_registry_max_;
+    Turns pulling_;
 };
 
 }  // namespace skiff::images

@@ -244,7 +244,9 @@ private:
 class Node {
 public:
     enum class Proxies { none, of_environment };
-    explicit Node(RegistrySettings settings = {}, Proxies proxies = Proxies::none) {
+    explicit Node(RegistrySettings settings = {}, Proxies proxies = Proxies::none,
+                  DownloadLimits limits = {})
+        : limits(limits) {
         settings.retry.first = std::chrono::milliseconds(1);
         settings.retry.longest = std::chrono::milliseconds(2);
         settings.retry.retry_after_max = std::chrono::milliseconds(2);
@@ -253,7 +255,7 @@ public:
         auto opened = async::run_to_end(reactor, Store::open(pool, folder.path() / "images"));
         EXPECT_TRUE(opened) << format_as(opened.error());
         store = std::move(*opened);
-        downloads = std::make_unique<Downloads>(reactor.executor(), *store, *registry, 4);
+        downloads = std::make_unique<Downloads>(reactor.executor(), *store, *registry, limits);
         puller = std::make_unique<Puller>(*store, *registry, *downloads, clock, 4);
     }
     ~Node() { async::run_to_end(reactor, downloads->stop()); }
@@ -275,7 +277,7 @@ public:
         puller.reset();
         downloads.reset();
         store = std::move(*run(Store::open(pool, folder.path() / "images")));
-        downloads = std::make_unique<Downloads>(reactor.executor(), *store, *registry, 4);
+        downloads = std::make_unique<Downloads>(reactor.executor(), *store, *registry, limits);
         puller = std::make_unique<Puller>(*store, *registry, *downloads, clock, 4);
     }
 
@@ -365,6 +367,7 @@ public:
         return push_document(registry_url, repository, tag, manifest_json(config, {layer}));
     }
 
+    DownloadLimits limits;
     TemporaryFolder folder;
     async::Reactor reactor;
     async::BlockingPool pool{reactor, 4, 256};

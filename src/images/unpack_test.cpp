@@ -7,6 +7,7 @@
 #include <sys/xattr.h>
 #include <zstd.h>
 
+#include "base/limits.h"
 #include "images/modules.h"
 #include "images/test_registry.h"
 
@@ -222,7 +223,7 @@ protected:
         return target_;
     }
     std::string find(const std::string& command, const std::string& working_dir = "") {
-        ModuleQuery query{layers_, command, working_dir, {"/usr/bin", "/bin"}};
+        ModuleQuery query{layers_, command, working_dir, {"/usr/bin", "/bin"}, nullptr};
         auto found = find_module_in(query);
         return found ? read_text(found->path)
                      : "error: " + std::string(to_string(found.error().code));
@@ -259,6 +260,37 @@ TEST(RelativeLink, PointsToTheSamePlaceInsideTheRoot) {
     EXPECT_EQ(relative_link("link", "/usr"), "usr");
     EXPECT_EQ(relative_link("link", "/"), ".");
     EXPECT_EQ(relative_link("a/link", "//x"), "../x");
+}
+
+TEST_F(Modules, RefusesALargeFileBeforeReadingIt) {
+    Tar tar;
+    tar.file("x.wasm", "x").file("y.wasm", "y");
+    layers_ = {layer("one", tar)};
+    // Sparse, as an archive may make it.
+    fs::resize_file(layers_[0] / "x.wasm", kModuleBytesMax.value + 1);
+    ModuleQuery query{layers_, "/x.wasm", "", {}, nullptr};
+    auto refused = find_module_in(query);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::exhausted);
+    EXPECT_NE(refused.error().message.find("1073741825 bytes, more than the 1.0 GiB"),
+              std::string::npos)
+        << refused.error().message;
+}
+
+TEST_F(Modules, AFileIsHashedOnce) {
+    Tar tar;
+    tar.file("x.wasm", "x");
+    layers_ = {layer("one", tar)};
+    ModuleQuery query{layers_, "/x.wasm", "", {}, nullptr};
+    auto first = find_module_in(query);
+    ASSERT_TRUE(first);
+    // Something else than the truth, to see where it comes from.
+    auto known = std::make_shared<KnownDigests>();
+    known->emplace(first->stamp, digest_of("remembered"));
+    query.known = known;
+    EXPECT_EQ(find_module_in(query)->digest, digest_of("remembered"));
+    std::ofstream(layers_[0] / "x.wasm") << "other";
+    EXPECT_EQ(find_module_in(query)->digest, digest_of("other"));
 }
 
 }  // namespace

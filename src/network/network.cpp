@@ -14,6 +14,15 @@ namespace {
 
 constexpr Bytes kNodeFileBytesMax = 1_MiB;
 
+// Looking for a port's holder reads the descriptors of every process: pods that are tried again and
+// again, each with ports of its own, must not keep a thread at it.
+constexpr auto kSeenFor = std::chrono::seconds(30);
+constexpr auto kLookPause = std::chrono::seconds(1);
+constexpr auto kLookPatience = std::chrono::seconds(5);
+constexpr std::size_t kSeenMax = 256;
+constexpr std::string_view kSomebody = "another process";
+static_assert(kLookPause < kSeenFor);
+
 // A node file may be a link (systemd-resolved); it is the node's own, so it is followed.
 std::string node_file(const fs::path& path) {
     if (path.empty()) {
@@ -106,35 +115,61 @@ void NodeNetwork::complain(const kube::Pod& pod,
     }
 }
 
-Result<void> NodeNetwork::check_port(const kube::Pod& pod, const kube::Container& container,
-                                     const kube::ContainerPort& port) const {
+Task<std::string> NodeNetwork::process_that_holds(Port port) {
+    auto permit = co_await looking_.acquire(after(kLookPatience));
+    SteadyTime now = std::chrono::steady_clock::now();
+    auto known = seen_.find(port);
+    if (known != seen_.end() && now - known->second.at < kSeenFor) {
+        co_return known->second.process;
+    }
+    if (!permit || (last_look_ && now - *last_look_ < kLookPause)) {
+        co_return std::string(kSomebody);
+    }
+    last_look_ = now;
+    auto work = [port]() -> Result<std::string> {
+        return find_port_holder(port.first, port.second).value_or(std::string(kSomebody));
+    };
+    auto found = co_await pool_.run(std::move(work));
+    if (!found) {
+        co_return std::string(kSomebody);
+    }
+    if (seen_.size() >= kSeenMax) {
+        seen_.clear();
+    }
+    seen_[port] = Seen{*found, now};
+    co_return *found;
+}
+
+Task<Result<void>> NodeNetwork::check_port(const kube::Pod& pod, const kube::Container& container,
+                                           const kube::ContainerPort& port) {
     auto protocol = protocol_of(port);
     if (!protocol || is_port_free(*protocol, port.hostIP, node_port(port))) {
-        return {};
+        co_return Result<void>{};
     }
+    Port number(*protocol, node_port(port));
     std::string holder;
-    auto known = holders_.find({*protocol, node_port(port)});
+    auto known = holders_.find(number);
     bool is_other = known != holders_.end() && (known->second.pod.str() != pod.metadata.uid ||
                                                 known->second.container != container.name);
     if (is_other) {
         holder =
             fmt::format("container {} of pod {}", known->second.container, known->second.pod_name);
     } else {
-        holder = find_port_holder(*protocol, node_port(port)).value_or("another process");
+        holder = co_await process_that_holds(number);
     }
-    return fail_because(Code::conflict, "CreateContainerError",
-                        "port {}/{} of the node is taken by {}", node_port(port),
-                        *protocol == Protocol::tcp ? "TCP" : "UDP", holder);
+    co_return fail_because(Code::conflict, "CreateContainerError",
+                           "port {}/{} of the node is taken by {}", number.second,
+                           *protocol == Protocol::tcp ? "TCP" : "UDP", holder);
 }
 
-Result<pods::NetworkMode> NodeNetwork::mode_for(const kube::Pod& pod,
-                                                const kube::Container& container,
-                                                bool module_can_open_sockets) {
+Task<Result<pods::NetworkMode>> NodeNetwork::mode_for(const kube::Pod& pod,
+                                                      const kube::Container& container,
+                                                      bool module_can_open_sockets) {
     if (!pod.spec.hostNetwork && !module_can_open_sockets) {
-        return pods::NetworkMode::empty;
+        co_return pods::NetworkMode::empty;
     }
     for (const kube::ContainerPort& port : container.ports) {
-        SKIFF_CHECK(check_port(pod, container, port));
+        SKIFF_CO_CHECK(co_await check_port(pod, container, port));
     }
     for (const kube::ContainerPort& port : container.ports) {
         if (auto protocol = protocol_of(port)) {
@@ -143,7 +178,7 @@ Result<pods::NetworkMode> NodeNetwork::mode_for(const kube::Pod& pod,
                        PodName{pod.metadata.namespace_, pod.metadata.name}, container.name};
         }
     }
-    return pods::NetworkMode::host;
+    co_return pods::NetworkMode::host;
 }
 
 Task<Result<void>> NodeNetwork::tear_down(const PodUid& pod) {

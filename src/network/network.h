@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,9 +35,10 @@ public:
 
     // Writes the pod's hosts and resolv.conf (again only if they changed).
     [[nodiscard]] async::Task<Result<pods::PodNetwork>> set_up(const kube::Pod& pod) override;
-    [[nodiscard]] Result<pods::NetworkMode> mode_for(const kube::Pod& pod,
-                                                     const kube::Container& container,
-                                                     bool module_can_open_sockets) override;
+    // Waits only where a port is taken and no pod of ours has it: the process is looked for.
+    [[nodiscard]] async::Task<Result<pods::NetworkMode>> mode_for(
+        const kube::Pod& pod, const kube::Container& container,
+        bool module_can_open_sockets) override;
     [[nodiscard]] async::Task<Result<void>> tear_down(const PodUid& pod) override;
 
     // Waits for the file work in progress. Before destruction.
@@ -52,14 +54,25 @@ private:
     using Port = std::pair<Protocol, std::uint16_t>;
 
     void complain(const kube::Pod& pod, const std::vector<FormedDns::Complaint>& complaints);
-    [[nodiscard]] Result<void> check_port(const kube::Pod& pod, const kube::Container& container,
-                                          const kube::ContainerPort& port) const;
+    [[nodiscard]] async::Task<Result<void>> check_port(const kube::Pod& pod,
+                                                       const kube::Container& container,
+                                                       const kube::ContainerPort& port);
+    // The process that holds a port, as last seen, or as a look at /proc now says: one look at a
+    // time, none soon after another.
+    [[nodiscard]] async::Task<std::string> process_that_holds(Port port);
 
     NetworkSettings settings_;
     state::Paths paths_;
     async::Lanes file_work_;  // by pod uid
     pods::EventSink& events_;
     std::map<Port, Holder> holders_;
+    struct Seen {
+        std::string process;
+        SteadyTime at;
+    };
+    std::map<Port, Seen> seen_;
+    async::Semaphore looking_{1};
+    std::optional<SteadyTime> last_look_;
     // The complaints a pod was told of, so that each resync does not repeat them.
     std::map<PodUid, std::string> told_;
 };

@@ -216,6 +216,11 @@ protected:
     Result<pods::PodNetwork> set_up(const kube::Pod& pod) {
         return async::run_to_end(reactor, network->set_up(pod));
     }
+    Result<pods::NetworkMode> mode_for(const kube::Pod& pod, const kube::Container& container,
+                                       bool module_can_open_sockets) {
+        return async::run_to_end(reactor,
+                                 network->mode_for(pod, container, module_can_open_sockets));
+    }
     static kube::Pod pod_with_port(const std::string& name, int port, const std::string& protocol) {
         kube::Pod pod = make_pod(name);
         auto& declared = pod.spec.containers[0].ports.emplace_back();
@@ -285,33 +290,48 @@ TEST_F(NodeNetworkTest, NothingIsLeftBehindATearDownThatFollowsACancelledSetUp) 
 TEST_F(NodeNetworkTest, GivesTheNodesNamespaceOnlyToThoseWhoNeedIt) {
     kube::Pod pod = make_pod("web");
     const auto& container = pod.spec.containers[0];
-    EXPECT_EQ(*network->mode_for(pod, container, false), pods::NetworkMode::empty);
-    EXPECT_EQ(*network->mode_for(pod, container, true), pods::NetworkMode::host);
+    EXPECT_EQ(*mode_for(pod, container, false), pods::NetworkMode::empty);
+    EXPECT_EQ(*mode_for(pod, container, true), pods::NetworkMode::host);
     pod.spec.hostNetwork = true;
-    EXPECT_EQ(*network->mode_for(pod, container, false), pods::NetworkMode::host);
+    EXPECT_EQ(*mode_for(pod, container, false), pods::NetworkMode::host);
 }
 
 TEST_F(NodeNetworkTest, NamesTheProcessThatHoldsAPort) {
     Listener listener;
     kube::Pod pod = pod_with_port("web", listener.port, "TCP");
     const auto& container = pod.spec.containers[0];
-    EXPECT_EQ(*network->mode_for(pod, container, false), pods::NetworkMode::empty);
-    auto mode = network->mode_for(pod, container, true);
+    EXPECT_EQ(*mode_for(pod, container, false), pods::NetworkMode::empty);
+    auto mode = mode_for(pod, container, true);
     ASSERT_FALSE(mode);
     EXPECT_EQ(mode.error().reason, "CreateContainerError");
     EXPECT_EQ(mode.error().message,
               fmt::format("port {}/TCP of the node is taken by network_test (pid {})",
                           listener.port, ::getpid()));
     listener.close();
-    EXPECT_EQ(*network->mode_for(pod, container, true), pods::NetworkMode::host);
+    EXPECT_EQ(*mode_for(pod, container, true), pods::NetworkMode::host);
+}
+
+TEST_F(NodeNetworkTest, LooksForAProcessNotTooOften) {
+    Listener first;
+    Listener second;
+    kube::Pod one = pod_with_port("one", first.port, "TCP");
+    kube::Pod two = pod_with_port("two", second.port, "TCP");
+    auto named = mode_for(one, one.spec.containers[0], true);
+    EXPECT_NE(named.error().message.find("network_test"), std::string::npos);
+    // Right after that look, another one is not made.
+    auto unnamed = mode_for(two, two.spec.containers[0], true);
+    EXPECT_NE(unnamed.error().message.find("taken by another process"), std::string::npos);
+    // What is known is said again.
+    auto again = mode_for(one, one.spec.containers[0], true);
+    EXPECT_EQ(again.error().message, named.error().message);
 }
 
 TEST_F(NodeNetworkTest, TellsUdpFromTcp) {
     Listener listener(SOCK_DGRAM);
     kube::Pod tcp = pod_with_port("tcp", listener.port, "TCP");
-    EXPECT_TRUE(network->mode_for(tcp, tcp.spec.containers[0], true));
+    EXPECT_TRUE(mode_for(tcp, tcp.spec.containers[0], true));
     kube::Pod udp = pod_with_port("udp", listener.port, "UDP");
-    auto mode = network->mode_for(udp, udp.spec.containers[0], true);
+    auto mode = mode_for(udp, udp.spec.containers[0], true);
     ASSERT_FALSE(mode);
     EXPECT_NE(mode.error().message.find("/UDP of the node"), std::string::npos);
 }
@@ -321,7 +341,7 @@ TEST_F(NodeNetworkTest, NamesThePodThatHoldsAPort) {
     std::uint16_t port = guest.port;
     guest.close();
     kube::Pod first = pod_with_port("first", port, "");
-    ASSERT_TRUE(network->mode_for(first, first.spec.containers[0], true));
+    ASSERT_TRUE(mode_for(first, first.spec.containers[0], true));
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_port = htons(port);
@@ -331,7 +351,7 @@ TEST_F(NodeNetworkTest, NamesThePodThatHoldsAPort) {
     kube::Pod second = pod_with_port("second", 0, "TCP");
     second.spec.containers[0].ports[0].hostPort = port;
     second.spec.containers[0].ports[0].containerPort = 80;
-    auto mode = network->mode_for(second, second.spec.containers[0], true);
+    auto mode = mode_for(second, second.spec.containers[0], true);
     ASSERT_FALSE(mode);
     EXPECT_EQ(
         mode.error().message,

@@ -41,6 +41,14 @@ std::string status_of(const kube::NodeStatus& status, std::string_view type) {
 
 }  // namespace
 
+Duration pause_until_ready(int looks, Duration longest) {
+    Duration pause = kUntilReady;
+    for (int i = 0; i < looks && pause < longest; ++i) {
+        pause *= 2;
+    }
+    return std::min(pause, longest);
+}
+
 NodeAgent::NodeAgent(async::Executor executor, kube::ApiClient& client, const Clock& clock,
                      Random& random, EventRecorder& events, NodeSettings settings,
                      StatusSources sources)
@@ -304,6 +312,7 @@ async::Task<Result<void>> NodeAgent::report_status(Present present) {
 }
 
 async::Task<void> NodeAgent::keep_status() {
+    int unready = 0;
     while (true) {
         for (int attempt = 0; attempt < kStatusTries; ++attempt) {
             Present present = attempt == 0 ? Present::watched : Present::server;
@@ -320,8 +329,12 @@ async::Task<void> NodeAgent::keep_status() {
                 co_return;
             }
         }
-        // Until the node is ready, look often: the cluster waits for it.
-        Duration wait = reported_ready_ ? settings_.status_update_frequency : kUntilReady;
+        Duration wait = settings_.status_update_frequency;
+        if (reported_ready_) {
+            unready = 0;
+        } else {
+            wait = pause_until_ready(unready++, settings_.status_update_frequency);
+        }
         poke_.reset();
         auto poked = co_await poke_.wait(after(clock_, wait));
         if (!poked && poked.error().code == Code::cancelled) {

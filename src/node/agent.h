@@ -24,6 +24,11 @@ struct StatusSources {
     std::function<std::vector<std::string>()> problems;
 };
 
+// How long a node that is not ready waits before it looks at itself again, after `looks` looks that
+// found it so: often at first, for the cluster waits for a new node, then doubled up to `longest`,
+// the pause of a ready one.
+[[nodiscard]] Duration pause_until_ready(int looks, Duration longest);
+
 class NodeAgent {
 public:
     // All references outlive it.

@@ -4,32 +4,24 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include <memory>
-
+#include "base/digest.h"
+#include "base/handle.h"
 #include "base/text.h"
 
 namespace skiff::node {
 
 namespace {
 
-template <auto Free>
-struct Deleter {
-    template <typename T>
-    void operator()(T* object) const {
-        Free(object);
-    }
-};
-using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
-using Request = std::unique_ptr<X509_REQ, Deleter<X509_REQ_free>>;
-using Memory = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
-using Extension = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION_free>>;
+using Key = Handle<EVP_PKEY, EVP_PKEY_free>;
+using Certificate = Handle<X509, X509_free>;
+using Request = Handle<X509_REQ, X509_REQ_free>;
+using Memory = Handle<BIO, BIO_free_all>;
+using Extension = Handle<X509_EXTENSION, X509_EXTENSION_free>;
 
 constexpr std::int64_t kServingDays = 365;
 
@@ -124,13 +116,6 @@ std::string public_key_der(EVP_PKEY* key) {
     std::string der(reinterpret_cast<char*>(bytes), static_cast<std::size_t>(size));
     OPENSSL_free(bytes);
     return der;
-}
-
-std::string digest(const EVP_MD* method, std::string_view text) {
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    EVP_Digest(text.data(), text.size(), bytes, &size, method, nullptr);
-    return std::string(reinterpret_cast<char*>(bytes), size);
 }
 
 std::string ip_of(const unsigned char* bytes, int size) {
@@ -240,7 +225,7 @@ Result<std::string> certificate_request_name(const std::string& key_pem,
     for (const std::string& usage : usages) {
         add(usage);
     }
-    return "node-csr-" + base64url(digest(EVP_sha512_256(), text));
+    return "node-csr-" + base64url(hash_of(text, HashKind::sha512_256));
 }
 
 Result<CertificateFacts> read_certificate(std::string_view pem) {
@@ -318,7 +303,7 @@ Result<std::vector<std::string>> public_key_hashes(std::string_view pem) {
             break;
         }
         std::string der = public_key_der(X509_get0_pubkey(certificate.get()));
-        hashes.push_back("sha256:" + to_hex(digest(EVP_sha256(), der)));
+        hashes.push_back("sha256:" + sha256_hex(der));
     }
     ERR_clear_error();
     if (hashes.empty()) {
@@ -338,11 +323,7 @@ std::string base64url(std::string_view bytes) {
 }
 
 std::string hmac_sha256_base64url(std::string_view key, std::string_view text) {
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-         reinterpret_cast<const unsigned char*>(text.data()), text.size(), bytes, &size);
-    return base64url(std::string_view(reinterpret_cast<char*>(bytes), size));
+    return base64url(hmac_sha256(key, text));
 }
 
 }  // namespace skiff::node

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "node/agent.h"
 #include "node/certificates.h"
 #include "node/join.h"
 #include "node/status.h"
@@ -218,6 +219,17 @@ TEST(Join, ChecksTheSignatureOfClusterInfo) {
     EXPECT_FALSE(is_signed_by_token(content, "", "0123456789abcdef"));
     std::string none = base64url(R"({"alg":"none"})") + "..";
     EXPECT_FALSE(is_signed_by_token(content, none, "0123456789abcdef"));
+}
+
+TEST(PauseUntilReady, DoublesUpToThePauseOfAReadyNode) {
+    using std::chrono::milliseconds;
+    constexpr Duration kLongest = std::chrono::seconds(10);
+    const int wanted[] = {200, 400, 800, 1600, 3200, 6400, 10000, 10000};
+    for (int looks = 0; looks < 8; ++looks) {
+        EXPECT_EQ(pause_until_ready(looks, kLongest), milliseconds(wanted[looks])) << looks;
+    }
+    EXPECT_EQ(pause_until_ready(1'000'000, kLongest), kLongest);
+    EXPECT_EQ(pause_until_ready(0, milliseconds(50)), milliseconds(50));
 }
 
 }  // namespace

@@ -361,6 +361,16 @@ Result<std::vector<std::string>> list_folder(const std::filesystem::path& path,
     return names;
 }
 
+Result<FileStamp> stamp_of(int fd) {
+    struct stat found{};
+    if (::fstat(fd, &found) != 0) {
+        return fail_errno(errno, "stat a file");
+    }
+    auto ns = [](const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; };
+    return FileStamp{found.st_dev, found.st_ino, static_cast<std::uint64_t>(found.st_size),
+                     ns(found.st_mtim), ns(found.st_ctim)};
+}
+
 Result<DiskUsage> disk_usage(const std::filesystem::path& path) {
     struct statvfs status{};
     if (::statvfs(path.c_str(), &status) != 0) {

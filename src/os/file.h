@@ -2,6 +2,8 @@
 // tree.
 #pragma once
 
+#include <compare>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -62,6 +64,18 @@ void remove_stale_temporaries(const std::filesystem::path& folder);
 // Names in a folder, sorted, without "." and ".."; at most `names_max`, more is Code::exhausted.
 [[nodiscard]] Result<std::vector<std::string>> list_folder(const std::filesystem::path& path,
                                                            std::size_t names_max = 100'000);
+
+// What a file is as far as the kernel tells: any write to it makes another stamp. For remembering
+// what was found out about its content.
+struct FileStamp {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::uint64_t size = 0;
+    std::int64_t modified_ns = 0;
+    std::int64_t changed_ns = 0;
+    friend auto operator<=>(const FileStamp&, const FileStamp&) = default;
+};
+[[nodiscard]] Result<FileStamp> stamp_of(int fd);
 
 struct DiskUsage {
     Bytes total;

@@ -199,11 +199,11 @@ public:
         network.hostname = pod.metadata.name;
         co_return network;
     }
-    Result<NetworkMode> mode_for(const kube::Pod&, const kube::Container&, bool) override {
+    Task<Result<NetworkMode>> mode_for(const kube::Pod&, const kube::Container&, bool) override {
         if (auto error = faults.take("mode_for")) {
-            return fail(std::move(*error));
+            co_return fail(std::move(*error));
         }
-        return NetworkMode::empty;
+        co_return NetworkMode::empty;
     }
     Task<Result<void>> tear_down(const PodUid& pod) override {
         present.erase(pod);

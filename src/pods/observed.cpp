@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/fnv.h"
+
 namespace skiff::pods {
 namespace {
 
@@ -162,17 +164,11 @@ bool sandbox_was_lost(const std::vector<ContainerRecord>& records,
 }
 
 std::string spec_hash(const kube::Container& container) {
-    // FNV-1a: it only has to notice change, nobody gains by a collision with an own pod.
-    std::uint64_t hash = 14695981039346656037ULL;
-    auto mix = [&hash](std::string_view text) {
-        for (char c : text) {
-            hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-        }
-        hash = (hash ^ 0xffU) * 1099511628211ULL;
-    };
-    mix(container.name);
-    mix(container.image);
-    return fmt::format("{:016x}", hash);
+    // It only has to notice change, nobody gains by a collision with an own pod.
+    constexpr unsigned char kEnd = 0xff;  // in no UTF-8 text
+    Fnv1a hash;
+    hash.mix(container.name).mix(kEnd).mix(container.image).mix(kEnd);
+    return fmt::format("{:016x}", hash.value());
 }
 
 ContainerId parse_container_id(std::string_view status_id) {

@@ -212,9 +212,9 @@ public:
     [[nodiscard]] virtual Task<Result<PodNetwork>> set_up(const kube::Pod& pod) = 0;
     // Which namespace a container runs in, given whether its module can open sockets. Fails with
     // reason CreateContainerError when a port of its is taken, naming port and holder.
-    [[nodiscard]] virtual Result<NetworkMode> mode_for(const kube::Pod& pod,
-                                                       const kube::Container& container,
-                                                       bool module_can_open_sockets) = 0;
+    [[nodiscard]] virtual Task<Result<NetworkMode>> mode_for(const kube::Pod& pod,
+                                                             const kube::Container& container,
+                                                             bool module_can_open_sockets) = 0;
     [[nodiscard]] virtual Task<Result<void>> tear_down(const PodUid& pod) = 0;
 };
 

@@ -180,8 +180,8 @@ Task<Result<void>> prepare(Starting& starting) {
     SKIFF_CO_CHECK(choose_stop(starting));
     starting.spec.function = starting.command.function;
     starting.spec.argv = starting.command.argv;
-    auto mode = starting.ports.network.mode_for(*starting.request.pod, starting.container,
-                                                starting.spec.artifact.opens_sockets);
+    auto mode = co_await starting.ports.network.mode_for(*starting.request.pod, starting.container,
+                                                         starting.spec.artifact.opens_sockets);
     if (!mode) {
         co_return fail(with_default_reason(std::move(mode.error()), kCreateError));
     }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "base/limits.h"
 #include "os/file.h"
 #include "runtime/mac.h"
 #include "state/checkpoint.h"
@@ -21,26 +22,17 @@ std::filesystem::path facts_path(const state::Paths& paths, const std::string& k
     return paths.compiled() / (key + ".facts");
 }
 
-Result<struct stat> stat_of(int fd) {
-    struct stat status{};
-    if (::fstat(fd, &status) != 0) {
-        return fail_errno(errno, "stat an artifact");
-    }
-    return status;
-}
-
-// Names a file's content as far as the kernel tells: any write changes it.
-std::string mark_of(const struct stat& status, const std::string& mac) {
-    return fmt::format("{} {} {} {}.{} {}.{} {}", status.st_dev, status.st_ino, status.st_size,
-                       status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec,
-                       status.st_ctim.tv_nsec, mac);
+// Any write changes it.
+Result<std::string> mark_of(int fd, const std::string& mac) {
+    SKIFF_TRY(os::FileStamp stamp, os::stamp_of(fd));
+    return fmt::format("{} {} {} {} {} {}", stamp.device, stamp.inode, stamp.size,
+                       stamp.modified_ns, stamp.changed_ns, mac);
 }
 
 Result<void> check(const state::Paths& paths, const std::string& mac_key, const StoredFacts& facts,
                    int fd) {
-    SKIFF_TRY(struct stat status, stat_of(fd));
     auto mark_path = paths.checked_artifacts() / facts.key;
-    std::string mark = mark_of(status, facts.mac);
+    SKIFF_TRY(std::string mark, mark_of(fd, facts.mac));
     auto marked = os::read_file(mark_path, 4_KiB);
     if (marked && *marked == mark) {
         return {};
@@ -102,24 +94,34 @@ Result<void> store_artifact(const state::Paths& paths, const std::string& mac_ke
     }
     SKIFF_CHECK(state::store_checkpoint(facts_path(paths, facts.key), kFactsKind,
                                         wire::encode(facts), os::Durability::power));
-    SKIFF_TRY(struct stat status, stat_of(fd.get()));
-    return os::write_file_atomic(paths.checked_artifacts() / facts.key, mark_of(status, facts.mac),
-                                 0600, os::Durability::process);
+    SKIFF_TRY(std::string mark, mark_of(fd.get(), facts.mac));
+    return os::write_file_atomic(paths.checked_artifacts() / facts.key, mark, 0600,
+                                 os::Durability::process);
 }
 
-Result<os::Fd> open_module(const pods::ModuleFile& module) {
+Result<void> check_module(const pods::ModuleFile& module) {
+    SKIFF_TRY(os::Fd fd, os::open_regular(module.path));
+    SKIFF_TRY(os::FileStamp stamp, os::stamp_of(fd.get()));
+    return check_module_size(Bytes{stamp.size});
+}
+
+Result<OpenModule> open_module(const pods::ModuleFile& module,
+                               const std::optional<os::FileStamp>& proven) {
     // The image store's files are root's own; a layered image's may be links within its layer,
     // which the image room has resolved.
-    SKIFF_TRY(os::Fd fd, os::open_regular(module.path));
+    OpenModule opened;
+    SKIFF_TRY(opened.fd, os::open_regular(module.path));
+    SKIFF_TRY(opened.stamp, os::stamp_of(opened.fd.get()));
+    SKIFF_CHECK(check_module_size(Bytes{opened.stamp.size}));
     constexpr std::string_view kAlgorithm = "sha256:";
-    if (module.digest.starts_with(kAlgorithm)) {
-        SKIFF_TRY(state::FileHash real, state::hash_file(fd.get()));
+    if (module.digest.starts_with(kAlgorithm) && proven != opened.stamp) {
+        SKIFF_TRY(state::FileHash real, state::hash_file(opened.fd.get()));
         if (module.digest.substr(kAlgorithm.size()) != real.hex) {
             return fail(Code::corrupt, "the module's file is not what was pulled: {} is sha256:{}",
                         module.digest, real.hex);
         }
     }
-    return fd;
+    return opened;
 }
 
 }  // namespace skiff::runtime

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "os/fd.h"
+#include "os/file.h"
 #include "runtime/artifacts.h"
 #include "state/paths.h"
 #include "wire/compile.h"
@@ -35,7 +37,17 @@ struct StoredFacts {
 [[nodiscard]] Result<void> store_artifact(const state::Paths& paths, const std::string& mac_key,
                                           const std::filesystem::path& file, StoredFacts facts);
 
-// The bytes to compile, opened and proved to have the digest that was admitted.
-[[nodiscard]] Result<os::Fd> open_module(const pods::ModuleFile& module);
+// Whether the module is small enough to be compiled, before a byte of it is read
+// (check_module_size()).
+[[nodiscard]] Result<void> check_module(const pods::ModuleFile& module);
+
+// The bytes to compile, opened and proved to have the digest that was admitted: by hashing, or
+// because the file still is what `proven` says it was when that was done.
+struct OpenModule {
+    os::Fd fd;
+    os::FileStamp stamp;
+};
+[[nodiscard]] Result<OpenModule> open_module(const pods::ModuleFile& module,
+                                             const std::optional<os::FileStamp>& proven);
 
 }  // namespace skiff::runtime

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "os/file.h"
@@ -11,7 +12,6 @@
 #include "os/process.h"
 #include "runtime/artifact_store.h"
 #include "state/checkpoint.h"
-#include "state/digest.h"
 
 namespace skiff::runtime {
 
@@ -24,12 +24,8 @@ constexpr std::size_t kMacKeyBytes = 32;
 constexpr std::string_view kRejected = "CreateContainerError";
 constexpr std::string_view kLimited = "RunContainerError";
 constexpr std::size_t kOpenMax = 512;
+constexpr std::size_t kProvenMax = 1024;
 constexpr auto kWaitMax = std::chrono::hours(2);  // for a turn among many compiles
-
-SteadyTime after(Duration duration) {
-    return std::chrono::steady_clock::now() +
-           std::chrono::duration_cast<SteadyTime::duration>(duration);
-}
 
 Bytes default_memory_max() {
     auto memory = os::memory();
@@ -122,6 +118,23 @@ Error error_of(const Result<os::ProcessExit>& ended, const CompileSettings& sett
 
 }  // namespace
 
+// Somebody who waits for a job.
+class Artifacts::Waiting {
+public:
+    explicit Waiting(std::shared_ptr<Job> job) : job_(std::move(job)) { ++job_->waiters; }
+    ~Waiting() {
+        if (--job_->waiters == 0) {
+            job_->left = true;
+            job_->enough.set();
+        }
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+private:
+    std::shared_ptr<Job> job_;
+};
+
 Artifacts::Artifacts(CompileSettings settings, const state::Paths& paths,
                      const os::CgroupTree& cgroups, async::Executor executor,
                      async::BlockingPool& pool, Random& random)
@@ -162,8 +175,7 @@ void Artifacts::set_engine(std::string build, std::string compatibility_key) {
 }
 
 std::string Artifacts::key_of(const pods::ModuleFile& module) const {
-    return state::sha256_hex(
-        fmt::format("skiff artifact 1\n{}\ncommand\n{}", module.digest, engine_));
+    return sha256_hex(fmt::format("skiff artifact 1\n{}\ncommand\n{}", module.digest, engine_));
 }
 
 Task<Result<pods::Artifact>> Artifacts::compile(pods::ModuleFile module, std::string handler,
@@ -176,24 +188,34 @@ Task<Result<pods::Artifact>> Artifacts::compile(pods::ModuleFile module, std::st
     if (auto opened = open_.find(key); opened != open_.end()) {
         co_return opened->second->artifact;
     }
-    auto& slot = jobs_[key];
-    if (!slot) {
-        slot = std::make_shared<Job>();
-        scope_.spawn("compile " + key.substr(0, 12), run(slot, std::move(module), key));
+    if (auto error = failures_.find(key, std::chrono::steady_clock::now())) {
+        co_return fail(std::move(*error));
     }
-    auto job = slot;
-    auto announced = co_await job->compiling.wait();
-    if (!announced) {
-        co_return fail(std::move(announced.error()));
+    while (true) {
+        auto& slot = jobs_[key];
+        if (!slot) {
+            slot = std::make_shared<Job>();
+            scope_.spawn("compile " + key.substr(0, 12), run(slot, module, key));
+        }
+        auto job = slot;
+        Waiting waiting(job);
+        auto announced = co_await job->compiling.wait();
+        if (!announced) {
+            co_return fail(std::move(announced.error()));
+        }
+        if (!job->done.is_set() && compiling) {
+            compiling();
+        }
+        SKIFF_CO_CHECK(co_await job->done.wait());
+        if (job->abandoned) {
+            // Given up by those who waited before us.
+            continue;
+        }
+        if (!*job->result) {
+            co_return fail((*job->result).error());
+        }
+        co_return (**job->result)->artifact;
     }
-    if (!job->done.is_set() && compiling) {
-        compiling();
-    }
-    SKIFF_CO_CHECK(co_await job->done.wait());
-    if (!*job->result) {
-        co_return fail((*job->result).error());
-    }
-    co_return (**job->result)->artifact;
 }
 
 Task<Result<std::shared_ptr<const OpenArtifact>>> Artifacts::find(std::string key) {
@@ -220,6 +242,11 @@ Task<void> Artifacts::run(std::shared_ptr<Job> job, pods::ModuleFile module, std
     };
     Finally finally{this, job, key};
     auto result = co_await produce(job, std::move(module), key);
+    if (result) {
+        failures_.forget(key);
+    } else {
+        failures_.note(key, result.error(), std::chrono::steady_clock::now());
+    }
     job->result.emplace(std::move(result));
 }
 
@@ -233,8 +260,22 @@ Task<Result<Artifacts::Opened>> Artifacts::produce(std::shared_ptr<Job> job,
     if (!can_build) {
         co_return fail(std::move(cached.error()));
     }
+    auto size_work = [module] { return check_module(module); };
+    SKIFF_CO_CHECK(co_await pool_.run(std::move(size_work)));
     job->compiling.set();
+    SKIFF_CO_TRY(auto turn, co_await take_turn(std::move(job), key));
     co_return co_await build(std::move(module), std::move(key));
+}
+
+Task<Result<async::Semaphore::Permit>> Artifacts::take_turn(std::shared_ptr<Job> job,
+                                                            std::string key) {
+    bool costly = failures_.is_costly(key, std::chrono::steady_clock::now());
+    auto rank = costly ? async::Semaphore::Rank::last : async::Semaphore::Rank::normal;
+    auto turn = compilers_.acquire(after(kWaitMax), rank);
+    auto taken = co_await async::run_until(std::move(turn), job->enough, async::kNoDeadline,
+                                           "wait for a compiler");
+    job->abandoned = !taken && taken.error().code == Code::cancelled && job->left;
+    co_return std::move(taken);
 }
 
 Task<Result<Artifacts::Opened>> Artifacts::load(std::string key) {
@@ -248,11 +289,23 @@ Task<Result<Artifacts::Opened>> Artifacts::load(std::string key) {
     co_return opened;
 }
 
+Task<Result<os::Fd>> Artifacts::open_input(pods::ModuleFile module, std::string key) {
+    std::optional<os::FileStamp> proven;
+    if (auto known = proven_.find(key); known != proven_.end()) {
+        proven = known->second;
+    }
+    auto work = [module = std::move(module), proven] { return open_module(module, proven); };
+    SKIFF_CO_TRY(OpenModule opened, co_await pool_.run(std::move(work)));
+    if (proven_.size() >= kProvenMax) {
+        proven_.clear();
+    }
+    proven_[key] = opened.stamp;
+    co_return std::move(opened.fd);
+}
+
 Task<Result<Artifacts::Opened>> Artifacts::build(pods::ModuleFile module, std::string key) {
-    SKIFF_CO_TRY(auto permit, co_await compilers_.acquire(after(kWaitMax)));
     auto begun = std::chrono::steady_clock::now();
-    auto open_work = [module] { return open_module(module); };
-    SKIFF_CO_TRY(os::Fd input, co_await pool_.run(std::move(open_work)));
+    SKIFF_CO_TRY(os::Fd input, co_await open_input(module, key));
     // A name that remove_stale_temporaries() knows.
     Temporary output(paths_.compiled() / fmt::format(".{}.tmp-{}", key, random_.hex(4)));
     SKIFF_CO_TRY(os::Fd output_fd, os::open(output.path(), O_RDWR | O_CREAT | O_EXCL, 0600));

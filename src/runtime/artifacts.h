@@ -5,6 +5,10 @@
 // `<key>.facts` with what the agent must know of the module and a MAC over the artifact: native
 // code from this folder is executed, so only what this instance made itself is taken. What fails is
 // quarantined and made anew.
+//
+// Compilers are few and modules hostile: what failed is not tried again before its back-off, what
+// waits is served in the order of coming, but modules that used up a compiler's time or memory come
+// after all others, and what nobody waits for any more leaves the queue.
 #pragma once
 
 #include <functional>
@@ -18,7 +22,9 @@
 #include "base/random.h"
 #include "os/cgroup.h"
 #include "os/fd.h"
+#include "os/file.h"
 #include "pods/ports.h"
+#include "runtime/compile_failures.h"
 #include "state/paths.h"
 #include "wire/compile.h"
 
@@ -49,7 +55,8 @@ public:
     // What the keys of artifacts depend on besides the module.
     void set_engine(std::string build, std::string compatibility_key);
 
-    // See pods::Runtime::compile().
+    // See pods::Runtime::compile(). A failure is returned again, without a try, until its back-off
+    // (CompileFailures) is over. timeout: no compiler became free.
     [[nodiscard]] async::Task<Result<pods::Artifact>> compile(pods::ModuleFile module,
                                                               std::string handler,
                                                               std::function<void()> compiling);
@@ -64,7 +71,13 @@ private:
         async::Event done;
         async::Event compiling;  // set when no cached artifact was found
         std::optional<Result<std::shared_ptr<const OpenArtifact>>> result;
+        std::size_t waiters = 0;
+        // The last waiter left: a job that still waits for its turn gives up.
+        bool left = false;
+        async::Event enough;
+        bool abandoned = false;  // it did
     };
+    class Waiting;
 
     using Opened = std::shared_ptr<const OpenArtifact>;
     [[nodiscard]] std::string key_of(const pods::ModuleFile& module) const;
@@ -73,6 +86,9 @@ private:
     [[nodiscard]] async::Task<Result<Opened>> produce(std::shared_ptr<Job> job,
                                                       pods::ModuleFile module, std::string key);
     [[nodiscard]] async::Task<Result<Opened>> load(std::string key);
+    [[nodiscard]] async::Task<Result<async::Semaphore::Permit>> take_turn(std::shared_ptr<Job> job,
+                                                                          std::string key);
+    [[nodiscard]] async::Task<Result<os::Fd>> open_input(pods::ModuleFile module, std::string key);
     [[nodiscard]] async::Task<Result<Opened>> build(pods::ModuleFile module, std::string key);
 
     CompileSettings settings_;
@@ -86,6 +102,9 @@ private:
     std::string engine_;
     std::map<std::string, Opened> open_;
     std::map<std::string, std::shared_ptr<Job>> jobs_;
+    CompileFailures failures_;
+    // Files whose digest was right, by artifact key: a module that fails is hashed once.
+    std::map<std::string, os::FileStamp> proven_;
 };
 
 }  // namespace skiff::runtime

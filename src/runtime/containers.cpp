@@ -26,11 +26,6 @@ constexpr auto kKillMax = std::chrono::seconds(10);
 constexpr std::size_t kIdBytes = 32;
 constexpr std::size_t kShortId = 16;
 
-SteadyTime after(Duration duration) {
-    return std::chrono::steady_clock::now() +
-           std::chrono::duration_cast<SteadyTime::duration>(duration);
-}
-
 std::int64_t nanoseconds(WallTime time) {
     return time.time_since_epoch().count();
 }

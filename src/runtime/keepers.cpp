@@ -27,11 +27,6 @@ constexpr Bytes kVersionTextMax = 64_KiB;
 constexpr std::string_view kKeeperKind = "keeper";
 constexpr std::string_view kCgroup = "keeper";
 
-SteadyTime after(Duration duration) {
-    return std::chrono::steady_clock::now() +
-           std::chrono::duration_cast<SteadyTime::duration>(duration);
-}
-
 // The checkpoint `keepers/<build>`: who the keeper is.
 struct StoredKeeper {
     std::string boot_id;

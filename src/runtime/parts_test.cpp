@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "base/limits.h"
 #include "base/random.h"
 #include "os/file.h"
 #include "runtime/artifact_store.h"
@@ -351,6 +352,31 @@ TEST_F(Parts, ArtifactsOfAnotherKeyOrAnotherNameAreNotTaken) {
     EXPECT_EQ(load_artifact(paths_, "another", "k1").error().code, Code::corrupt);
     EXPECT_EQ(load_artifact(paths_, "secret", "k1").error().code, Code::not_found);
     EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 2U);
+}
+
+TEST_F(Parts, AModuleIsHashedUntilItIsProven) {
+    fs::path path = folder_ / "m.wasm";
+    std::ofstream(path) << "module";
+    pods::ModuleFile module{path, "sha256:" + sha256_hex("module"), Bytes{6}};
+    auto opened = open_module(module, std::nullopt);
+    ASSERT_TRUE(opened);
+    module.digest = "sha256:" + sha256_hex("another");
+    EXPECT_EQ(open_module(module, std::nullopt).error().code, Code::corrupt);
+    EXPECT_TRUE(open_module(module, opened->stamp));
+    std::ofstream(path) << "longer module";
+    EXPECT_EQ(open_module(module, opened->stamp).error().code, Code::corrupt);
+}
+
+TEST_F(Parts, AModuleThatIsTooLargeIsNotRead) {
+    fs::path path = folder_ / "m.wasm";
+    std::ofstream(path) << "module";
+    pods::ModuleFile module{path, "sha256:" + sha256_hex("module"), Bytes{6}};
+    EXPECT_TRUE(check_module(module));
+    fs::resize_file(path, kModuleBytesMax.value + 1);
+    auto refused = check_module(module);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::exhausted);
+    EXPECT_EQ(open_module(module, std::nullopt).error().message, refused.error().message);
 }
 
 TEST_F(Parts, KeyAndLabelAreOfTheMac) {

@@ -24,11 +24,6 @@ constexpr Bytes kMessageMax{4096};
 constexpr Bytes kExitFileMax = 64_KiB;
 constexpr std::string_view kLostReason = "ContainerStatusUnknown";
 
-SteadyTime after(Duration duration) {
-    return std::chrono::steady_clock::now() +
-           std::chrono::duration_cast<SteadyTime::duration>(duration);
-}
-
 Result<wire::PageView> read_page(const state::Paths& paths, const std::string& id) {
     constexpr int kTriesMax = 100;  // the runner may be in the midst of a change
     auto path = wire::runner_page_file(paths.run_dir.string(), id);

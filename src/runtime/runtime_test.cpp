@@ -175,12 +175,12 @@ TEST_F(Live, RefusesWhatIsNoWasmAndWhatIsNotWhatWasPulled) {
         pods::ModuleFile module;
         module.path = path;
         module.size = Bytes{21};
-        module.digest = "sha256:" + state::sha256_hex("#!/bin/sh\necho hello\n");
+        module.digest = "sha256:" + sha256_hex("#!/bin/sh\necho hello\n");
         auto refused = co_await t->runtime_->compile(module, "", nullptr);
         CO_REQUIRE(!refused, "compiled a script");
         EXPECT_EQ(refused.error().reason, "CreateContainerError");
         EXPECT_EQ(refused.error().code, Code::invalid);
-        module.digest = "sha256:" + state::sha256_hex("something else");
+        module.digest = "sha256:" + sha256_hex("something else");
         auto other = co_await t->runtime_->compile(module, "", nullptr);
         CO_REQUIRE(!other, "compiled other bytes");
         EXPECT_EQ(other.error().code, Code::corrupt);

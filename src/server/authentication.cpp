@@ -1,7 +1,6 @@
 #include "server/authentication.h"
 
-#include <openssl/sha.h>
-
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -13,12 +12,6 @@ namespace {
 constexpr Duration kUnknownFor = std::chrono::seconds(10);
 constexpr std::size_t kTokensMax = 1024;
 constexpr std::string_view kAuthenticatedGroup = "system:authenticated";
-
-std::string digest_of(const std::string& token) {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), digest);
-    return std::string(reinterpret_cast<const char*>(digest), sizeof(digest));
-}
 
 std::optional<std::string> bearer_token(const http::Headers& headers) {
     auto field = headers.find("Authorization");
@@ -82,7 +75,7 @@ async::Task<Result<User>> Authenticator::authenticate(const http::ServerRequest&
 }
 
 async::Task<Result<User>> Authenticator::by_token(std::string token) {
-    std::string key = digest_of(token);
+    std::string key = hash_of(token);
     if (const auto* known = tokens_.find(key, clock_.steady_now())) {
         if (!*known) {
             co_return fail(Code::unauthenticated, "token refused");

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "base/fnv.h"
 #include "base/log.h"
 #include "base/random.h"
 
@@ -12,18 +13,9 @@ namespace {
 constexpr std::string_view kMagic = "skiff-checkpoint-1";
 constexpr std::size_t kQuarantinedMax = 100;
 
-// FNV-1a, 64 bits: against torn and rotten bytes, not against malice.
+// Against torn and rotten bytes, not against malice.
 std::string checksum(std::string_view kind, std::string_view bytes) {
-    std::uint64_t hash = 0xcbf29ce484222325ULL;
-    auto mix = [&](std::string_view text) {
-        for (char c : text) {
-            hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-        }
-    };
-    mix(kind);
-    mix("\n");
-    mix(bytes);
-    return fmt::format("{:016x}", hash);
+    return fmt::format("{:016x}", Fnv1a().mix(kind).mix("\n").mix(bytes).value());
 }
 
 std::string header(std::string_view kind, std::string_view bytes) {

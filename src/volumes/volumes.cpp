@@ -1,16 +1,18 @@
 #include "volumes/volumes.h"
 
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <set>
 
 #include "base/assert.h"
+#include "base/digest.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "os/file.h"
 #include "os/mount.h"
-#include "state/digest.h"
 #include "volumes/atomic_writer.h"
 #include "volumes/sub_path.h"
 
@@ -26,6 +28,7 @@ constexpr std::size_t kSubPathNameDigits = 32;
 // Enough for every object that may be projected into one volume, old and new version together.
 constexpr Bytes kPayloadTmpfsMax = 64_MiB;
 constexpr unsigned kVolumeMode = 0777;
+constexpr auto kStopPatience = std::chrono::seconds(20);
 
 std::set<std::string> mounted_names(const kube::Pod& pod) {
     std::set<std::string> names;
@@ -80,6 +83,13 @@ bool is_own_mount(const state::Paths& paths, const PodUid& pod, const fs::path& 
     return parent == paths.pod_subpaths(pod).lexically_normal() ||
            (parent.parent_path() == paths.pod_volumes(pod).lexically_normal() &&
             parent.filename().string().starts_with("kubernetes.io~") && is_tmpfs(mount));
+}
+
+// Whatever it says, only that it says something.
+Result<void> touch(const fs::path& path) {
+    struct stat status{};
+    (void)!::stat(path.c_str(), &status);
+    return {};
 }
 
 Result<void> remove_volumes(const state::Paths& paths, const PodUid& pod) {
@@ -168,17 +178,23 @@ std::optional<std::string_view> unsupported_kind(const kube::Volume& volume) {
 }
 
 PodVolumes::PodVolumes(async::Executor executor, const state::Paths& paths, pods::Objects& objects,
-                       async::BlockingPool& pool, const Clock& clock, ForeignVolumes foreign)
+                       Pools pools, const Clock& clock, ForeignVolumes rules)
     : paths_(paths),
       objects_(objects),
+      pool_(pools.own),
+      foreign_(executor, pools.foreign, pools.foreign_patience),
       clock_(clock),
-      foreign_(foreign),
-      file_work_(std::move(executor), pool) {}
+      rules_(rules),
+      file_work_(std::move(executor), pools.own) {}
 
 PodVolumes::~PodVolumes() = default;
 
 Task<void> PodVolumes::stop() {
-    return file_work_.stop();
+    auto stopped = co_await file_work_.stop(after(kStopPatience));
+    if (!stopped && stopped.error().code == Code::timeout) {
+        log::warn("file work of volumes hangs", log::kv("pods", file_work_.size()));
+    }
+    co_await foreign_.stop();
 }
 
 Task<Result<Payload>> PodVolumes::payload_of(const kube::Pod& pod, const pods::PodFacts& facts,
@@ -254,6 +270,27 @@ Result<void> PodVolumes::make(Plan& plan, WallTime now, const ForeignVolumes& fo
     return {};
 }
 
+static Error set_up_failed(Error error, const std::string& volume) {
+    auto what = fmt::format("MountVolume.SetUp failed for volume \"{}\" ", volume);
+    return std::move(error).context(what).with_reason(kFailedMount);
+}
+
+Task<Result<void>> PodVolumes::make_foreign(std::shared_ptr<std::vector<Plan>> plans) {
+    WallTime now = clock_.wall_now();
+    for (Plan& plan : *plans) {
+        if (plan.kind != Plan::Kind::host_path) {
+            continue;
+        }
+        Plan* its = &plan;
+        auto work = [plans, its, now, rules = rules_] { return make(*its, now, rules); };
+        auto made = co_await foreign_.run(plan.path.string(), std::move(work));
+        if (!made) {
+            co_return fail(set_up_failed(std::move(made.error()), plan.name));
+        }
+    }
+    co_return Result<void>{};
+}
+
 Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
     const kube::Pod& pod, const pods::PodFacts& facts) {
     std::map<std::string, pods::MountedVolume> mounted;
@@ -269,8 +306,7 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
         }
         auto planned = co_await plan(pod, facts, i);
         if (!planned) {
-            auto what = fmt::format("MountVolume.SetUp failed for volume \"{}\" ", name);
-            co_return fail(std::move(planned.error()).context(what).with_reason(kFailedMount));
+            co_return fail(set_up_failed(std::move(planned.error()), name));
         }
         pods::MountedVolume volume;
         volume.path = planned->path;
@@ -282,13 +318,16 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
         mounted[name] = volume;
         plans->push_back(std::move(*planned));
     }
+    SKIFF_CO_CHECK(co_await make_foreign(plans));
     WallTime now = clock_.wall_now();
-    auto work = [plans, now, foreign = foreign_]() -> Result<void> {
+    auto work = [plans, now, rules = rules_]() -> Result<void> {
         for (Plan& plan : *plans) {
-            auto made = make(plan, now, foreign);
+            if (plan.kind == Plan::Kind::host_path) {
+                continue;
+            }
+            auto made = make(plan, now, rules);
             if (!made) {
-                auto what = fmt::format("MountVolume.SetUp failed for volume \"{}\" ", plan.name);
-                return fail(std::move(made.error()).context(what).with_reason(kFailedMount));
+                return fail(set_up_failed(std::move(made.error()), plan.name));
             }
         }
         return {};
@@ -315,11 +354,21 @@ Task<Result<fs::path>> PodVolumes::resolve_mount(const kube::Pod& pod,
     fs::path from = volume.path;
     // The kubelet's level, with a name that depends on what is mounted only: the same place is one
     // mount, whichever container asks.
-    fs::path target =
-        paths_.pod_subpaths(uid) /
-        state::sha256_hex(from.string() + '\0' + sub_path).substr(0, kSubPathNameDigits);
+    fs::path target = paths_.pod_subpaths(uid) /
+                      sha256_hex(from.string() + '\0' + sub_path).substr(0, kSubPathNameDigits);
     auto work = [from, sub_path, target] { return mount_sub_path(from, sub_path, target); };
-    auto done = co_await file_work_.run(uid.str(), std::move(work));
+    Result<void> done;
+    if (volume.origin == pods::VolumeOrigin::foreign) {
+        // What it mounts is taken away by tear_down(), so it waits for its turn as all of the pod's
+        // work does; but not behind a path that is known to hang.
+        auto ask = [from] { return touch(from); };
+        done = co_await foreign_.run(from.string(), std::move(ask));
+    }
+    if (done) {
+        bool foreign = volume.origin == pods::VolumeOrigin::foreign;
+        async::BlockingPool& pool = foreign ? foreign_.pool() : pool_;
+        done = co_await file_work_.run(uid.str(), pool, std::move(work));
+    }
     if (!done) {
         auto what = fmt::format("failed to prepare subPath \"{}\"", sub_path);
         co_return fail(

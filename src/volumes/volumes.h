@@ -11,6 +11,7 @@
 #include "os/id_map_probe.h"
 #include "pods/ports.h"
 #include "state/paths.h"
+#include "volumes/foreign.h"
 #include "volumes/kinds.h"
 
 namespace skiff::volumes {
@@ -23,13 +24,20 @@ struct ForeignVolumes {
     enum class MachineIds { allowed, forbidden } machine_ids = MachineIds::allowed;
 };
 
-// Reactor thread; file work runs in the pool, for one pod one piece at a time and never cut short:
+// Threads for file work.
+struct Pools {
+    async::BlockingPool& own;
+    async::BlockingPool& foreign;  // see ForeignWork
+    Duration foreign_patience = std::chrono::seconds(10);
+};
+
+// Reactor thread; file work runs in the pools, for one pod one piece at a time and never cut short:
 // a tear_down() that follows a cancelled set_up() waits for what that one began.
 class PodVolumes final : public pods::Volumes {
 public:
     // All outlive this object.
     PodVolumes(async::Executor executor, const state::Paths& paths, pods::Objects& objects,
-               async::BlockingPool& pool, const Clock& clock, ForeignVolumes foreign = {});
+               Pools pools, const Clock& clock, ForeignVolumes rules = {});
     ~PodVolumes() override;
 
     [[nodiscard]] async::Task<Result<std::map<std::string, pods::MountedVolume>>> set_up(
@@ -38,7 +46,7 @@ public:
         const kube::Pod& pod, const pods::MountedVolume& volume, std::string sub_path) override;
     [[nodiscard]] async::Task<Result<void>> tear_down(const PodUid& pod) override;
 
-    // Waits for the file work in progress. Before destruction.
+    // Waits for the file work in progress, but not long for what hangs. Before destruction.
     [[nodiscard]] async::Task<void> stop();
 
 private:
@@ -61,12 +69,17 @@ private:
                                                           const pods::PodFacts& facts,
                                                           const kube::Volume& volume,
                                                           std::string field);
-    [[nodiscard]] static Result<void> make(Plan& plan, WallTime now, const ForeignVolumes& foreign);
+    [[nodiscard]] static Result<void> make(Plan& plan, WallTime now, const ForeignVolumes& rules);
+    // The host paths among `plans`, each apart: one that hangs holds up neither the pod's other
+    // work nor its teardown.
+    [[nodiscard]] async::Task<Result<void>> make_foreign(std::shared_ptr<std::vector<Plan>> plans);
 
     state::Paths paths_;
     pods::Objects& objects_;
+    async::BlockingPool& pool_;
+    ForeignWork foreign_;
     const Clock& clock_;
-    ForeignVolumes foreign_;
+    ForeignVolumes rules_;
     async::Lanes file_work_;  // by pod uid
 };
 

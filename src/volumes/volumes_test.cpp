@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <mutex>
 
 #include "os/file.h"
 #include "os/mount.h"
@@ -89,7 +90,7 @@ protected:
         ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
         folder = pattern;
         paths.root_dir = folder / "root";
-        volumes = std::make_unique<PodVolumes>(reactor.executor(), paths, objects, pool, clock);
+        volumes = std::make_unique<PodVolumes>(reactor.executor(), paths, objects, pools, clock);
         pod.metadata.name = "web";
         pod.metadata.namespace_ = "default";
         pod.metadata.uid = "0c3b4f6e-1111-4222-8333-444455556666";
@@ -139,6 +140,9 @@ protected:
     FakeObjects objects;
     async::Reactor reactor;
     async::BlockingPool pool{reactor, 2, 64};
+    // One call may wait behind the one that runs.
+    async::BlockingPool foreign_pool{reactor, 1, 1};
+    Pools pools{pool, foreign_pool};
     ManualClock clock{WallTime(std::chrono::hours(500000))};
     pods::PodFacts facts;
     kube::Pod pod;
@@ -614,6 +618,60 @@ TEST_F(VolumesTest, TearDownWaitsForWorkThatWasCancelled) {
     };
     async::run_to_end(reactor, body());
     EXPECT_FALSE(fs::exists(paths.pod(PodUid(pod.metadata.uid))));
+}
+
+// Stands for a mount whose server is gone: the only thread for foreign paths does not come back.
+class HungMount {
+public:
+    explicit HungMount(async::BlockingPool& pool) : pool_(pool) { gate_.lock(); }
+    async::Task<void> hang() {
+        auto work = [this]() -> Result<int> {
+            std::lock_guard lock(gate_);
+            return 1;
+        };
+        (void)co_await pool_.run(std::move(work));
+    }
+    void answer() { gate_.unlock(); }
+
+private:
+    async::BlockingPool& pool_;
+    std::mutex gate_;
+};
+
+TEST_F(VolumesTest, AHostPathThatHangsFailsOnlyThePodsThatMountIt) {
+    HungMount mount(foreign_pool);
+    auto body = [&]() -> Task<void> {
+        async::Scope scope(reactor.executor());
+        scope.spawn("hang", mount.hang());
+        co_await async::yield_now();
+        co_await async::yield_now();
+        add_volume("scratch").emptyDir = kube::EmptyDirVolumeSource();
+        EXPECT_TRUE(co_await volumes->set_up(pod, facts));
+        kube::Pod other = pod;
+        add_volume("nfs").hostPath = kube::HostPathVolumeSource{folder.string(), {}};
+        Pools hasty{pool, foreign_pool, std::chrono::milliseconds(20)};
+        PodVolumes impatient(reactor.executor(), paths, objects, hasty, clock);
+        // The second try joins the call that the first one made.
+        for (int i = 0; i < 2; ++i) {
+            auto failed = co_await impatient.set_up(pod, facts);
+            EXPECT_EQ(failed.error().code, Code::timeout) << failed.error().message;
+            EXPECT_EQ(failed.error().reason, "FailedMount");
+            EXPECT_NE(failed.error().message.find("does not answer within 20ms"),
+                      std::string::npos);
+        }
+        pods::MountedVolume foreign;
+        foreign.path = folder;
+        foreign.origin = pods::VolumeOrigin::foreign;
+        auto below = co_await impatient.resolve_mount(pod, foreign, "below");
+        EXPECT_EQ(below.error().code, Code::timeout);
+        EXPECT_TRUE(co_await volumes->set_up(other, facts));
+        EXPECT_TRUE(co_await impatient.tear_down(PodUid(pod.metadata.uid)));
+        mount.answer();
+        EXPECT_TRUE(co_await scope.join());
+        co_await impatient.stop();
+        EXPECT_TRUE(co_await volumes->set_up(pod, facts));
+    };
+    async::run_to_end(reactor, body());
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "base/fnv.h"
+
 namespace skiff::wire {
 
 namespace {
@@ -37,13 +39,9 @@ Result<Message> decode_as(std::size_t type, std::string_view body, std::index_se
     return result;
 }
 
-// FNV-1a: finds torn and damaged files, no defence against a forger.
+// Finds torn and damaged files, no defence against a forger.
 std::uint64_t checksum(std::string_view bytes) {
-    std::uint64_t hash = 0xcbf29ce484222325;
-    for (const char c : bytes) {
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    }
-    return hash;
+    return Fnv1a().mix(bytes).value();
 }
 
 }  // namespace
