@@ -372,7 +372,7 @@ int node_command(NodeOptions options) {
         return kExitUsage;
     }
     ::signal(SIGPIPE, SIG_IGN);
-    os::IdMapProbe probe = make_probe();
+    os::IdMapProbe probe = settle_powers();
     Base base;
     base.id_map_probe = std::move(probe);
     auto instance = state::Instance::open(paths_of(options.settings), base.random);

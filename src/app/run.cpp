@@ -272,7 +272,7 @@ int run_command(RunOptions options) {
         print_error(format_as(workload.error()));
         return kExitCannotRun;
     }
-    os::IdMapProbe probe = make_probe();
+    os::IdMapProbe probe = settle_powers();
     Base base;
     base.id_map_probe = std::move(probe);
     auto instance = open_instance(base, options);

@@ -12,9 +12,11 @@
 #include "base/log.h"
 #include "engine/identity.h"
 #include "engine/keeper.h"
+#include "os/capabilities.h"
 #include "os/file.h"
 #include "os/process.h"
 #include "wire/paths.h"
+#include "wire/powers.h"
 
 namespace skiff::engine {
 
@@ -61,6 +63,16 @@ void close_on_exec(int fd) {
     }
 }
 
+// Everything that a runner needs before its last lock, and no more. What is missing was the agent's
+// to warn of.
+Result<void> keep_powers() {
+    os::CapabilitySet wanted;
+    for (const int number : wire::kKeeperCapabilities) {
+        wanted = wanted | os::CapabilitySet{number};
+    }
+    return os::keep_capabilities(wanted, {});
+}
+
 Result<os::Fd> take_lock(const std::string& path) {
     SKIFF_TRY(auto fd, os::open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) < 0) {
@@ -94,6 +106,7 @@ Result<void> Keeper::set_up() {
     SKIFF_TRY(signals_, take_signals());
     SKIFF_TRY(parts_, make_runner_parts(settings_.run_dir));
     parts_->lifetime = settings_.lifetime;
+    SKIFF_CHECK(keep_powers());
     SKIFF_TRY(own_pid_namespace_, os::open("/proc/self/ns/pid", O_RDONLY));
     if (!listener_.valid()) {
         SKIFF_TRY(listener_, listen_at(socket));

@@ -13,9 +13,11 @@
 
 #include "base/text.h"
 #include "engine/testing.h"
+#include "os/capabilities.h"
 #include "os/file.h"
 #include "sandbox/confinement.h"
 #include "wire/paths.h"
+#include "wire/powers.h"
 
 namespace skiff::engine {
 namespace {
@@ -374,6 +376,118 @@ TEST_F(Keeper, VolumesThatCannotMapIdsWorkWithTheMachines) {
     EXPECT_EQ(agent.run("root", "actor", grant).exit_code, 1);
     EXPECT_NE(agent.log_of("root").find("EACCES"), std::string::npos) << agent.log_of("root");
     ASSERT_EQ(::umount2(volume.c_str(), MNT_DETACH), 0);
+}
+
+std::string capabilities_in(pid_t pid, const std::string& name) {
+    const std::string status = *os::read_kernel_file(fmt::format("/proc/{}/status", pid));
+    return status.substr(status.find(name) + name.size() + 2, 16);
+}
+
+os::CapabilitySet keepers_capabilities() {
+    os::CapabilitySet wanted;
+    for (const int number : wire::kKeeperCapabilities) {
+        wanted = wanted | os::CapabilitySet{number};
+    }
+    return wanted & *os::permitted_capabilities();
+}
+
+TEST_F(Keeper, HasTheCapabilitiesOfItsListAndARunnerHasNone) {
+    if (!sandbox::can_confine()) {
+        GTEST_SKIP() << "needs root";
+    }
+    KeeperProcess keeper({"--starts-max=1"});
+    Agent agent(keeper);
+    const std::string all = fmt::format("{:016x}", keepers_capabilities().bits());
+    const std::string none(16, '0');
+    // Once as it was born, once as it executed itself anew.
+    for (const char* id : {"first", "second"}) {
+        agent.start(id, "actor", plain_grant({"actor", "hold"}));
+        const auto pid = static_cast<pid_t>(agent.expect<wire::Started>().pid);
+        for (const char* name : {"CapPrm", "CapEff", "CapBnd"}) {
+            EXPECT_EQ(capabilities_in(keeper.pid(), name), all) << name;
+            EXPECT_EQ(capabilities_in(pid, name), none) << name;
+        }
+        for (const char* name : {"CapInh", "CapAmb"}) {
+            EXPECT_EQ(capabilities_in(keeper.pid(), name), none) << name;
+        }
+        agent.send(wire::Kill{id});
+        (void)agent.expect<wire::Exited>();
+    }
+}
+
+TEST_F(Keeper, TheWritableLayerOfAnImageWorksWithThePowersItKept) {
+    KeeperProcess keeper;
+    Agent agent(keeper);
+    ::chmod(keeper.folder().c_str(), 0755);
+    const fs::path lower = keeper.folder() / "lower";
+    const fs::path rw = keeper.folder() / "rw";
+    fs::create_directories(lower / "home/old");
+    fs::create_directories(rw / "upper");
+    fs::create_directories(rw / "work");
+    std::ofstream(lower / "home/log") << "before\n";
+    fs::create_directories(lower / "tmp");
+    ::chmod((lower / "tmp").c_str(), 01777);
+    std::ofstream(lower / "home/gone") << "x";
+    std::ofstream(lower / "home/roots") << "x";
+    for (const char* path : {"home", "home/log", "home/gone", "home/old"}) {
+        ASSERT_EQ(::chown((lower / path).c_str(), 1000, 1000), 0);
+    }
+    ::chmod((lower / "home").c_str(), 02750);
+    ::chmod((lower / "home/log").c_str(), 0600);
+    ::chmod((lower / "home/roots").c_str(), 0644);
+    auto grant = plain_grant(
+        {"actor",    "append",        "/home/log", "after", ";",     "remove",    "/home/gone",
+         ";",        "remove",        "/home/old", ";",     "mkdir", "/home/old", ";",
+         "write",    "/home/old/new", "x",         ";",     "read",  "/home/log", ";",
+         "remove",   "/home/roots",   ";",         "ls",    "/home", ";",         "ls",
+         "/home/old"});
+    grant.identity.uid = grant.identity.gid = 1000;
+    grant.root = wire::Root{wire::RootKind::layers,  {lower}, rw / "upper", rw / "work", 0,
+                            wire::Access::read_write};
+    EXPECT_EQ(agent.run("layers", "actor", grant).exit_code, 0) << agent.log_of("layers");
+    EXPECT_EQ(agent.log_of("layers"), "before\nafter\nlog\nold\nnew\n");
+    EXPECT_EQ(*os::read_file(lower / "home/log", 1_KiB), "before\n");
+    struct stat facts{};
+    ASSERT_EQ(::stat((rw / "upper/home").c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_uid, grant.identity.host_base + 1000);
+    EXPECT_EQ(facts.st_mode & 07777U, 02750U);
+}
+
+// Runs a guest under a keeper that is started by a process with these capabilities; its exit code.
+int run_started_by(os::CapabilitySet own, os::CapabilitySet started) {
+    (void)testing::guest("actor");
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        if (!os::keep_capabilities(own, started)) {
+            ::_exit(50);
+        }
+        int code = 0;
+        {
+            KeeperProcess keeper;
+            Agent agent(keeper);
+            code = agent.run("a", "actor", plain_grant({"actor", "exit", "5"})).exit_code;
+        }
+        ::_exit(code);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_F(Keeper, ServesAnAgentWithFewerCapabilitiesThanItsOwn) {
+    if (!sandbox::can_confine()) {
+        GTEST_SKIP() << "needs root";
+    }
+    // A program that gains some at its execution is not dumpable: /proc is less open to it.
+    const os::CapabilitySet agents{CAP_SYS_ADMIN, CAP_CHOWN, CAP_DAC_OVERRIDE};
+    EXPECT_EQ(run_started_by(agents, keepers_capabilities()), 5);
+}
+
+TEST_F(Keeper, GoesOnWithoutACapabilityThatThisStartDoesNotNeed) {
+    if (!sandbox::can_confine()) {
+        GTEST_SKIP() << "needs root";
+    }
+    EXPECT_EQ(run_started_by(keepers_capabilities() - os::CapabilitySet{CAP_SETFCAP}, {}), 5);
 }
 
 TEST_F(Keeper, LogsAFloodInOrder) {

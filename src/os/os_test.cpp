@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -13,6 +14,7 @@
 
 #include "base/random.h"
 #include "base/text.h"
+#include "os/capabilities.h"
 #include "os/cgroup.h"
 #include "os/cgroup_hierarchy.h"
 #include "os/fd.h"
@@ -170,6 +172,62 @@ TEST_F(Os, UserNamespacesHaveTheRangesTheyWereGiven) {
         many.users.push_back({i, 0x20000000 + 2 * i, 1});
     }
     EXPECT_EQ(create_user_namespace(many).error().code, Code::exhausted);
+}
+
+// One line of /proc/PID/status, and a set as it stands there.
+std::string line_of(const std::string& status, const std::string& name) {
+    const auto at = status.find(name + ":\t");
+    return at == std::string::npos ? "" : status.substr(at + name.size() + 2, 16);
+}
+std::string hex(CapabilitySet set) {
+    return fmt::format("{:016x}", set.bits());
+}
+
+// What /proc says of a child that kept `own`, and of the program that it executed then.
+struct Kept {
+    std::string before;
+    std::string after;
+};
+Kept keep_in_child(CapabilitySet own, CapabilitySet started) {
+    auto pipe = *make_pipe();
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        const auto kept = keep_capabilities(own, started);
+        const std::string status = kept ? *read_kernel_file("/proc/self/status") : "failed";
+        (void)write_all(pipe.write.get(), status + "\f");
+        ::dup2(pipe.write.get(), 1);
+        ::execl("/bin/cat", "cat", "/proc/self/status", nullptr);
+        ::_exit(1);
+    }
+    pipe.write.reset();
+    const std::string text = *read_all(pipe.read.get(), 64_KiB);
+    ::waitpid(pid, nullptr, 0);
+    const auto middle = std::min(text.find('\f'), text.size() - 1);
+    return {text.substr(0, middle), text.substr(middle + 1)};
+}
+
+TEST_F(Os, KeepsTheCapabilitiesOfTheListAndPassesOnNoOthers) {
+    const auto had = permitted_capabilities();
+    ASSERT_TRUE(had);
+    const CapabilitySet own{CAP_CHOWN, CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
+    const CapabilitySet started{CAP_SETPCAP, CAP_KILL};
+    if (!(CapabilitySet{CAP_CHOWN, CAP_SYS_ADMIN, CAP_SETPCAP, CAP_KILL} - *had).empty()) {
+        GTEST_SKIP() << "needs root";
+    }
+    const Kept kept = keep_in_child(own, started);
+    EXPECT_EQ(line_of(kept.before, "CapPrm"), hex(own & *had));
+    EXPECT_EQ(line_of(kept.before, "CapEff"), hex(own & *had));
+    EXPECT_EQ(line_of(kept.after, "CapEff"), hex((own | started) & *had));
+    for (const std::string& status : {kept.before, kept.after}) {
+        EXPECT_EQ(line_of(status, "CapBnd"), hex((own | started) & bounding_capabilities()));
+        EXPECT_EQ(line_of(status, "CapInh"), hex({}));
+        EXPECT_EQ(line_of(status, "CapAmb"), hex({}));
+    }
+}
+
+TEST_F(Os, NamesCapabilities) {
+    EXPECT_EQ(names_of({}), "");
+    EXPECT_EQ(names_of({CAP_SYS_ADMIN, CAP_CHOWN, 60}), "CAP_CHOWN, CAP_SYS_ADMIN, 60");
 }
 
 TEST_F(Os, FoldersAreMadeWithParents) {

@@ -24,8 +24,10 @@ constexpr std::size_t kMapBytesMax = 4095;
 struct Newborn {
     int ready = -1;    // written by the helper once `proc` is set
     int go_home = -1;  // read by the helper; its end is the helper's end
-    int proc = -1;     // the helper's own folder in /proc, opened by the helper itself: its pid is
-                       // not known here when we are in another pid namespace
+    // Opened by the helper itself: its pid is not known here when we are in another pid namespace,
+    // and its namespace is closed to us when this process is not dumpable.
+    int proc = -1;        // its folder in /proc
+    int name_space = -1;  // its user namespace
     int error = 0;
 };
 
@@ -37,7 +39,9 @@ int newborn_main(void* argument) {
     ::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     newborn->proc = static_cast<int>(
         ::syscall(SYS_openat, AT_FDCWD, "/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
-    newborn->error = newborn->proc < 0 ? errno : 0;
+    newborn->name_space = static_cast<int>(
+        ::syscall(SYS_openat, AT_FDCWD, "/proc/self/ns/user", O_RDONLY | O_CLOEXEC, 0));
+    newborn->error = newborn->proc < 0 || newborn->name_space < 0 ? errno : 0;
     char byte = 0;
     if (::syscall(SYS_write, newborn->ready, &byte, 1) == 1) {
         (void)::syscall(SYS_read, newborn->go_home, &byte, 1);
@@ -61,13 +65,12 @@ Result<void> write_map(int proc, const char* name, const std::vector<IdExtent>& 
     return {};
 }
 
-Result<Fd> map_and_open(const Newborn& newborn, const IdMaps& maps) {
-    if (newborn.proc < 0) {
+Result<void> write_maps(const Newborn& newborn, const IdMaps& maps) {
+    if (newborn.error != 0) {
         return fail_errno(newborn.error, "open /proc/self");
     }
     SKIFF_CHECK(write_map(newborn.proc, "uid_map", maps.users));
-    SKIFF_CHECK(write_map(newborn.proc, "gid_map", maps.groups));
-    return open_at(newborn.proc, "ns/user", O_RDONLY);
+    return write_map(newborn.proc, "gid_map", maps.groups);
 }
 
 }  // namespace
@@ -80,7 +83,7 @@ Result<Fd> create_user_namespace(const IdMaps& maps) {
     if (stack == MAP_FAILED) {
         return fail_errno(errno, "map a stack");
     }
-    Newborn newborn{ready.write.get(), home.read.get(), -1, 0};
+    Newborn newborn{ready.write.get(), home.read.get()};
     // No handler of ours may run in the helper while it shares our memory.
     sigset_t all;
     sigset_t before;
@@ -96,16 +99,18 @@ Result<Fd> create_user_namespace(const IdMaps& maps) {
     }
     char byte = 0;
     (void)!::read(ready.read.get(), &byte, 1);
-    auto result = map_and_open(newborn, maps);
+    auto written = write_maps(newborn, maps);
     (void)!::write(home.write.get(), &byte, 1);
     while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
     }
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (newborn.proc >= 0) {
-        ::close(newborn.proc);
-    }
     ::munmap(stack, kStackBytes);
-    return result;
+    const Fd proc(newborn.proc);
+    Fd name_space(newborn.name_space);
+    if (!written) {
+        return fail(std::move(written.error()));
+    }
+    return name_space;
 }
 
 }  // namespace skiff::os
