@@ -70,14 +70,11 @@ def is_skiff(pid):
 class Process:
     """One of Skiff's processes at the time of a snapshot."""
 
-    def __init__(self, pid, network_names):
-        self.pid, self.command = pid, command_of(pid)
-        self.namespaces, self.network = set(), None
+    def __init__(self, pid):
+        self.pid, self.command, self.namespaces = pid, command_of(pid), set()
         for link in (PROC / str(pid) / "ns").glob("*"):
             try:
                 self.namespaces.add(os.readlink(link))
-                if link.name == "net":
-                    self.network = network_names.get(os.stat(link).st_ino)
             except OSError:
                 continue
 
@@ -95,20 +92,16 @@ class Snapshot:
                         if not self.is_foreign(folder)}
         names = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
         self.networks = {f"network {name}" for name in names if not self.is_foreign(name)}
-        self.take_processes(names)
-
-    def take_processes(self, names):
-        inodes = {os.stat(f"/run/netns/{name}").st_ino: name for name in names
-                  if os.path.exists(f"/run/netns/{name}")}
         self.parents, self.skiffs, self.namespaces = {}, [], set()
         for pid in all_processes():
             fields = stat_of(pid)
             if fields is None:
                 continue
             self.parents[pid] = (int(fields[19]), int(fields[1]))
-            its = Process(pid, inodes)
+            its = Process(pid)
             self.namespaces |= its.namespaces
-            if is_skiff(pid) and not (its.network and self.is_foreign(its.network)):
+            # Agents, keepers and runners all name their run folder.
+            if is_skiff(pid) and not self.is_foreign(its.command):
                 self.skiffs.append(its)
 
     def is_foreign(self, text):
