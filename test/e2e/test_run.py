@@ -36,7 +36,8 @@ def go(skiff, root_dir):
 
 def engines():
     """Processes of `skiff run` instances."""
-    done = subprocess.run(["pgrep", "-f", "skiff-engine keep"], capture_output=True, text=True)
+    done = subprocess.run(["pgrep", "-f", "skiff-engine keep --run-dir=[^ ]*/skiff-run-"],
+                          capture_output=True, text=True)
     return set(done.stdout.split())
 
 
@@ -269,13 +270,22 @@ def test_an_ordinary_user_runs_pods_and_is_told_once_what_is_weaker(ordinary):
     done = ordinary("-v", f"{ordinary.home}:/d", "actor.wasm", "print", "mine", ";", "write",
                     "/d/note", "from the guest", ";", "exit", "5")
     assert (done.returncode, done.stdout) == (5, "mine\n"), done.stderr
-    weaker = [line for line in done.stderr.splitlines() if "weaker" in line]
-    assert len(weaker) == 1 and "user id" in weaker[0], done.stderr
+    weaker, = [line for line in done.stderr.splitlines() if "warn" in line]
+    assert "weaker" in weaker and "user id" in weaker and "control groups" in weaker
     note = ordinary.home / "note"
     assert note.read_text() == "from the guest\n"
     assert note.stat().st_uid == ordinary.home.stat().st_uid
     wait_until(lambda: engines() <= before, 10, "the keeper ends")
     assert ordinary("-q", "-m", "16m", "actor.wasm", "grow", "64").returncode == 137
+
+
+def test_an_ordinary_user_runs_a_layered_image_and_nothing_of_it_stays(ordinary, layouts):
+    shutil.copy(layouts / "archive.tar", ordinary.home)
+    done = ordinary("archive.tar", "write", "/x", "1", ";", "read", "/x", ";", "exit", "6")
+    assert (done.returncode, done.stdout) == (6, "1\n"), done.stderr
+    assert not re.search("not removed|reset|denied", done.stderr), done.stderr
+    pods = ordinary.home / ".local/share/skiff/0/pods"
+    assert not pods.exists() or not list(pods.iterdir())
 
 
 class Standalone:
