@@ -263,6 +263,14 @@ static void verb_cwd(int count, char** words) {
     fflush(stdout);
 }
 
+static void verb_terminal(int count, char** words) {
+    (void)count, (void)words;
+    for (int stream = 0; stream < 3; stream++) {
+        printf("%d %s\n", stream, isatty(stream) ? "terminal" : "none");
+    }
+    fflush(stdout);
+}
+
 static void verb_exit(int count, char** words) {
     (void)count;
     fflush(stdout);
@@ -386,16 +394,36 @@ static void verb_loop(int count, char** words) {
 }
 
 static const struct verb kVerbs[] = {
-    {"abort", 0, verb_abort},         {"append", 2, verb_append}, {"args", 0, verb_args},
-    {"clock", 0, verb_clock},         {"cwd", 0, verb_cwd},       {"env", 1, verb_env},
-    {"environ", 0, verb_environ},     {"eprint", 0, verb_eprint}, {"exists", 1, verb_exists},
-    {"exit", 1, verb_exit},           {"flood", 2, verb_flood},   {"grow", 1, verb_grow},
-    {"hold", 0, verb_hold},           {"loop", 2, verb_loop},     {"ls", 1, verb_ls},
-    {"missing", 1, verb_missing},     {"mkdir", 1, verb_mkdir},   {"print", 0, verb_print},
-    {"random", 1, verb_random},       {"read", 1, verb_read},     {"remove", 1, verb_remove},
-    {"sleep", 1, verb_sleep},         {"spin", 0, verb_spin},     {"stat", 1, verb_stat},
-    {"stdin", 0, verb_stdin},         {"trap", 0, verb_trap},     {"try-grow", 1, verb_try_grow},
-    {"wait-file", 1, verb_wait_file}, {"write", 2, verb_write},
+    {"abort", 0, verb_abort},
+    {"append", 2, verb_append},
+    {"args", 0, verb_args},
+    {"clock", 0, verb_clock},
+    {"cwd", 0, verb_cwd},
+    {"env", 1, verb_env},
+    {"environ", 0, verb_environ},
+    {"eprint", 0, verb_eprint},
+    {"exists", 1, verb_exists},
+    {"exit", 1, verb_exit},
+    {"flood", 2, verb_flood},
+    {"grow", 1, verb_grow},
+    {"hold", 0, verb_hold},
+    {"loop", 2, verb_loop},
+    {"ls", 1, verb_ls},
+    {"missing", 1, verb_missing},
+    {"mkdir", 1, verb_mkdir},
+    {"print", 0, verb_print},
+    {"random", 1, verb_random},
+    {"read", 1, verb_read},
+    {"remove", 1, verb_remove},
+    {"sleep", 1, verb_sleep},
+    {"spin", 0, verb_spin},
+    {"stat", 1, verb_stat},
+    {"stdin", 0, verb_stdin},
+    {"terminal", 0, verb_terminal},
+    {"trap", 0, verb_trap},
+    {"try-grow", 1, verb_try_grow},
+    {"wait-file", 1, verb_wait_file},
+    {"write", 2, verb_write},
 };
 
 static bool is_joint(const char* word) {

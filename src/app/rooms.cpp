@@ -1,5 +1,7 @@
 #include "app/rooms.h"
 
+#include <unistd.h>
+
 #include "app/node_settings.h"
 #include "app/stdin_runtime.h"
 #include "base/log.h"
@@ -181,8 +183,11 @@ async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, 
     runtime::RuntimeParts parts{base_.reactor, base_.pool, base_.clock, base_.random, instance_};
     SKIFF_CO_TRY(runtime_, co_await runtime::KeeperRuntime::create(std::move(its), parts));
     stdin_runtime_ = std::make_unique<StdinRuntime>(*runtime_, outside.stdin_fd);
-    for (const std::string& warning : runtime_->warnings()) {
-        log::warn("limited", log::kv("detail", warning));
+    // To an ordinary user the keeper says in one line what is weaker.
+    if (::geteuid() == 0) {
+        for (const std::string& warning : runtime_->warnings()) {
+            log::warn("limited", log::kv("detail", warning));
+        }
     }
     co_return Result<void>{};
 }

@@ -122,13 +122,18 @@ Result<Workload> workload_of(RunOptions& options) {
     bool file = fs::exists(options.target, error);
     options.image.image = file ? fs::absolute(options.target).string() : options.target;
     options.image.name = options.name.empty() ? name_of(options.target) : options.name;
+    Workload workload;
+    bool no_terminal = options.image.terminal && options.image.interactive && !::isatty(0);
+    if (no_terminal) {
+        options.image.terminal = false;
+        workload.warnings.emplace_back("-t has no effect: standard input is no terminal");
+    }
     SKIFF_TRY(kube::Pod pod, pod_of_image(options.image));
     pod.spec.containers[0].imagePullPolicy = pull_policy(options.pull);
     auto valid = kube::validate(pod);
     if (!valid) {
         return fail(std::move(valid.error()));
     }
-    Workload workload;
     PodSet set;
     set.name = pod.metadata.name;
     set.pod = std::move(pod);
@@ -209,6 +214,9 @@ private:
 
     async::Task<int> run_session(Rooms& rooms) {
         RunSession session(base_, rooms, status_, console_, labels_for(options_, workload_));
+        if (options_.image.interactive) {
+            session.leave_terminal_to_guests();
+        }
         async::Scope signals(base_.reactor.executor());
         signals.spawn("signals", obey_signals(&session, &console_));
         int code = co_await session.run(workload_.sets);

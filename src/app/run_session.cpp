@@ -83,6 +83,11 @@ void RunSession::start_one(const PodSet& set, std::size_t index) {
     pods_[PodUid(shared->metadata.uid)] = Running{shared, index, false};
     auto follow = [&](const std::vector<kube::Container>& containers) {
         for (const kube::Container& container : containers) {
+            bool shows_itself =
+                terminal_is_guests_ && container.tty && &containers == &shared->spec.containers;
+            if (shows_itself) {
+                continue;
+            }
             console_.reserve_label(label_of(*shared, container.name));
             followers_.spawn("log of " + container.name, show_logs(shared, container.name));
         }

@@ -41,6 +41,8 @@ public:
     // All outlive it.
     RunSession(Base& base, Rooms& rooms, RunStatus& status, Console& console, Labels labels);
 
+    // Guests with a terminal write to this process's own: their logs are not shown beside.
+    void leave_terminal_to_guests() { terminal_is_guests_ = true; }
     // Runs the sets until all ended, one could not be run, or stop() was asked for. Returns the
     // exit code: 0, that of the first container that failed, or kExitCannotRun.
     [[nodiscard]] async::Task<int> run(std::vector<PodSet> sets);
@@ -82,6 +84,7 @@ private:
     enum class Stopping { no, yes } stopping_ = Stopping::no;
     std::optional<int> exit_code_;
     bool cannot_run_ = false;
+    bool terminal_is_guests_ = false;
     async::Scope followers_;
 };
 

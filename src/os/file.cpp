@@ -107,6 +107,9 @@ private:
         if (levels_.size() >= kOpenMax && move_up(parent, name)) {
             return;
         }
+        if (::geteuid() != 0) {
+            allow_owner(parent, name);
+        }
         auto folder = open_folder_at(parent, name);
         if (!folder) {
             if (folder.error().code != Code::not_found) {
@@ -115,6 +118,16 @@ private:
             return;
         }
         levels_.push_back(Level{std::move(*folder), name, parent});
+    }
+
+    // An ordinary user's folder may forbid its owner what removing takes: overlayfs makes one with
+    // mode 0, images bring some that nobody may write.
+    static void allow_owner(int parent, const std::string& name) {
+        constexpr int kFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+        Fd folder(::openat(parent, name.c_str(), kFlags));
+        if (folder.valid()) {
+            (void)::chmod(fmt::format("/proc/self/fd/{}", folder.get()).c_str(), 0700);
+        }
     }
 
     // A tree deeper than the descriptors we may hold is made flat: its deep folder moves to the

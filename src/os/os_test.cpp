@@ -352,6 +352,24 @@ TEST(Cgroup, ConvertsRequestsAsKubernetesDoes) {
     EXPECT_EQ(cpu_weight(1000), 39U);
 }
 
+TEST_F(Os, AnOrdinaryUserRemovesFoldersThatForbidTheirOwner) {
+    constexpr uid_t kNobody = 65534;
+    if (::geteuid() != 0) {
+        GTEST_SKIP() << "needs root to become somebody else";
+    }
+    ASSERT_EQ(::chown(folder_.c_str(), kNobody, kNobody), 0);
+    ASSERT_EQ(::seteuid(kNobody), 0);
+    fs::create_directories(folder_ / "tree" / "shut" / "in");
+    fs::create_directories(folder_ / "tree" / "fixed");
+    std::ofstream(folder_ / "tree" / "fixed" / "file") << "x";
+    fs::permissions(folder_ / "tree" / "shut", fs::perms::none);
+    fs::permissions(folder_ / "tree" / "fixed", fs::perms::owner_read | fs::perms::owner_exec);
+    auto removed = remove_tree(folder_ / "tree");
+    ASSERT_EQ(::seteuid(0), 0);
+    EXPECT_TRUE(removed) << format_as(removed.error());
+    EXPECT_FALSE(fs::exists(folder_ / "tree"));
+}
+
 class LiveCgroup : public testing::Test {
 protected:
     void SetUp() override {

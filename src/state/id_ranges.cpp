@@ -41,6 +41,10 @@ bool is_stale(const std::filesystem::path& owner_run_dir) {
 
 IdRanges::IdRanges(IdRangeSettings settings, std::filesystem::path run_dir)
     : settings_(std::move(settings)), run_dir_(std::move(run_dir)) {
+    bool may_not_write = ::geteuid() != 0 && settings_.registry == IdRangeSettings{}.registry;
+    if (may_not_write) {
+        settings_.registry = run_dir_.parent_path() / "skiff-ids";
+    }
     load_slots();
 }
 

@@ -23,7 +23,8 @@ struct IdRangeSettings {
     std::uint32_t first = 0x70000000;  // a multiple of 65,536
     std::uint32_t blocks = 4096;       // of 65,536 ids
     std::uint32_t blocks_per_slot = 128;
-    // Machine-wide, dies with the boot: instances with different run-dirs meet here.
+    // Machine-wide, dies with the boot: instances with different run-dirs meet here. An ordinary
+    // user may not write there, and has no ids to share: his instances meet beside their run-dirs.
     std::filesystem::path registry = "/run/skiff-ids";
 };
 

@@ -51,6 +51,8 @@ class Cluster:
         env = (ROOT / f"build/cluster-{name}/env").read_text().splitlines()
         self.env = dict(line.split("=", 1) for line in env if "=" in line)
         self.registry = self.env["REGISTRY"]
+        # The machine's own address on the cluster's wire.
+        self.machine = self.registry.split(":")[0].rsplit(".", 1)[0] + ".254"
         self.pushed = {}
 
     def node(self, action, node, *flags, check=True):

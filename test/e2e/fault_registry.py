@@ -4,11 +4,13 @@ It serves a good module under every name (it differs with the second part); the 
 `status-404/x`, `wrong-digest/x`, `truncated/x`, `flaky/x` (500 twice, then well), `good/x`.
 """
 
+import base64
 import collections
 import hashlib
 import http.server
 import json
 import threading
+import urllib.parse
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = json.dumps({"created": "1970-01-01T00:00:00Z", "architecture": "wasm", "os": "wasip1",
@@ -114,3 +116,40 @@ class Registry:
         if request.command != "HEAD":
             request.wfile.write(module[start:start + max(0, (len(module) // 2) - start)])
         request.close_connection = True
+
+
+class TokenRegistry(Registry):
+    """A registry whose blobs want a Bearer token, which its token service gives for a password."""
+
+    def __init__(self, address, module, user, password):
+        self.basic = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+        self.tokens = {}
+        super().__init__(address, module)
+
+    def answer(self, request):
+        if request.path.startswith("/token?"):
+            return self.give_token(request)
+        scope = f"repository:{'/'.join(request.path.split('/')[2:-2])}:pull"
+        said = request.headers.get("Authorization", "")
+        if self.tokens.get(said.removeprefix("Bearer ")) == scope:
+            return super().answer(request)
+        self.requests["challenges"] += 1
+        body = b'{"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}'
+        request.send_response(401)
+        request.send_header("WWW-Authenticate", f'Bearer realm="http://{self.name}/token",'
+                            f'service="harbour",scope="{scope}"')
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body if request.command != "HEAD" else b"")
+
+    def give_token(self, request):
+        query = urllib.parse.parse_qs(request.path.split("?", 1)[1])
+        self.requests["tokens"] += 1
+        if request.headers.get("Authorization") != self.basic or query["service"] != ["harbour"]:
+            # As most token services do: nobody in particular gets a token that opens nothing.
+            token, scope = "anonymous", "nothing"
+        else:
+            token, scope = f"token-{len(self.tokens)}", query["scope"][0]
+        self.tokens[token] = scope
+        self.send(request, 200, json.dumps({"token": token, "expires_in": 60}).encode(),
+                  "application/json")

@@ -44,6 +44,12 @@ class Kube:
         return run([self.program, "-n", self.namespace, *words], timeout=timeout, check=check,
                    env=self.environ, input=stdin)
 
+    def start(self, *words):
+        """kubectl WORDS running beside the test, its output to be read by communicate()."""
+        command = [self.program, "-n", self.namespace, *[str(word) for word in words]]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                env=self.environ)
+
     def create_namespace(self):
         self("create", "namespace", self.namespace)
         wait_until(lambda: self("get", "serviceaccount", "default", check=False).returncode == 0,
@@ -143,6 +149,13 @@ def waiting_of(pod):
             if "waiting" in status["state"]:
                 return status["state"]["waiting"]
     return None
+
+
+def lines_of(folder):
+    """The guest's lines in all files of a container's log folder, oldest file first, by file."""
+    texts = [file.read_text().splitlines() for file in folder.iterdir()]
+    texts = sorted(lines for lines in texts if lines)
+    return [[line.split(" ", 3)[3] for line in lines] for lines in texts]
 
 
 def pod(name, image, *args, **spec):

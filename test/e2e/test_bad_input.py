@@ -6,12 +6,14 @@ import re
 import socket
 import subprocess
 import sys
+import uuid
 
 import pytest
 
 from conftest import ROOT
 from fault_registry import Registry
-from kube import pod, run, wait_until, waiting_of
+from kube import Kube, container_of, pod, run, wait_until, waiting_of
+from machine import runner_of
 
 NODE = "skiff-bad"
 CONFIG = """\
@@ -29,17 +31,12 @@ registries:
 HELD = {"nodeSelector": {"kubernetes.io/hostname": NODE}}
 
 
-def machine_address(cluster):
-    """The machine's own address on the cluster's wire."""
-    return cluster.registry.split(":")[0].rsplit(".", 1)[0] + ".254"
-
-
 @pytest.fixture(scope="module")
 def faulty(cluster, node, tmp_path_factory):
     """A registry of faults, one that is down, and a node that talks plain HTTP to both."""
-    registry = Registry(machine_address(cluster), (ROOT / "build/guests/actor.wasm").read_bytes())
+    registry = Registry(cluster.machine, (ROOT / "build/guests/actor.wasm").read_bytes())
     with socket.socket() as taken:
-        taken.bind((machine_address(cluster), 0))
+        taken.bind((cluster.machine, 0))
         registry.dead = "{}:{}".format(*taken.getsockname())
     config = tmp_path_factory.mktemp("node") / "config.yaml"
     config.write_text(CONFIG.format(faulty=registry.name, dead=registry.dead))
@@ -47,6 +44,33 @@ def faulty(cluster, node, tmp_path_factory):
     yield registry
     cluster.node("down", NODE)
     registry.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bystanders(cluster, node, faulty):
+    """Pods on both nodes that nothing in this file may touch: same process, no restart, no flap."""
+    kube = Kube(cluster.env, f"bystander-{uuid.uuid4().hex[:8]}")
+    kube.create_namespace()
+    for name in (node, NODE):
+        kube.apply(pod(f"by-{name}", cluster.push("actor"), "loop", "0.5", "clock",
+                       restartPolicy="Always",
+                       nodeSelector={"kubernetes.io/hostname": name}))
+
+    def state_of(name):
+        its = kube.pod(f"by-{name}")
+        ready = [c for c in its["status"]["conditions"] if c["type"] == "Ready"]
+        return runner_of(its), container_of(its)["restartCount"], ready
+
+    for name in (node, NODE):
+        kube.wait_ready(f"by-{name}")
+    before = {name: state_of(name) for name in (node, NODE)}
+    yield
+    for name in (node, NODE):
+        assert state_of(name) == before[name]
+        ticks = [int(line) for line in kube.logs(f"by-{name}").split()]
+        assert max(after - first for first, after in zip(ticks, ticks[1:])) < 10_000_000_000
+        assert before[name][1] == 0
+    kube.delete_namespace()
 
 
 def push_bytes(cluster, tmp_path, content, name, *flags):
@@ -137,6 +161,17 @@ def test_an_import_nobody_offers_is_named(kube, cluster, tmp_path):
     message = refused(kube, "moon", image, "CreateContainerError", "RunContainerError",
                       "CreateContainerConfigError")
     assert "moon" in message and "cheese" in message, message
+
+
+def test_an_interface_nobody_offers_is_named(kube, cluster, tmp_path):
+    whole = (ROOT / "build/guests/actor-component.wasm").read_bytes()
+    assert whole.count(b"wasi:clocks/wall-clock@")
+    image = push_bytes(cluster, tmp_path, whole.replace(b"wasi:clocks/wall-clock@",
+                                                        b"moon:clocks/wall-clock@"), "tide:1")
+    message = refused(kube, "tide", image, "CreateContainerError", "RunContainerError",
+                      "CreateContainerConfigError")
+    assert re.search(r"imports that nobody provides: moon:clocks/wall-clock@0\.2\.\d+$",
+                     message), message
 
 
 def test_an_unknown_kind_of_volume_is_named(kube, cluster):
@@ -235,6 +270,27 @@ def test_a_taken_port_is_told_with_its_holder(kube, cluster, node):
                    ports=[{"containerPort": 8080, "hostPort": 18080}]))
     its = kube.wait_phase("second", "Failed")
     assert its["status"]["reason"] == "NodePorts", its["status"]
+
+
+def test_a_port_that_a_process_of_the_machine_holds_is_told_with_its_name(kube, cluster, node):
+    netns = cluster.env["CLUSTER_NETNS"] + "n1"
+    holder = subprocess.Popen(
+        ["ip", "netns", "exec", netns, sys.executable, "-c",
+         "import socket, time; s = socket.create_server(('', 18081)); print('up', flush=True); "
+         "time.sleep(600)"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "up\n"
+        kube.apply(pod("late", cluster.push("sleeper"), nodeName=node, hostNetwork=True,
+                       ports=[{"containerPort": 18081, "hostPort": 18081}]))
+        message = kube.wait_waiting("late", "CreateContainerError")["message"]
+        # `ip netns exec` becomes the program that it runs.
+        assert re.search(rf"port 18081/TCP .* taken by python\S* \(pid {holder.pid}\)", message)
+        assert "18081" in kube.wait_event("late", "Failed")["message"]
+    finally:
+        holder.kill()
+        holder.communicate()
+    # Nobody holds it any more: the pod starts by itself.
+    kube.wait_ready("late", 60)
 
 
 def test_a_full_disk_fails_the_pull_and_recovers(kube, cluster, node, tmp_path):

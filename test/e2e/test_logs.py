@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from kube import container_of, pod, run, wait_until
+from kube import container_of, lines_of, pod, run, wait_until
 
 STAMPED = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|[+-]\d\d:\d\d) ")
 
@@ -63,23 +63,59 @@ def test_logs_of_a_waiting_container_say_so(kube, cluster):
     assert done.returncode != 0 and "waiting to start" in done.stderr, done.stderr
 
 
-def test_a_flood_is_rotated_and_no_line_is_lost_at_the_end(kube, cluster, node):
-    # 25 MB: more than two files of the default 10 MiB.
-    kube.apply(pod("flood", cluster.push("actor"), "flood", "250000", "100", ";", "print", "last"))
+def log_folder(cluster, node, kube, its):
+    name = f"{kube.namespace}_{its['metadata']['name']}_{its['metadata']['uid']}"
+    return cluster.node_folder(node) / "pods" / name / "main"
+
+
+def numbers_of(lines):
+    """What the actor's `flood` numbered them with."""
+    assert all(len(line) == 99 for line in lines)  # its 100 bytes count the newline
+    return [int(line[:9]) for line in lines]
+
+
+def test_a_flood_is_rotated_and_followed_and_no_line_is_lost(kube, cluster, node):
+    # 25 MB, 36 MB with stamps: four files of the default 10 MiB, one fewer than may be kept.
+    kube.apply(pod("flood", cluster.push("actor"), "sleep", "1", ";", "flood", "250000", "100", ";",
+                   "print", "last"))
+    kube.wait_pod("flood", lambda p: container_of(p) and "running" in container_of(p)["state"])
+    follower = kube.start("logs", "-f", "flood")
+    followed = follower.communicate(timeout=120)[0].splitlines()
+    assert followed[-1] == "last"
+    assert numbers_of(followed[:-1]) == list(range(250000))
     its = kube.wait_phase("flood", "Succeeded", seconds=120)
-    uid = its["metadata"]["uid"]
-    folder = cluster.node_folder(node) / "pods" / f"{kube.namespace}_flood_{uid}" / "main"
-    wait_until(lambda: len(list(folder.iterdir())) >= 3, 30,
+    folder = log_folder(cluster, node, kube, its)
+    wait_until(lambda: len([f for f in folder.iterdir() if ".log.2" in f.name]) == 3, 30,
                lambda: f"rotated files: {[f.name for f in folder.iterdir()]}")
-    whole = kube.logs("flood", "--tail=3").splitlines()
-    # The guest's 100 bytes a line count its newline.
-    assert whole[-1] == "last" and len(whole[0] + "\n") == 100
-    assert [line[:9] for line in whole[:2]] == ["000249998", "000249999"]
-    for file in folder.iterdir():
-        if file.suffix != ".gz":
-            assert file.stat().st_size <= 11 << 20, file
-    followed = kube.logs("flood").splitlines()
-    assert followed[-1] == "last" and len(followed) > 1
+    assert all(file.stat().st_size <= 10 << 20 for file in folder.iterdir())
+    files = lines_of(folder)
+    assert len(files) == 4 and files[-1].pop() == "last"
+    assert numbers_of(sum(files, [])) == list(range(250000))
+    # Unlike a kubelet's, whole logs are those of all files.
+    assert kube.logs("flood").splitlines() == followed
+    assert kube.logs("flood", "--tail=2").splitlines() == followed[-2:]
+
+
+def test_a_flood_beyond_all_files_keeps_the_newest_lines(kube, cluster, small_logs):
+    kube.apply(pod("flood", cluster.push("actor"), "flood", "30000", "100",
+                   nodeSelector={"kubernetes.io/hostname": small_logs}))
+    its = kube.wait_phase("flood", "Succeeded", seconds=60)
+    folder = log_folder(cluster, small_logs, kube, its)
+    assert all(file.stat().st_size <= 256 << 10 for file in folder.iterdir())
+    files = lines_of(folder)
+    kept = numbers_of(sum(files, []))
+    # Three files, two of them full: 143 bytes a line.
+    assert len(files) == 3 and len(kept) > 2 * (250 << 10) // 146
+    assert kept == list(range(30000 - len(kept), 30000))
+
+
+@pytest.fixture(scope="module")
+def small_logs(cluster, node):
+    """A node whose containers keep three log files of 256 KiB."""
+    cluster.node("up", "skiff-small-logs", "--", "--container-log-max-size", "256Ki",
+                 "--container-log-max-files", "3")
+    yield "skiff-small-logs"
+    cluster.node("down", "skiff-small-logs")
 
 
 def test_files_and_links_are_where_log_collectors_look(kube, cluster, node):

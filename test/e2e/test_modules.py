@@ -59,6 +59,11 @@ def test_cpython_runs_a_program_from_a_configmap(kube, pushed):
     kube.wait_phase("python", "Succeeded", seconds=180)
     told = json.loads(kube.logs("python"))
     assert told == {"python": "3.12.0", "pod": "python", "primes": 25, "last": 97}
+    size = r"python\.wasm \((2\d(\.\d+)? MiB)\)"
+    compiling, compiled = (kube.wait_event("python", reason)["message"]
+                           for reason in ("Compiling", "Compiled"))
+    assert re.fullmatch(f"Compiling module {size}", compiling), compiling
+    assert re.fullmatch(rf"Compiled module {size} in (\d+m)?[\d.]+m?s", compiled), compiled
 
 
 def test_a_python_component_runs(kube, pushed):

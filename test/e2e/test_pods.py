@@ -1,8 +1,12 @@
 """Pods on a real cluster: they run, end, restart and are deleted as on any node."""
 
 import json
+import time
 
-from kube import condition_of, container_of, pod, terminated_of, wait_until
+import pytest
+
+from conftest import ROOT
+from kube import condition_of, container_of, pod, run, terminated_of, wait_until
 
 
 def test_hello_runs_to_completion(kube, cluster):
@@ -107,6 +111,23 @@ def test_job_with_completions_succeeds(kube, cluster):
     assert kube.get("job", "job")["status"]["succeeded"] == 4
 
 
+def test_a_job_that_fails_says_so_with_its_guests_code(kube, cluster):
+    for code in (3, 130):
+        template = pod("x", cluster.push("actor"), "exit", code)
+        kube.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": f"job-{code}"},
+                    "spec": {"backoffLimit": 0, "template": {"spec": template["spec"]}}})
+    for code in (3, 130):
+        kube("wait", f"job/job-{code}", "--for=condition=Failed", "--timeout=60s", timeout=70)
+        job = kube.get("job", f"job-{code}")
+        failed = next(c for c in job["status"]["conditions"] if c["type"] == "Failed")
+        assert (failed["status"], failed["reason"]) == ("True", "BackoffLimitExceeded")
+        assert job["status"]["failed"] == 1 and not job["status"].get("active")
+        its, = kube.pods(f"batch.kubernetes.io/job-name=job-{code}")
+        assert its["status"]["phase"] == "Failed"
+        assert terminated_of(its)["exitCode"] == code
+        assert container_of(its)["restartCount"] == 0
+
+
 def test_active_deadline_fails_the_pod(kube, cluster):
     kube.apply(pod("late", cluster.push("sleeper"), activeDeadlineSeconds=2))
     its = kube.wait_phase("late", "Failed")
@@ -137,6 +158,42 @@ def test_stop_file_gives_a_guest_its_grace_period(kube, cluster):
     kube.wait_gone("graceful")
 
 
+def stopping(name, image, *args, grace):
+    """A pod that stays after its deletion, so that its end can be looked at."""
+    its = pod(name, image, *args, metadata={"finalizers": ["test.skiff/keep"]})
+    its["spec"]["terminationGracePeriodSeconds"] = grace
+    return its
+
+
+def end_of(kube, name):
+    """How a pod's container ended after its deletion, and after how many seconds."""
+    begun = time.monotonic()
+    kube("delete", "pod", name, "--wait=false")
+    its = kube.wait_phase(name, "Succeeded", "Failed")
+    took = time.monotonic() - begun
+    kube("patch", "pod", name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    kube.wait_gone(name)
+    return terminated_of(its), took
+
+
+def test_a_guest_that_handles_stopping_ends_as_it_likes_within_its_grace_period(kube, cluster):
+    image = cluster.push("graceful")
+    kube.apply(stopping("obeys", image, 9, 2, grace=30), stopping("dawdles", image, 9, 60, grace=2))
+    for name in ("obeys", "dawdles"):
+        kube.wait_ready(name)
+    logs = kube.logs("obeys")
+    assert logs == "up\n", logs
+    follower = kube.start("logs", "-f", "obeys")
+    ended, took = end_of(kube, "obeys")
+    assert (ended["exitCode"], ended["reason"]) == (9, "Error"), ended
+    # Its hour's sleep was cut short, its two seconds' farewell was not.
+    assert follower.communicate(timeout=20)[0] == "up\nasked to stop in nap 1\ndone\n"
+    assert 2 <= took < 15, took
+    ended, took = end_of(kube, "dawdles")
+    assert ended["exitCode"] == 137, ended
+    assert 2 <= took < 15, took
+
+
 def test_termination_message_comes_from_the_file(kube, cluster):
     kube.apply(pod("message", cluster.push("actor"), "write", "/dev/termination-log", "farewell"))
     its = kube.wait_phase("message", "Succeeded")
@@ -152,8 +209,28 @@ def test_what_is_not_offered_yet_waits_and_names_the_field(kube, cluster):
 
 
 def test_components_and_go_run_like_c(kube, cluster):
-    for guest in ("actor-component", "hello-go", "python-component"):
-        kube.apply(pod(guest, cluster.push(guest)))
-    for guest in ("hello-go", "python-component"):
-        kube.wait_phase(guest, "Succeeded", seconds=90)
-        assert kube.logs(guest)
+    component = cluster.push("actor-component")
+    kube.apply(pod("component", component, "print", "from", "a component", ";", "env", "CREW", ";",
+                   "exit", "0", env=[{"name": "CREW", "value": "two"}]),
+               pod("fails", component, "eprint", "aye", ";", "exit", "3"),
+               pod("traps", component, "trap"), pod("go", cluster.push("hello-go")),
+               pod("python", cluster.push("python-component")))
+    for name in ("component", "go", "python"):
+        its = kube.wait_phase(name, "Succeeded", "Failed", seconds=90)
+        assert (its["status"]["phase"], terminated_of(its)["exitCode"]) == ("Succeeded", 0), name
+        assert kube.logs(name)
+    assert kube.logs("component") == "from a component\nCREW=two\n"
+    its = kube.wait_phase("fails", "Failed")
+    # Through the adapter of preview 1 a component can only say that it failed.
+    assert terminated_of(its)["exitCode"] == 1 and kube.logs("fails") == "aye\n"
+    its = kube.wait_phase("traps", "Failed")
+    assert terminated_of(its)["exitCode"] == 134
+    assert "unreachable" in terminated_of(its)["message"]
+
+
+@pytest.mark.long
+def test_rust_runs_like_c(kube, cluster):
+    run([ROOT / "guests/build", "--rust"], timeout=1200)
+    kube.apply(pod("rust", cluster.push("hello-rust")))
+    its = kube.wait_phase("rust", "Succeeded", "Failed", seconds=60)
+    assert terminated_of(its)["exitCode"] == 0 and kube.logs("rust").startswith("hello ")

@@ -1,12 +1,12 @@
 """The agent may die at any instruction, the machine too; and what is reset leaves no trace."""
 
-import os
 import pathlib
 import time
 
 import pytest
 
-from kube import condition_of, container_of, pod, terminated_of, wait_until
+from kube import condition_of, container_of, lines_of, pod, terminated_of, wait_until
+from machine import Snapshot, processes_of, runner_of
 
 NODE = "skiff-restart"
 
@@ -28,30 +28,6 @@ def kube_on(kube, own_node):
 
 def here(name, image, *args, **spec):
     return pod(name, image, *args, nodeSelector={"kubernetes.io/hostname": NODE}, **spec)
-
-
-def processes_of(word):
-    """pid → (start time, command line) of the processes in cgroups whose path holds `word`."""
-    found = {}
-    for folder in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            if word not in (folder / "cgroup").read_text():
-                continue
-            stat = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (OSError, IndexError):
-            continue
-        if stat[0] != "Z":
-            found[int(folder.name)] = (int(stat[19]), command)
-    return found
-
-
-def runner_of(its, name="main"):
-    """(pid, start time) of the one process that runs this container."""
-    identity = container_of(its, name)["containerID"].split("//")[1]
-    found = processes_of(identity[:16])
-    assert len(found) == 1, f"{its['metadata']['name']}: {found}"
-    return [(pid, start) for pid, (start, _) in found.items()][0]
 
 
 def ready_since(kube, node):
@@ -124,6 +100,27 @@ def test_logs_go_on_while_the_agent_is_down(kube_on, cluster):
     assert max(gaps) < 3_000_000_000, "the guest was paused"
 
 
+def test_a_flood_while_the_agent_is_down_neither_blocks_nor_loses(kube_on, cluster, files):
+    kube, files = kube_on, pathlib.Path(files)
+    kube.apply(here("flood", cluster.push("actor"), "print", "up", ";", "wait-file", "/f/go", ";",
+                    "flood", "250000", "100", ";", "write", "/f/done", "yes", ";", "print", "last",
+                    volumeMounts=[{"name": "f", "mountPath": "/f"}],
+                    volumes=[{"name": "f", "hostPath": {"path": str(files)}}]))
+    kube.wait_ready("flood")
+    cluster.node("kill", NODE)
+    (files / "go").touch()
+    wait_until((files / "done").exists, 60, "the guest writes 36 MB without an agent")
+    folder = next((cluster.node_folder(NODE) / "pods").glob("*_flood_*/main"))
+    cluster.node("start", NODE)
+    kube.wait_phase("flood", "Succeeded")
+    lines = sum(lines_of(folder), [])
+    assert (lines[0], lines[-1]) == ("up", "last")
+    assert [int(line[:9]) for line in lines[1:-1]] == list(range(250000))
+    wait_until(lambda: len([f for f in folder.iterdir() if ".log.2" in f.name]) == 3, 30,
+               lambda: f"rotated files: {[f.name for f in folder.iterdir()]}")
+    assert kube.logs("flood", "--tail=1") == "last\n"
+
+
 def test_after_a_reboot_always_pods_run_and_finished_ones_do_not(kube_on, cluster):
     kube = kube_on
     sleeper, actor = cluster.push("sleeper"), cluster.push("actor")
@@ -155,29 +152,50 @@ def test_after_a_reboot_always_pods_run_and_finished_ones_do_not(kube_on, cluste
     assert len(jobs) == 1 and jobs[0]["status"]["phase"] == "Succeeded"
 
 
-def traces_of(netns):
-    """What of a node is on the machine: mounts, namespaces, cgroups, processes."""
-    mounts = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text()
-              .splitlines() if netns in line]
-    names = [name for name in os.listdir("/run/netns") if name.startswith(netns)]
-    groups = [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if f"/{netns}" in folder]
-    return mounts + names + groups + [command for _, command in processes_of(netns).values()]
-
-
-def test_a_node_that_is_down_left_nothing(kube, cluster, node):
+def whole_life(kube, cluster):
+    """Joins a node, runs pods with all that leaves traces, kills the agent under them, removes it."""
+    actor = cluster.push("actor")
+    layered = cluster.push("actor", "actor:layered", "--format", "compat")
     cluster.node("up", NODE)
     try:
-        state = kube.get("node", NODE)["status"]["addresses"]
-        address = next(a["address"] for a in state if a["type"] == "InternalIP")
-        netns = f"{cluster.env['CLUSTER_NETNS']}n{int(address.rsplit('.', 1)[1]) - 10}"
-        kube.apply(*[here(f"left-{i}", cluster.push("sleeper"), restartPolicy="Always")
-                     for i in range(4)])
-        for i in range(4):
-            kube.wait_ready(f"left-{i}")
-        assert traces_of(netns), "the node is somewhere"
+        kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "word"},
+                    "stringData": {"word": "sesame"}},
+                   here("plain", cluster.push("sleeper"), restartPolicy="Always"),
+                   here("layers", layered, "write", "/here", "1", ";", "hold"),
+                   here("mounts", actor, "read", "/s/word", ";", "hold", volumeMounts=[
+                       {"name": "s", "mountPath": "/s"}, {"name": "m", "mountPath": "/m"}],
+                       resources={"limits": {"memory": "32Mi", "cpu": "500m"}},
+                       volumes=[{"name": "s", "secret": {"secretName": "word"}},
+                                {"name": "m", "emptyDir": {"medium": "Memory"}}]),
+                   here("host", actor, "hold", hostNetwork=True))
+        for name in ("plain", "layers", "mounts", "host"):
+            kube.wait_ready(name)
+        running = Snapshot(cluster)
+        # Keeper and runners live on: reset must find them without their agent's help.
+        cluster.node("kill", NODE)
     finally:
         # Fails and names what `skiff node reset --all` did not remove.
         cluster.node("down", NODE)
-    assert traces_of(netns) == []
-    assert not cluster.node_folder(NODE).exists()
+    return running
+
+
+@pytest.fixture
+def forgotten(kube):
+    """kubectl whose pods may be on a node that is no more: nobody would ever confirm their end."""
+    yield kube
     kube("delete", "pods", "--all", "--force", "--grace-period=0")
+
+
+def test_reset_leaves_the_machine_as_before(forgotten, cluster, node):
+    before = Snapshot(cluster)
+    running = whole_life(forgotten, cluster)
+    traces = running.new_since(before)
+    for kind in ("mount", "namespace", "cgroup", "process"):
+        assert any(trace.startswith(kind) for trace in traces), (kind, traces)
+
+    def left():
+        return Snapshot(cluster).new_since(before)
+
+    # The kernel takes namespaces and cgroups apart a moment after their last process.
+    wait_until(lambda: not left(), 10, lambda: f"left on the machine: {sorted(left())}")
+    assert not cluster.node_folder(NODE).exists()

@@ -2,8 +2,13 @@
 
 import json
 import os
+import pathlib
+import pwd
+import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -31,7 +36,8 @@ def go(skiff, root_dir):
 
 def engines():
     """Processes of `skiff run` instances."""
-    done = subprocess.run(["pgrep", "-f", "skiff-engine keep"], capture_output=True, text=True)
+    done = subprocess.run(["pgrep", "-f", "skiff-engine keep --run-dir=[^ ]*/skiff-run-"],
+                          capture_output=True, text=True)
     return set(done.stdout.split())
 
 
@@ -65,8 +71,24 @@ def test_guests_options_are_not_ours(go):
     assert go(ACTOR, "print", "--env", "-q", "--help").stdout == "--env -q --help\n"
 
 
-def test_a_memory_limit_holds(go):
-    assert go("--memory", "16m", ACTOR, "grow", "64").returncode == 137
+def test_a_memory_limit_holds_and_is_named(go):
+    done = go("--memory", "16m", ACTOR, "grow", "64")
+    assert done.returncode == 137
+    told = re.search(r"OOMKilled .*limit of 16777216 bytes .* asked for (\d+) bytes", done.stderr)
+    assert told and int(told[1]) > 16 << 20, done.stderr
+    assert go("--memory", "16m", ACTOR, "try-grow", "64", ";", "print", "alive").returncode == 0
+    assert go("--memory", "128m", ACTOR, "grow", "64").returncode == 0
+
+
+def test_a_cpu_limit_throttles(skiff, root_dir):
+    def turns(*flags):
+        process = start(skiff, root_dir, *flags, ACTOR, "spin", "2")
+        return lambda: int(process.communicate(timeout=40)[0].split()[1])
+
+    # Side by side, so that both have the same machine.
+    limited, free = turns("--cpus", "0.1"), turns()
+    limited, free = limited(), free()
+    assert 0 < limited < free / 2, (limited, free)
 
 
 def test_a_component_runs_like_a_module(go):
@@ -134,6 +156,27 @@ def test_an_image_of_a_registry_runs(go, cluster):
     assert (done.returncode, done.stdout) == (0, "pulled\n"), done.stderr
 
 
+@pytest.fixture(scope="module")
+def layouts(cluster, tmp_path_factory):
+    """An image as other tools put it on disk: an OCI layout folder and an OCI archive."""
+    folder = tmp_path_factory.mktemp("layouts")
+    for target in (f"oci:{folder}/layout:v1", f"oci-archive:{folder}/archive.tar:v1"):
+        run(["skopeo", "copy", "-q", "--src-tls-verify=false",
+             f"docker://{cluster.push('actor', 'on-disk:1', '--format', 'compat')}", target])
+    return folder
+
+
+@pytest.mark.parametrize("name", ["layout", "layout:v1", "archive.tar"])
+def test_an_image_on_disk_runs(go, layouts, name):
+    done = go(layouts / name, "print", "from disk", ";", "write", "/x", "1", ";", "exit", "4")
+    assert (done.returncode, done.stdout) == (4, "from disk\n"), done.stderr
+
+
+def test_a_name_that_a_layout_lacks_is_told(go, layouts):
+    done = go(layouts / "layout:v2")
+    assert done.returncode == 125 and "v2" in done.stderr, done.stderr
+
+
 def start(skiff, root_dir, *words, **options):
     return subprocess.Popen([str(w) for w in (skiff, "run", "-q", "--root-dir", root_dir, *words)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
@@ -157,6 +200,92 @@ def test_killing_skiff_run_kills_its_pods(skiff, root_dir):
     process.kill()
     process.wait(timeout=10)
     wait_until(lambda: engines() <= before, 10, "keeper and runner end")
+
+
+def test_a_deployment_in_a_file_runs_its_replicas_until_it_is_stopped(skiff, root_dir, tmp_path):
+    manifest = tmp_path / "fleet.yaml"
+    manifest.write_text(json.dumps({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "fleet"},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "fleet"}}, "template": {
+            "metadata": {"labels": {"app": "fleet"}},
+            "spec": {"containers": [{"name": "main", "image": str(ACTOR), "env": [
+                {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+                "args": ["env", "POD", ";", "hold"]}]}}}}))
+    before = engines()
+    process = start(skiff, root_dir, manifest)
+    lines = sorted(process.stdout.readline() for _ in range(3))
+    names = [line.split("POD=")[1].strip() for line in lines]
+    assert len(set(names)) == 3 and all(name.startswith("fleet-") for name in names), lines
+    assert all(name in line.split("POD=")[0] for name, line in zip(names, lines)), lines
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) in (130, 143)
+    wait_until(lambda: engines() <= before, 10, "the keeper ends")
+
+
+def test_a_terminal_is_the_guests(skiff, root_dir):
+    ours, theirs = os.openpty()
+    process = subprocess.Popen([str(w) for w in (skiff, "run", "-q", "-it", "--root-dir", root_dir,
+                                                 ACTOR, "terminal", ";", "stdin", ";", "exit", "3")],
+                               stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    # The line, and the end of input as a user types it.
+    os.write(ours, b"ahoy\n\x04")
+    assert process.wait(timeout=30) == 3
+    told = os.read(ours, 4096).decode().replace("\r\n", "\n")
+    os.close(ours)
+    for stream in (0, 1, 2):
+        assert f"{stream} terminal\n" in told, told
+    # Once as the terminal's echo, once from the guest, and not once more from its log.
+    assert told.count("ahoy") == 2, told
+
+
+def test_without_a_terminal_there_is_none(go):
+    assert go(ACTOR, "terminal").stdout == "0 none\n1 none\n2 none\n"
+    done = go("-it", ACTOR, "stdin", stdin="through a pipe\n")
+    assert done.stdout == "through a pipe\n" and "no terminal" in done.stderr, done
+
+
+@pytest.fixture
+def ordinary(skiff):
+    """Runs `skiff run` as `nobody`, from a folder of his with copies of what he may not reach."""
+    user = pwd.getpwnam("nobody")
+    home = pathlib.Path(tempfile.mkdtemp(prefix="skiff-nobody-", dir="/tmp"))
+    for file in (skiff, pathlib.Path(skiff).with_name("skiff-engine"), ACTOR):
+        shutil.copy(file, home)
+    for path in (home, *home.iterdir()):
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+    def call(*words):
+        return run([home / "skiff", "run", *words], check=False, timeout=60, cwd=home,
+                   user=user.pw_uid, group=user.pw_gid, extra_groups=[],
+                   env={"HOME": str(home), "PATH": "/usr/bin:/bin"})
+
+    call.home = home
+    yield call
+    shutil.rmtree(home)
+
+
+def test_an_ordinary_user_runs_pods_and_is_told_once_what_is_weaker(ordinary):
+    before = engines()
+    done = ordinary("-v", f"{ordinary.home}:/d", "actor.wasm", "print", "mine", ";", "write",
+                    "/d/note", "from the guest", ";", "exit", "5")
+    assert (done.returncode, done.stdout) == (5, "mine\n"), done.stderr
+    weaker, = [line for line in done.stderr.splitlines() if "warn" in line]
+    assert "weaker" in weaker and "user id" in weaker and "control groups" in weaker
+    note = ordinary.home / "note"
+    assert note.read_text() == "from the guest\n"
+    assert note.stat().st_uid == ordinary.home.stat().st_uid
+    wait_until(lambda: engines() <= before, 10, "the keeper ends")
+    assert ordinary("-q", "-m", "16m", "actor.wasm", "grow", "64").returncode == 137
+
+
+def test_an_ordinary_user_runs_a_layered_image_and_nothing_of_it_stays(ordinary, layouts):
+    shutil.copy(layouts / "archive.tar", ordinary.home)
+    done = ordinary("archive.tar", "write", "/x", "1", ";", "read", "/x", ";", "exit", "6")
+    assert (done.returncode, done.stdout) == (6, "1\n"), done.stderr
+    assert not re.search("not removed|reset|denied", done.stderr), done.stderr
+    pods = ordinary.home / ".local/share/skiff/0/pods"
+    assert not pods.exists() or not list(pods.iterdir())
 
 
 class Standalone:

@@ -111,8 +111,10 @@ def create_node(slot, index):
     """Makes a node's namespace, wired to the cluster's bridge."""
     name = node_netns(slot, index)
     _ip("netns", "add", name)
+    # With a hardware address that belongs to the place: the next node here has the same addresses, and whoever
+    # remembers the last one's would send to nobody for up to a minute.
     _ip("-n", netns(slot), "link", "add", f"n{index}", "type", "veth",
-        "peer", "name", "eth0", "netns", name)
+        "peer", "name", "eth0", "address", f"02:00:00:00:01:{index:02x}", "netns", name)
     _ip("-n", netns(slot), "link", "set", f"n{index}", "master", "br0", "up")
     _ip("-n", name, "link", "set", "lo", "up")
     _ip("-n", name, "address", "add", f"{node_address(slot, index)}/24", "dev", "eth0")

@@ -1,0 +1,137 @@
+"""What is on the machine itself: processes, mounts, namespaces, cgroups."""
+
+import os
+import pathlib
+import re
+
+from kube import container_of
+
+PROC = pathlib.Path("/proc")
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def stat_of(pid):
+    """The fields of /proc/PID/stat behind the name, None when there is no such process."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return None
+    return None if fields[0] == "Z" else fields
+
+
+def command_of(pid):
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(
+            errors="replace")
+    except OSError:
+        return ""
+
+
+def all_processes():
+    return [int(folder.name) for folder in PROC.glob("[0-9]*")]
+
+
+def processes_of(word):
+    """pid → (start time, command line) of the processes in cgroups whose path holds `word`."""
+    found = {}
+    for pid in all_processes():
+        try:
+            if word not in (PROC / str(pid) / "cgroup").read_text():
+                continue
+        except OSError:
+            continue
+        if fields := stat_of(pid):
+            found[pid] = (int(fields[19]), command_of(pid))
+    return found
+
+
+def runner_of(its, name=None):
+    """(pid, start time) of the one process that runs this container of a pod."""
+    identity = container_of(its, name)["containerID"].split("//")[1]
+    found = processes_of(identity[:16])
+    assert len(found) == 1, f"{its['metadata']['name']}: {found}"
+    return [(pid, start) for pid, (start, _) in found.items()][0]
+
+
+def cpu_seconds_of(pid):
+    """User and system time that a process has used."""
+    fields = stat_of(pid)
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def is_skiff(pid):
+    """Whether a process is one of Skiff's: on a machine with users others come and go."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("skiff")
+    except OSError:
+        return False
+
+
+class Process:
+    """One of Skiff's processes at the time of a snapshot."""
+
+    def __init__(self, pid):
+        self.pid, self.command, self.namespaces = pid, command_of(pid), set()
+        for link in (PROC / str(pid) / "ns").glob("*"):
+            try:
+                self.namespaces.add(os.readlink(link))
+            except OSError:
+                continue
+
+
+class Snapshot:
+    """What a node could leave behind, as sets of texts. Other test clusters are not looked at."""
+
+    def __init__(self, cluster):
+        self.own_network = cluster.env["CLUSTER_NETNS"]
+        self.own_folder = cluster.env["CLUSTER_DIR"]
+        mounts = [line.split() for line in (PROC / "self/mountinfo").read_text().splitlines()]
+        self.mounts = {f"mount {words[4]} {words[3]}" for words in mounts
+                       if not self.is_foreign(words[4])}
+        self.cgroups = {f"cgroup {folder}" for folder, _, _ in os.walk("/sys/fs/cgroup")
+                        if not self.is_foreign(folder)}
+        names = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
+        self.networks = {f"network {name}" for name in names if not self.is_foreign(name)}
+        self.parents, self.skiffs, self.namespaces = {}, [], set()
+        for pid in all_processes():
+            fields = stat_of(pid)
+            if fields is None:
+                continue
+            self.parents[pid] = (int(fields[19]), int(fields[1]))
+            its = Process(pid)
+            self.namespaces |= its.namespaces
+            # Agents, keepers and runners all name their run folder.
+            if is_skiff(pid) and not self.is_foreign(its.command):
+                self.skiffs.append(its)
+
+    def is_foreign(self, text):
+        """Whether a path belongs to another cluster of this machine."""
+        found = re.search(r"\bskc\d+", text)
+        if found:
+            return found[0] != self.own_network
+        # A node's groups are below its `skcNnI`: those elsewhere are of somebody's `skiff run`.
+        if re.search(r"^/sys/fs/cgroup/.*/skiff-[0-9a-f]{8}(/|$)", text):
+            return True
+        return "/build/cluster" in text and not text.startswith(self.own_folder)
+
+    def came_after(self, before, pid):
+        """Whether a process is new and no job of somebody who was there before."""
+        while pid in self.parents:
+            start, parent = self.parents[pid]
+            if before.parents.get(pid, (None,))[0] == start:
+                return pid == 1
+            pid = parent
+        return True
+
+    def new_since(self, before):
+        """What is here now and was not; a process only if it belongs to nobody who was there."""
+        left = set()
+        for kind in ("mounts", "cgroups", "networks"):
+            left |= getattr(self, kind) - getattr(before, kind)
+        for its in self.skiffs:
+            if before.parents.get(its.pid) != self.parents[its.pid] and self.came_after(before,
+                                                                                        its.pid):
+                left.add(f"process {its.pid} {its.command}")
+                left |= {f"namespace {name} of process {its.pid}"
+                         for name in its.namespaces - before.namespaces}
+        return left

@@ -1,0 +1,44 @@
+"""What a node asks of the API server."""
+
+import json
+import re
+import time
+
+from kube import pod, wait_until
+
+BURST = 20
+
+
+def requests_about_pods(kube):
+    """(verb, subresource) → how many requests for pods the API server has answered."""
+    found = {}
+    pattern = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
+    for labels, value in pattern.findall(kube("get", "--raw", "/metrics").stdout):
+        its = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        if its["resource"] == "pods":
+            key = its["verb"], its["subresource"]
+            found[key] = found.get(key, 0) + int(float(value))
+    return found
+
+
+def test_a_start_costs_one_status_patch_and_no_get(kube, cluster):
+    image = cluster.push("sleeper")
+    # Once before, so that the image is there and nobody has anything else to do.
+    kube.apply(pod("first", image))
+    kube.wait_ready("first")
+    names = [f"burst-{i}" for i in range(BURST)]
+    before = requests_about_pods(kube)
+    kube("create", "-f", "-", stdin="\n---\n".join(map(json.dumps, (
+        pod(name, image, metadata={"labels": {"app": "burst"}}) for name in names))))
+
+    # Lists, not gets: those of the node are to be counted.
+    wait_until(lambda: sum(its["status"].get("phase") == "Running"
+                           for its in kube.pods("app=burst")) == BURST, 60,
+               lambda: kube("get", "pods").stdout)
+    # What comes late would count too: a second status, a look at the object.
+    time.sleep(1.5)
+    after = requests_about_pods(kube)
+    grown = {key: after[key] - before.get(key, 0) for key in after}
+    assert grown["POST", ""] == BURST and grown["POST", "binding"] == BURST, grown
+    assert grown["PATCH", "status"] == BURST, grown
+    assert not grown.get(("GET", "")) and not grown.get(("PUT", "status")), grown
