@@ -13,6 +13,9 @@ namespace skiff::kube {
 
 namespace {
 
+// The longest key that a message repeats.
+constexpr std::size_t kShownBytesMax = 100;
+
 std::size_t line_of(const YAML::Node& node) {
     return node.Mark().line < 0 ? 0 : static_cast<std::size_t>(node.Mark().line) + 1;
 }
@@ -161,7 +164,7 @@ private:
             auto inserted = map.emplace(key, std::move(value));
             if (!inserted.second) {
                 return fail(Code::invalid, "line {}: key \"{}\" appears twice",
-                            line_of(entry.first), key);
+                            line_of(entry.first), bounded_utf8(key, kShownBytesMax));
             }
         }
         for (const json::value& source : merged) {
@@ -196,7 +199,9 @@ Result<std::vector<YAML::Node>> load_yaml(std::string_view text) {
     try {
         return YAML::LoadAll(std::string(text));
     } catch (const YAML::Exception& problem) {
-        return fail(Code::invalid, "line {}: {}", problem.mark.line + 1, problem.msg);
+        // yaml-cpp repeats bytes of the file as they are.
+        return fail(Code::invalid, "line {}: {}", problem.mark.line + 1,
+                    bounded_utf8(problem.msg, kShownBytesMax));
     }
 }
 
@@ -239,6 +244,11 @@ Result<void> add_document(const json::value& value, std::size_t line,
 }
 
 }  // namespace
+
+std::string place_of(const Document& document) {
+    return fmt::format("{} \"{}\" at line {}", bounded_utf8(document.kind, kShownBytesMax),
+                       bounded_utf8(document.name, kShownBytesMax), document.line);
+}
 
 Result<std::string> yaml_to_json(std::string_view text) {
     SKIFF_TRY(auto nodes, load_yaml(text));
