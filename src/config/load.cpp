@@ -50,7 +50,7 @@ public:
 
     Result<void> read(const YAML::Node& map, const std::string& prefix) {
         for (const auto& entry : map) {
-            std::string name = prefix + entry.first.Scalar();
+            std::string name = prefix + bounded_utf8(entry.first.Scalar(), kShownBytesMax);
             if (prefix.empty() && (name == "apiVersion" || name == "kind")) {
                 continue;
             }
@@ -163,7 +163,9 @@ Result<Loaded> parse_settings(std::string_view text, std::string_view origin, Se
             SKIFF_CHECK(Reader(document, origin, loaded).read(root, ""));
         }
     } catch (const YAML::Exception& error) {
-        return fail(Code::invalid, "{}:{}: {}", origin, error.mark.line + 1, error.msg);
+        // yaml-cpp repeats bytes of the file as they are.
+        return fail(Code::invalid, "{}:{}: {}", origin, error.mark.line + 1,
+                    bounded_utf8(error.msg, kShownBytesMax));
     }
     return loaded;
 }
