@@ -48,15 +48,15 @@ std::string expand(std::string_view text, const Variables& variables) {
 Result<std::string> expand_sub_path(std::string_view text, const Variables& variables) {
     constexpr std::string_view kReason = "CreateContainerConfigError";
     const auto shown = [](std::string_view part) { return bounded_utf8(part, kShownBytesMax); };
-    std::string missing;
+    std::optional<std::string> missing;
     std::string path = expand_with(text, variables, [&](std::string_view name) {
-        missing = missing.empty() ? std::string(name) : missing;
+        missing = missing.value_or(std::string(name));
         return std::string();
     });
-    if (!missing.empty()) {
+    if (missing) {
         return fail_because(Code::invalid, kReason,
                             "subPathExpr \"{}\" names the unknown variable {}", shown(text),
-                            shown(missing));
+                            shown(*missing));
     }
     if (path.starts_with('/')) {
         return fail_because(Code::invalid, kReason,
