@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "config/fields.h"
 #include "config/value.h"
+#include "kube/yaml.h"
 
 namespace skiff::config {
 
@@ -145,11 +146,13 @@ Result<Loaded> parse_settings(std::string_view text, std::string_view origin, Se
                     Bytes{kConfigBytesMax}, kConfigDepthMax);
     }
     Loaded loaded{std::move(base), {}};
-    std::vector<YAML::Node> documents;
+    auto documents = kube::load_yaml(text, kConfigBytesMax);
+    if (!documents) {
+        return fail(std::move(documents.error()).context(origin));
+    }
     try {
-        documents = YAML::LoadAll(std::string(text));
         bool seen[2] = {false, false};
-        for (const YAML::Node& root : documents) {
+        for (const YAML::Node& root : *documents) {
             if (root.IsNull()) {
                 continue;
             }

@@ -1,6 +1,4 @@
 // YAML as kubectl reads it, into JSON; and manifests split into objects.
-#include <yaml-cpp/yaml.h>
-
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <charconv>
@@ -8,6 +6,7 @@
 
 #include "base/text.h"
 #include "kube/codec_internal.h"
+#include "kube/yaml.h"
 
 namespace skiff::kube {
 
@@ -191,20 +190,6 @@ private:
     std::size_t nodes_ = 0;
 };
 
-Result<std::vector<YAML::Node>> load_yaml(std::string_view text) {
-    if (text.size() > kManifestBytesMax) {
-        return fail(Code::invalid, "the file has {} bytes, more than {}", text.size(),
-                    kManifestBytesMax);
-    }
-    try {
-        return YAML::LoadAll(std::string(text));
-    } catch (const YAML::Exception& problem) {
-        // yaml-cpp repeats bytes of the file as they are.
-        return fail(Code::invalid, "line {}: {}", problem.mark.line + 1,
-                    bounded_utf8(problem.msg, kShownBytesMax));
-    }
-}
-
 std::string text_at(const json::object& map, std::string_view key) {
     const json::value* value = map.if_contains(key);
     const json::string* text = value == nullptr ? nullptr : value->if_string();
@@ -251,7 +236,7 @@ std::string place_of(const Document& document) {
 }
 
 Result<std::string> yaml_to_json(std::string_view text) {
-    SKIFF_TRY(auto nodes, load_yaml(text));
+    SKIFF_TRY(auto nodes, load_yaml(text, kManifestBytesMax));
     if (nodes.size() > 1) {
         return fail(Code::invalid, "{} documents where one was expected", nodes.size());
     }
@@ -276,7 +261,7 @@ Result<std::vector<Document>> parse_manifest(std::string_view text) {
             return documents;
         }
     }
-    SKIFF_TRY(auto nodes, load_yaml(text));
+    SKIFF_TRY(auto nodes, load_yaml(text, kManifestBytesMax));
     YamlReader reader;
     for (const YAML::Node& node : nodes) {
         if (node.IsNull()) {
