@@ -29,10 +29,6 @@ constexpr std::string_view kLeftAside[] = {"Service",
                                            "HorizontalPodAutoscaler",
                                            "PodDisruptionBudget"};
 
-std::string where(const kube::Document& document) {
-    return fmt::format("{} \"{}\" at line {}", document.kind, document.name, document.line);
-}
-
 // There is no cluster DNS here: what the manifest leaves open is the machine's.
 void use_machines_names(kube::Pod& pod) {
     if (pod.spec.dnsPolicy.empty()) {
@@ -42,20 +38,20 @@ void use_machines_names(kube::Pod& pod) {
 
 Result<void> add_set(Workload& workload, PodSet set, const kube::Document& document) {
     if (set.name.empty()) {
-        return fail(Code::invalid, "{}: metadata.name is empty", where(document));
+        return fail(Code::invalid, "{}: metadata.name is empty", place_of(document));
     }
     if (set.pod.metadata.namespace_.empty()) {
         set.pod.metadata.namespace_ = "default";
     }
     if (set.count < 0 || set.count > kWorkloadPodsMax) {
-        return fail(Code::invalid, "{}: {} pods are not in 0–{}", where(document), set.count,
+        return fail(Code::invalid, "{}: {} pods are not in 0–{}", place_of(document), set.count,
                     kWorkloadPodsMax);
     }
     use_machines_names(set.pod);
     kube::apply_defaults(set.pod);
     auto valid = kube::validate(set.pod);
     if (!valid) {
-        return fail(std::move(valid.error()).context(where(document)));
+        return fail(std::move(valid.error()).context(place_of(document)));
     }
     workload.sets.push_back(std::move(set));
     return {};
@@ -85,7 +81,7 @@ Result<PodSet> set_of_job(const kube::ObjectMeta& owner, kube::JobSpec spec,
             Code::invalid,
             "{}: spec.template.spec.restartPolicy: \"{}\" is not allowed in a Job; allowed: "
             "OnFailure, Never",
-            where(document), policy);
+            place_of(document), bounded_utf8(policy, 80));
     }
     return set;
 }
@@ -115,7 +111,7 @@ Result<void> add_document(Workload& workload, const kube::Document& document) {
         SKIFF_TRY(PodSet set,
                   set_of_job(object.metadata, std::move(object.spec.jobTemplate.spec), document));
         workload.warnings.push_back(
-            fmt::format("{}: run once now; its schedule is for a cluster", where(document)));
+            fmt::format("{}: run once now; its schedule is for a cluster", place_of(document)));
         return add_set(workload, std::move(set), document);
     }
     if (document.kind == "ConfigMap") {
@@ -134,10 +130,10 @@ Result<void> add_document(Workload& workload, const kube::Document& document) {
     }
     if (std::find(std::begin(kLeftAside), std::end(kLeftAside), document.kind) !=
         std::end(kLeftAside)) {
-        workload.warnings.push_back(where(document) + ": left aside, it needs a cluster");
+        workload.warnings.push_back(place_of(document) + ": left aside, it needs a cluster");
         return {};
     }
-    return fail(Code::invalid, "{}: this kind cannot be run here; allowed: {}", where(document),
+    return fail(Code::invalid, "{}: this kind cannot be run here; allowed: {}", place_of(document),
                 kRunnable);
 }
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <ctime>
 
 namespace skiff {
@@ -140,12 +139,18 @@ std::optional<WallTime> parse_rfc3339(std::string_view text) {
     std::chrono::year_month_day date{std::chrono::year(*year),
                                      std::chrono::month(static_cast<unsigned>(*month)),
                                      std::chrono::day(static_cast<unsigned>(*day))};
-    // Nanoseconds in 64 bits end in 2262; the API server never sends such a time.
-    if (!offset || !text.empty() || !date.ok() || *year < 1678 || *year > 2261) {
+    if (!offset || !text.empty() || !date.ok()) {
         return std::nullopt;
     }
-    return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(*hour) +
-           std::chrono::minutes(*minute) + seconds(*second) + nanoseconds(*fraction) - *offset;
+    auto whole = std::chrono::sys_seconds(std::chrono::sys_days(date)) + std::chrono::hours(*hour) +
+                 std::chrono::minutes(*minute) + seconds(*second) - *offset;
+    // Nanoseconds in 64 bits hold the years 1678 to 2261; the API server sends no time beyond.
+    constexpr auto kFirst = std::chrono::sys_days(std::chrono::year(1678) / 1 / 1);
+    constexpr auto kEnd = std::chrono::sys_days(std::chrono::year(2262) / 1 / 1);
+    if (whole < kFirst || whole >= kEnd) {
+        return std::nullopt;
+    }
+    return WallTime(whole) + nanoseconds(*fraction);
 }
 
 std::string format_duration(Duration duration) {
@@ -153,8 +158,11 @@ std::string format_duration(Duration duration) {
         return "0s";
     }
     std::string sign = duration < Duration::zero() ? "-" : "";
-    auto nanos = static_cast<std::uint64_t>(duration < Duration::zero() ? -duration.count()
-                                                                        : duration.count());
+    // Unsigned, because the smallest duration has no positive twin.
+    auto nanos = static_cast<std::uint64_t>(duration.count());
+    if (duration < Duration::zero()) {
+        nanos = 0 - nanos;
+    }
     if (nanos < 1'000'000'000) {
         auto [unit, name] = nanos < 1'000       ? std::pair(1.0, "ns")
                             : nanos < 1'000'000 ? std::pair(1e3, "µs")
@@ -179,17 +187,55 @@ std::string format_duration(Duration duration) {
     return text + "s";
 }
 
-static std::optional<double> unit_nanoseconds(std::string_view& text) {
-    constexpr std::pair<std::string_view, double> kUnits[] = {
-        {"ns", 1}, {"us", 1e3}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+constexpr std::uint64_t kDurationNanosMax = std::uint64_t{1} << 63;
+
+static std::optional<std::uint64_t> unit_nanoseconds(std::string_view& text) {
+    constexpr std::pair<std::string_view, std::uint64_t> kUnits[] = {
+        {"ns", 1},         {"us", 1'000},        {"µs", 1'000},         {"μs", 1'000},
+        {"ms", 1'000'000}, {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}};
     for (auto [name, value] : kUnits) {
-        bool minutes_or_milli = name == "m" && text.starts_with("ms");
-        if (text.starts_with(name) && !minutes_or_milli) {
+        if (text.starts_with(name)) {
             text.remove_prefix(name.size());
             return value;
         }
     }
     return std::nullopt;
+}
+
+// Takes "1.5h" off the front: nanoseconds. Whole numbers are exact, as in Go; of a fraction, digits
+// that no longer change the number are dropped.
+static std::optional<std::uint64_t> take_amount(std::string_view& text) {
+    std::uint64_t whole = 0;
+    double fraction = 0;
+    double scale = 1;
+    std::size_t digits = 0;
+    bool after_dot = false;
+    for (; !text.empty(); text.remove_prefix(1)) {
+        char c = text.front();
+        if (c == '.' && !after_dot) {
+            after_dot = true;
+            continue;
+        }
+        if (c < '0' || c > '9') {
+            break;
+        }
+        ++digits;
+        if (!after_dot) {
+            if (whole > kDurationNanosMax / 10) {
+                return std::nullopt;
+            }
+            whole = whole * 10 + static_cast<std::uint64_t>(c - '0');
+        } else if (scale < 1e15) {
+            fraction = fraction * 10 + (c - '0');
+            scale *= 10;
+        }
+    }
+    auto unit = unit_nanoseconds(text);
+    if (digits == 0 || !unit || whole > kDurationNanosMax / *unit) {
+        return std::nullopt;
+    }
+    return whole * *unit +
+           static_cast<std::uint64_t>(fraction * (static_cast<double>(*unit) / scale));
 }
 
 std::optional<Duration> parse_duration(std::string_view text) {
@@ -200,29 +246,21 @@ std::optional<Duration> parse_duration(std::string_view text) {
     if (text == "0") {
         return Duration::zero();
     }
-    double total = 0;
     if (text.empty()) {
         return std::nullopt;
     }
+    std::uint64_t total = 0;
     while (!text.empty()) {
-        double value = 0;
-        auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value,
-                                             std::chars_format::fixed);
-        if (failed != std::errc{} || value < 0) {
+        auto amount = take_amount(text);
+        if (!amount || *amount > kDurationNanosMax || total > kDurationNanosMax - *amount) {
             return std::nullopt;
         }
-        text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-        auto unit = unit_nanoseconds(text);
-        if (!unit) {
-            return std::nullopt;
-        }
-        total += value * *unit;
+        total += *amount;
     }
-    if (total > 9.2e18) {
+    if (!negative && total == kDurationNanosMax) {
         return std::nullopt;
     }
-    auto nanos = static_cast<std::int64_t>(total);
-    return Duration(negative ? -nanos : nanos);
+    return Duration(static_cast<std::int64_t>(negative ? 0 - total : total));
 }
 
 }  // namespace skiff

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "config/fields.h"
 #include "config/value.h"
+#include "kube/yaml.h"
 
 namespace skiff::config {
 
@@ -50,7 +51,7 @@ public:
 
     Result<void> read(const YAML::Node& map, const std::string& prefix) {
         for (const auto& entry : map) {
-            std::string name = prefix + entry.first.Scalar();
+            std::string name = prefix + bounded_utf8(entry.first.Scalar(), kShownBytesMax);
             if (prefix.empty() && (name == "apiVersion" || name == "kind")) {
                 continue;
             }
@@ -145,11 +146,13 @@ Result<Loaded> parse_settings(std::string_view text, std::string_view origin, Se
                     Bytes{kConfigBytesMax}, kConfigDepthMax);
     }
     Loaded loaded{std::move(base), {}};
-    std::vector<YAML::Node> documents;
+    auto documents = kube::load_yaml(text, kConfigBytesMax);
+    if (!documents) {
+        return fail(std::move(documents.error()).context(origin));
+    }
     try {
-        documents = YAML::LoadAll(std::string(text));
         bool seen[2] = {false, false};
-        for (const YAML::Node& root : documents) {
+        for (const YAML::Node& root : *documents) {
             if (root.IsNull()) {
                 continue;
             }
@@ -163,7 +166,9 @@ Result<Loaded> parse_settings(std::string_view text, std::string_view origin, Se
             SKIFF_CHECK(Reader(document, origin, loaded).read(root, ""));
         }
     } catch (const YAML::Exception& error) {
-        return fail(Code::invalid, "{}:{}: {}", origin, error.mark.line + 1, error.msg);
+        // yaml-cpp repeats bytes of the file as they are.
+        return fail(Code::invalid, "{}:{}: {}", origin, error.mark.line + 1,
+                    bounded_utf8(error.msg, kShownBytesMax));
     }
     return loaded;
 }

@@ -6,6 +6,9 @@
 
 namespace skiff::config {
 
+// The longest key that a message repeats.
+constexpr std::size_t kShownBytesMax = 80;
+
 static Result<std::string> scalar(const YAML::Node& node, std::string_view expected) {
     if (!node.IsScalar()) {
         return fail(Code::invalid, "is not {}", expected);
@@ -109,7 +112,7 @@ static Result<void> each_entry(const YAML::Node& node, std::string_view allowed,
         SKIFF_TRY(bool known, set(item.first.Scalar(), item.second));
         if (!known) {
             return fail(Code::invalid, "has the unknown key \"{}\"; allowed: {}",
-                        item.first.Scalar(), allowed);
+                        bounded_utf8(item.first.Scalar(), kShownBytesMax), allowed);
         }
     }
     return {};

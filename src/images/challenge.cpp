@@ -85,7 +85,7 @@ bool is_shared_suffix(const std::vector<std::string_view>& labels) {
 std::vector<Challenge> parse_challenges(std::string_view header) {
     std::vector<Challenge> out;
     Reader reader(header.substr(0, 8192));
-    while (!reader.done() && out.size() <= kChallengesMax) {
+    while (!reader.done()) {
         reader.skip(" \t,");
         std::string word = reader.token();
         if (word.empty()) {
@@ -99,6 +99,8 @@ std::vector<Challenge> parse_challenges(std::string_view header) {
             if (!out.empty()) {
                 out.back().parameters.emplace(to_lower(word), std::move(value));
             }
+        } else if (out.size() == kChallengesMax) {
+            break;
         } else {
             out.push_back(Challenge{to_lower(word), {}});
         }
@@ -116,7 +118,8 @@ bool realm_may_see_credentials(const http::Url& registry, const http::Url& realm
     if (registry.host == realm.host) {
         return true;
     }
-    if (is_address(registry.host) || is_address(realm.host)) {
+    // "example.com." has one label more than it has names: owners are not told from such hosts.
+    if (is_address(registry.host) || is_address(realm.host) || realm.host.ends_with('.')) {
         return false;
     }
     auto a = split(registry.host, '.');

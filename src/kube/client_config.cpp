@@ -15,6 +15,22 @@ namespace {
 
 namespace json = boost::json;
 
+// The longest name that a message repeats.
+constexpr std::size_t kShownBytesMax = 100;
+
+// A kubeconfig as JSON. yaml_to_json bounds the depth; json::parse without an error code throws.
+Result<json::value> parse_root(std::string_view yaml) {
+    SKIFF_TRY(auto text, yaml_to_json(yaml));
+    json::parse_options options;
+    options.max_depth = kDepthMax + 1;
+    boost::system::error_code error;
+    auto root = json::parse(text, error, {}, options);
+    if (error) {
+        return fail(Code::invalid, "not a kubeconfig: {}", error.message());
+    }
+    return root;
+}
+
 // Named members of a kubeconfig's maps; absent and null are empty.
 class Section {
 public:
@@ -72,10 +88,11 @@ Result<Section> find_named(const json::object& root, std::string_view list, std:
             }
             const json::value* body = map->if_contains(inner);
             const json::object* body_map = body == nullptr ? nullptr : body->if_object();
-            return Section(body_map, fmt::format("{}[{}].{}", list, name, inner));
+            return Section(body_map, fmt::format("{}[{}].{}", list,
+                                                 bounded_utf8(name, kShownBytesMax), inner));
         }
     }
-    return fail(Code::invalid, "no entry \"{}\" in {}", name, list);
+    return fail(Code::invalid, "no entry \"{}\" in {}", bounded_utf8(name, kShownBytesMax), list);
 }
 
 std::string resolve_path(const std::filesystem::path& folder, const std::string& file) {
@@ -154,8 +171,7 @@ void add_pem(std::string& yaml, std::string_view key, std::string_view pem, std:
 
 Result<ClientConfig> parse_kubeconfig(std::string_view yaml, const std::filesystem::path& folder,
                                       std::string_view context) {
-    SKIFF_TRY(auto text, yaml_to_json(yaml));
-    json::value root = json::parse(text);
+    SKIFF_TRY(json::value root, parse_root(yaml));
     const json::object* map = root.if_object();
     if (map == nullptr || !map->contains("clusters")) {
         return fail(Code::invalid, "not a kubeconfig: no clusters");
@@ -185,8 +201,7 @@ Result<ClientConfig> parse_kubeconfig(std::string_view yaml, const std::filesyst
 }
 
 Result<ClientConfig> parse_first_cluster(std::string_view yaml) {
-    SKIFF_TRY(auto text, yaml_to_json(yaml));
-    json::value root = json::parse(text);
+    SKIFF_TRY(json::value root, parse_root(yaml));
     const json::object* map = root.if_object();
     const json::value* clusters = map == nullptr ? nullptr : map->if_contains("clusters");
     const json::array* list = clusters == nullptr ? nullptr : clusters->if_array();

@@ -110,8 +110,9 @@ bool Decoder::reject_unknown(std::string_view field) {
 
 std::string Decoder::path_to(std::string_view field) const {
     std::string path;
-    auto append = [&path](std::string_view name) {
-        if (name.find_first_of(".[]/") != std::string_view::npos) {
+    auto append = [&path](std::string_view whole) {
+        const std::string name = bounded_utf8(whole, kShownBytesMax);
+        if (name.find_first_of(".[]/") != std::string::npos) {
             path += fmt::format("[\"{}\"]", name);
             return;
         }
@@ -304,7 +305,7 @@ bool decode_struct(Decoder& decoder, const json::value& value, void* object,
         bool found = std::any_of(table.fields.begin(), table.fields.end(),
                                  [&](const FieldEntry& field) { return field.name == name; });
         if (!found) {
-            return decoder.reject_unknown(bounded_utf8(name, kShownBytesMax));
+            return decoder.reject_unknown(name);
         }
     }
     return true;

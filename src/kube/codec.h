@@ -120,14 +120,14 @@ struct Document {
 // YAML (one document) as compact JSON text, by the same rules; "null" for an empty document.
 [[nodiscard]] Result<std::string> yaml_to_json(std::string_view text);
 
-// A document as T, unknown fields refused; the message names kind, name and line.
+// A document as T, unknown fields refused; the message names kind, name and line: `Pod "x" at line
+// 3`.
+[[nodiscard]] std::string place_of(const Document& document);
 template <typename T>
 [[nodiscard]] Result<T> from_document(const Document& document) {
     auto object = from_json_strict<T>(document.json);
     if (!object) {
-        return fail(std::move(object.error())
-                        .context(fmt::format("{} \"{}\" at line {}", document.kind, document.name,
-                                             document.line)));
+        return fail(std::move(object.error()).context(place_of(document)));
     }
     return object;
 }

@@ -1,6 +1,4 @@
 // YAML as kubectl reads it, into JSON; and manifests split into objects.
-#include <yaml-cpp/yaml.h>
-
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <charconv>
@@ -8,10 +6,14 @@
 
 #include "base/text.h"
 #include "kube/codec_internal.h"
+#include "kube/yaml.h"
 
 namespace skiff::kube {
 
 namespace {
+
+// The longest key that a message repeats.
+constexpr std::size_t kShownBytesMax = 100;
 
 std::size_t line_of(const YAML::Node& node) {
     return node.Mark().line < 0 ? 0 : static_cast<std::size_t>(node.Mark().line) + 1;
@@ -161,7 +163,7 @@ private:
             auto inserted = map.emplace(key, std::move(value));
             if (!inserted.second) {
                 return fail(Code::invalid, "line {}: key \"{}\" appears twice",
-                            line_of(entry.first), key);
+                            line_of(entry.first), bounded_utf8(key, kShownBytesMax));
             }
         }
         for (const json::value& source : merged) {
@@ -187,18 +189,6 @@ private:
 
     std::size_t nodes_ = 0;
 };
-
-Result<std::vector<YAML::Node>> load_yaml(std::string_view text) {
-    if (text.size() > kManifestBytesMax) {
-        return fail(Code::invalid, "the file has {} bytes, more than {}", text.size(),
-                    kManifestBytesMax);
-    }
-    try {
-        return YAML::LoadAll(std::string(text));
-    } catch (const YAML::Exception& problem) {
-        return fail(Code::invalid, "line {}: {}", problem.mark.line + 1, problem.msg);
-    }
-}
 
 std::string text_at(const json::object& map, std::string_view key) {
     const json::value* value = map.if_contains(key);
@@ -240,8 +230,13 @@ Result<void> add_document(const json::value& value, std::size_t line,
 
 }  // namespace
 
+std::string place_of(const Document& document) {
+    return fmt::format("{} \"{}\" at line {}", bounded_utf8(document.kind, kShownBytesMax),
+                       bounded_utf8(document.name, kShownBytesMax), document.line);
+}
+
 Result<std::string> yaml_to_json(std::string_view text) {
-    SKIFF_TRY(auto nodes, load_yaml(text));
+    SKIFF_TRY(auto nodes, load_yaml(text, kManifestBytesMax));
     if (nodes.size() > 1) {
         return fail(Code::invalid, "{} documents where one was expected", nodes.size());
     }
@@ -266,7 +261,7 @@ Result<std::vector<Document>> parse_manifest(std::string_view text) {
             return documents;
         }
     }
-    SKIFF_TRY(auto nodes, load_yaml(text));
+    SKIFF_TRY(auto nodes, load_yaml(text, kManifestBytesMax));
     YamlReader reader;
     for (const YAML::Node& node : nodes) {
         if (node.IsNull()) {

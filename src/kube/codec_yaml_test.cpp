@@ -21,6 +21,17 @@ TEST(Yaml, FollowsAliasesAndMergeKeys) {
     EXPECT_EQ(*json, R"({"base":{"x":1,"y":2},"use":{"y":3,"x":1},"same":{"x":1,"y":2}})");
 }
 
+// yaml-cpp itself never comes to an end on these.
+TEST(Yaml, RefusesACommaOutsideOfBrackets) {
+    for (const char* text : {",", "{a: b},", "a: 1\n---\n, x\n", "[a] , b", "!x ,"}) {
+        auto json = yaml_to_json(text);
+        ASSERT_FALSE(json) << text;
+        EXPECT_EQ(json.error().code, Code::invalid);
+        EXPECT_FALSE(parse_manifest(text)) << text;
+    }
+    EXPECT_EQ(yaml_to_json("a: b\n... ,").error().message, "line 2: a ',' outside of brackets");
+}
+
 TEST(Yaml, RefusesAKeyThatAppearsTwice) {
     auto json = yaml_to_json("a: 1\nb: 2\na: 3\n");
     ASSERT_FALSE(json);

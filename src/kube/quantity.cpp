@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "base/text.h"
 #include "kube/scalars.h"
 
 namespace skiff::kube {
@@ -14,6 +15,8 @@ constexpr Wide kNano = 1'000'000'000;
 constexpr Wide kLargest = Wide{std::numeric_limits<std::int64_t>::max()} * kNano;
 // Digits beyond this many cannot change a capped, nano-exact number.
 constexpr std::size_t kDigitsMax = 256;
+// The longest text that a message repeats.
+constexpr std::size_t kShownBytesMax = 100;
 
 struct Suffix {
     Quantity::Format format;
@@ -186,7 +189,7 @@ Result<Quantity> Quantity::parse(std::string_view text) {
     auto suffix = parse_suffix(rest.substr(end));
     if (end == dots || dots > 1 || end > kDigitsMax || !suffix) {
         return fail(Code::invalid, "\"{}\" is not a quantity (like 500m, 1.5 or 64Mi)",
-                    text.substr(0, kDigitsMax));
+                    bounded_utf8(text, kShownBytesMax));
     }
     Quantity quantity;
     quantity.nanos_ = number_in_nanos(rest.substr(0, end), *suffix);

@@ -38,7 +38,7 @@ INSTANTIATE_TEST_SUITE_P(Texts, Expand,
 TEST(ExpandSubPath, RefusesWhatLeadsOut) {
     Variables variables = {{"OK", "logs"}, {"UP", "../x"}, {"ROOT", "/etc"}};
     EXPECT_EQ(*expand_sub_path("a/$(OK)", variables), "a/logs");
-    for (const char* text : {"$(UP)", "$(ROOT)", "a/$(MISSING)", "a/../b"}) {
+    for (const char* text : {"$(UP)", "$(ROOT)", "a/$(MISSING)", "a/$()", "a/../b"}) {
         auto path = expand_sub_path(text, variables);
         ASSERT_FALSE(path) << text;
         EXPECT_EQ(path.error().reason, "CreateContainerConfigError");

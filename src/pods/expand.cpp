@@ -5,6 +5,9 @@
 namespace skiff::pods {
 namespace {
 
+// The longest part of a text that a message repeats.
+constexpr std::size_t kShownBytesMax = 256;
+
 using Unknown = std::function<std::string(std::string_view name)>;
 
 std::string expand_with(std::string_view text, const Variables& variables, const Unknown& unknown) {
@@ -44,24 +47,27 @@ std::string expand(std::string_view text, const Variables& variables) {
 
 Result<std::string> expand_sub_path(std::string_view text, const Variables& variables) {
     constexpr std::string_view kReason = "CreateContainerConfigError";
-    std::string missing;
+    const auto shown = [](std::string_view part) { return bounded_utf8(part, kShownBytesMax); };
+    std::optional<std::string> missing;
     std::string path = expand_with(text, variables, [&](std::string_view name) {
-        missing = missing.empty() ? std::string(name) : missing;
+        missing = missing.value_or(std::string(name));
         return std::string();
     });
-    if (!missing.empty()) {
+    if (missing) {
         return fail_because(Code::invalid, kReason,
-                            "subPathExpr \"{}\" names the unknown variable {}", text, missing);
+                            "subPathExpr \"{}\" names the unknown variable {}", shown(text),
+                            shown(*missing));
     }
     if (path.starts_with('/')) {
         return fail_because(Code::invalid, kReason,
-                            "subPathExpr \"{}\" expands to the absolute path \"{}\"", text, path);
+                            "subPathExpr \"{}\" expands to the absolute path \"{}\"", shown(text),
+                            shown(path));
     }
     for (std::string_view part : split(path, '/')) {
         if (part == "..") {
             return fail_because(Code::invalid, kReason,
                                 "subPathExpr \"{}\" expands to \"{}\", which must not contain '..'",
-                                text, path);
+                                shown(text), shown(path));
         }
     }
     return path;

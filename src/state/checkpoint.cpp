@@ -24,14 +24,30 @@ std::string header(std::string_view kind, std::string_view bytes) {
 
 }  // namespace
 
+std::string format_checkpoint(std::string_view kind, std::string_view bytes) {
+    std::string whole = header(kind, bytes);
+    whole += bytes;
+    return whole;
+}
+
+Result<std::string> parse_checkpoint(std::string_view whole, std::string_view kind) {
+    const std::size_t end = whole.find('\n');
+    if (end == std::string_view::npos) {
+        return fail(Code::corrupt, "the record has no header");
+    }
+    const std::string_view bytes = whole.substr(end + 1);
+    if (whole.substr(0, end + 1) != header(kind, bytes)) {
+        return fail(Code::corrupt, "the record fails its checksum");
+    }
+    return std::string(bytes);
+}
+
 Result<void> store_checkpoint(const std::filesystem::path& path, std::string_view kind,
                               std::string_view bytes, os::Durability durability) {
     if (bytes.size() > kCheckpointMax.value) {
         return fail(Code::exhausted, "a {} record is larger than {}", kind, kCheckpointMax);
     }
-    std::string whole = header(kind, bytes);
-    whole += bytes;
-    return os::write_file_atomic(path, whole, 0600, durability);
+    return os::write_file_atomic(path, format_checkpoint(kind, bytes), 0600, durability);
 }
 
 Result<std::string> load_checkpoint(const std::filesystem::path& path, std::string_view kind) {
@@ -42,15 +58,11 @@ Result<std::string> load_checkpoint(const std::filesystem::path& path, std::stri
         }
         return fail(std::move(whole.error()));
     }
-    auto end = whole->find('\n');
-    if (end == std::string::npos) {
-        return fail(Code::corrupt, "{} has no header", path.string());
+    auto bytes = parse_checkpoint(*whole, kind);
+    if (!bytes) {
+        return fail(std::move(bytes.error()).context(path.string()));
     }
-    std::string_view bytes = std::string_view(*whole).substr(end + 1);
-    if (std::string_view(*whole).substr(0, end + 1) != header(kind, bytes)) {
-        return fail(Code::corrupt, "{} fails its checksum", path.string());
-    }
-    return std::string(bytes);
+    return bytes;
 }
 
 void quarantine(const std::filesystem::path& path, const std::filesystem::path& folder,

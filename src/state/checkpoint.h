@@ -23,6 +23,10 @@ constexpr Bytes kCheckpointMax = 1_MiB;
 [[nodiscard]] Result<std::string> load_checkpoint(const std::filesystem::path& path,
                                                   std::string_view kind);
 
+// The same without the file: the record's whole bytes, and what they hold. Pure.
+[[nodiscard]] std::string format_checkpoint(std::string_view kind, std::string_view bytes);
+[[nodiscard]] Result<std::string> parse_checkpoint(std::string_view whole, std::string_view kind);
+
 // Moves a file that failed its check into `folder` under a new name, for a person to look at. At
 // most 100 are kept there, then the file is removed instead. Logs a warning; never fails.
 void quarantine(const std::filesystem::path& path, const std::filesystem::path& folder,

@@ -7,25 +7,27 @@ namespace skiff::volumes {
 namespace {
 constexpr std::size_t kPathBytesMax = 4095;
 constexpr std::size_t kNameBytesMax = 255;
+constexpr std::size_t kShownBytesMax = 256;  // of a path or key, in messages
 }  // namespace
 
 Result<void> check_payload_path(std::string_view path) {
+    const std::string shown = bounded_utf8(path, kShownBytesMax);
     if (path.empty() || path.size() > kPathBytesMax) {
-        return fail(Code::invalid, "path \"{}\" is empty or too long", path.substr(0, 64));
+        return fail(Code::invalid, "path \"{}\" is empty or too long", shown);
     }
     if (path.front() == '/') {
-        return fail(Code::invalid, "path \"{}\" must be relative", path);
+        return fail(Code::invalid, "path \"{}\" must be relative", shown);
     }
     if (path.starts_with("..")) {
-        return fail(Code::invalid, "path \"{}\" must not start with '..'", path);
+        return fail(Code::invalid, "path \"{}\" must not start with '..'", shown);
     }
     for (std::string_view part : split(path, '/')) {
         if (part.empty() || part == "." || part == "..") {
             return fail(Code::invalid, "path \"{}\" must not contain empty, '.' or '..' parts",
-                        path);
+                        shown);
         }
         if (part.size() > kNameBytesMax || part.find('\0') != std::string_view::npos) {
-            return fail(Code::invalid, "path \"{}\" has a part that is no file name", path);
+            return fail(Code::invalid, "path \"{}\" has a part that is no file name", shown);
         }
     }
     return {};
@@ -52,7 +54,7 @@ Result<void> add_selection(Payload& payload, const Keys& keys, const Selection& 
                 continue;
             }
             return fail(Code::not_found, "{} references non-existent key: {}",
-                        selection.object_kind, item.key);
+                        selection.object_kind, bounded_utf8(item.key, kShownBytesMax));
         }
         SKIFF_CHECK(check_payload_path(item.path));
         std::uint32_t mode =

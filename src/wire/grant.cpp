@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "wire/message.h"
 
 namespace skiff::wire {
@@ -13,17 +14,19 @@ constexpr std::size_t kHeaderBytes = 8;
 constexpr std::size_t kLayersMax = 126;
 constexpr std::size_t kGroupsMax = 256;
 constexpr std::size_t kArgsMax = 65536;
+constexpr std::size_t kShownBytesMax = 200;  // of a path, in messages
 
 Result<void> check_path(std::string_view what, std::string_view path) {
     if (path.empty() || path.front() != '/' || path.size() > 4095) {
-        return fail(Code::invalid, "{} '{}' is not an absolute path", what, path.substr(0, 200));
+        return fail(Code::invalid, "{} '{}' is not an absolute path", what,
+                    bounded_utf8(path, kShownBytesMax));
     }
     if (path.find('\0') != std::string_view::npos) {
         return fail(Code::invalid, "{} has a NUL byte", what);
     }
     const std::string slashed = std::string(path) + "/";
     if (slashed.find("/../") != std::string::npos) {
-        return fail(Code::invalid, "{} '{}' has a '..'", what, path.substr(0, 200));
+        return fail(Code::invalid, "{} '{}' has a '..'", what, bounded_utf8(path, kShownBytesMax));
     }
     return {};
 }
@@ -58,7 +61,8 @@ Result<void> check_mount(const Mount& mount, std::size_t fd_count) {
         SKIFF_CHECK(check_path("a mount's source", mount.source));
     }
     if (mount.mode > 07777) {
-        return fail(Code::invalid, "the mode of '{}' is out of range", mount.target);
+        return fail(Code::invalid, "the mode of '{}' is out of range",
+                    bounded_utf8(mount.target, kShownBytesMax));
     }
     return {};
 }

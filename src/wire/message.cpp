@@ -39,6 +39,23 @@ Result<Message> decode_as(std::size_t type, std::string_view body, std::index_se
     return result;
 }
 
+// What the header promises of messages that hold lists and texts.
+Result<void> check(const Message& message) {
+    if (const auto* running = std::get_if<Running>(&message)) {
+        if (running->items.size() > kRunningItemsMax) {
+            return fail(Code::corrupt, "{} containers in one message, at most {}",
+                        running->items.size(), kRunningItemsMax);
+        }
+    }
+    if (const auto* exited = std::get_if<Exited>(&message)) {
+        if (exited->message.size() > kExitMessageBytesMax) {
+            return fail(Code::corrupt, "an exit message of {} bytes, at most {}",
+                        exited->message.size(), kExitMessageBytesMax);
+        }
+    }
+    return {};
+}
+
 // Finds torn and damaged files, no defence against a forger.
 std::uint64_t checksum(std::string_view bytes) {
     return Fnv1a().mix(bytes).value();
@@ -70,8 +87,10 @@ Result<Message> decode_message(std::string_view packet) {
         return fail(Code::unsupported, "wire version {}, this side speaks {}", header.version,
                     kWireVersion);
     }
-    return decode_as(header.type, packet.substr(kHeaderBytes),
-                     std::make_index_sequence<std::variant_size_v<Message>>());
+    SKIFF_TRY(Message message, decode_as(header.type, packet.substr(kHeaderBytes),
+                                         std::make_index_sequence<std::variant_size_v<Message>>()));
+    SKIFF_CHECK(check(message));
+    return message;
 }
 
 bool valid_container_id(std::string_view id) {

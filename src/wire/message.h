@@ -236,7 +236,8 @@ using Message = std::variant<Hello, Start, Stop, Kill, List, Forget, Shutdown, W
 // One packet: magic, version, type, then the structure. Always below kMessageBytesMax for what this
 // header allows (long texts are cut by their producers).
 [[nodiscard]] std::string encode_message(const Message& message);
-// Fails with Code::corrupt, or Code::unsupported for another magic, version or type.
+// Fails with Code::corrupt (also beyond the limits above), or Code::unsupported for another magic,
+// version or type.
 [[nodiscard]] Result<Message> decode_message(std::string_view packet);
 
 // True for 1–64 characters of [0-9a-zA-Z_-]: what may become a file name.

@@ -92,3 +92,16 @@ def test_docs_want_one_title_and_living_links(tree):
     (tree_problems := tree.rule("docs")).sort()
     assert tree_problems == ["a.md: link to gone.md, which is not there",
                              "b.md: 0 titles of the first level, not 1"]
+
+
+def test_every_fuzzer_has_its_name_and_corpus_and_every_corpus_its_fuzzer(tree):
+    tree("src/wire/a_fuzz.cpp", "SKIFF_FUZZ(wire_a) {}\n")
+    tree("test/corpus/wire_a/x", "x")
+    assert tree.rule("fuzzers") == []
+    tree("src/os/b_fuzz.cpp", "SKIFF_FUZZ(wire_b) {}\n")
+    tree("test/corpus/os_c/big", "x" * 4096)
+    assert tree.rule("fuzzers") == [
+        "test/corpus/os_c/big: 4096 bytes, a file of a corpus has less than 4096",
+        "src/os/b_fuzz.cpp: does not say SKIFF_FUZZ(os_b)",
+        "src/os/b_fuzz.cpp: no corpus in test/corpus/os_b",
+        "test/corpus/os_c: a corpus without a fuzzer"]
