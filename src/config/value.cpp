@@ -158,7 +158,8 @@ static Result<bool> set_registry(RegistrySetting& registry, const std::string& k
     } else if (key == "scheme") {
         SKIFF_CHECK(parse_value(value, text));
         if (text != "http" && text != "https") {
-            return fail(Code::invalid, "has the scheme \"{}\"; allowed: http, https", text);
+            return fail(Code::invalid, "has the scheme \"{}\"; allowed: http, https",
+                        bounded_utf8(text, kShownBytesMax));
         }
         registry.scheme =
             text == "http" ? RegistrySetting::Scheme::http : RegistrySetting::Scheme::https;

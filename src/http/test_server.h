@@ -197,7 +197,7 @@ private:
             !send_all(fd, body.substr(0, std::min(response.cut_after, response.hang_after)))) {
             return false;
         }
-        if (response.hang_after != std::string::npos) {
+        if (response.hang_after != std::string::npos && request.method != "HEAD") {
             trickle(fd, body.substr(std::min(response.hang_after, body.size())), response.trickle);
         }
         return response.cut_after == std::string::npos;

@@ -1,6 +1,8 @@
 // Registries that are slow on purpose: what they may cost others.
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "images/test_registry.h"
 
 namespace skiff::images {
@@ -138,11 +140,14 @@ TEST_F(SlowRegistry, TheSameDigestAtDoesNotHoldUpAnother) {
 
 TEST_F(SlowRegistry, CancelsADownloadThatNobodyWaitsForAndResumesIt) {
     push();
-    auto trickle = [](TestResponse& r) {
-        r.hang_after = 600'000;
-        r.trickle = std::chrono::milliseconds(2);
+    std::atomic<bool> slow = true;
+    auto trickle = [&slow](TestResponse& r) {
+        if (slow) {
+            r.hang_after = 600'000;
+            r.trickle = std::chrono::milliseconds(2);
+        }
     };
-    fault(layer(), 1, trickle);
+    fault(layer(), 100, trickle);
     Digest digest = digest_of(module_);
     auto body = [&]() -> async::Task<void> {
         auto executor = co_await async::current_executor();
@@ -159,6 +164,7 @@ TEST_F(SlowRegistry, CancelsADownloadThatNobodyWaitsForAndResumesIt) {
         EXPECT_FALSE(node_.downloads->is_running(digest));
     };
     node_.run(body());
+    slow = false;
     EXPECT_GT(fs::file_size(node_.store->ingest_path(digest)), 0U);
     fake_.forget_log();
     auto outcome = node_.pull(reference());

@@ -7,8 +7,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
-#include <mutex>
+#include <future>
 
 #include "os/file.h"
 #include "os/mount.h"
@@ -620,31 +621,24 @@ TEST_F(VolumesTest, TearDownWaitsForWorkThatWasCancelled) {
     EXPECT_FALSE(fs::exists(paths.pod(PodUid(pod.metadata.uid))));
 }
 
-// Stands for a mount whose server is gone: the only thread for foreign paths does not come back.
-class HungMount {
-public:
-    explicit HungMount(async::BlockingPool& pool) : pool_(pool) { gate_.lock(); }
-    async::Task<void> hang() {
-        auto work = [this]() -> Result<int> {
-            std::lock_guard lock(gate_);
-            return 1;
-        };
-        (void)co_await pool_.run(std::move(work));
-    }
-    void answer() { gate_.unlock(); }
-
-private:
-    async::BlockingPool& pool_;
-    std::mutex gate_;
-};
-
 TEST_F(VolumesTest, AHostPathThatHangsFailsOnlyThePodsThatMountIt) {
-    HungMount mount(foreign_pool);
+    // As on a mount whose server is gone: the only thread for foreign paths does not come back.
+    std::promise<void> server;
+    std::atomic<bool> hangs = false;
+    std::function<Result<int>()> hang = [&, back = server.get_future().share()]() -> Result<int> {
+        hangs = true;
+        back.wait();
+        return 1;
+    };
+    auto touch = [](async::BlockingPool& its, std::function<Result<int>()> work) -> Task<void> {
+        (void)co_await its.run(std::move(work));
+    };
     auto body = [&]() -> Task<void> {
         async::Scope scope(reactor.executor());
-        scope.spawn("hang", mount.hang());
-        co_await async::yield_now();
-        co_await async::yield_now();
+        scope.spawn("hang", touch(foreign_pool, hang));
+        while (!hangs) {
+            (void)co_await async::sleep_for(std::chrono::milliseconds(1));
+        }
         add_volume("scratch").emptyDir = kube::EmptyDirVolumeSource();
         EXPECT_TRUE(co_await volumes->set_up(pod, facts));
         kube::Pod other = pod;
@@ -666,9 +660,12 @@ TEST_F(VolumesTest, AHostPathThatHangsFailsOnlyThePodsThatMountIt) {
         EXPECT_EQ(below.error().code, Code::timeout);
         EXPECT_TRUE(co_await volumes->set_up(other, facts));
         EXPECT_TRUE(co_await impatient.tear_down(PodUid(pod.metadata.uid)));
-        mount.answer();
+        server.set_value();
         EXPECT_TRUE(co_await scope.join());
         co_await impatient.stop();
+        while (foreign_pool.longest_wait() > Duration::zero()) {
+            (void)co_await async::sleep_for(std::chrono::milliseconds(1));
+        }
         EXPECT_TRUE(co_await volumes->set_up(pod, facts));
     };
     async::run_to_end(reactor, body());

@@ -263,8 +263,8 @@ def test_a_second_agent_on_the_same_root_names_the_first(console, cluster, node)
 
 
 def test_a_taken_port_is_told_with_its_holder(kube, cluster, node):
-    kube.apply(pod("first", cluster.push("sleeper"), ports=[{"containerPort": 8080,
-                                                             "hostPort": 18080}]))
+    kube.apply(pod("first", cluster.push("sleeper"), nodeName=node,
+                   ports=[{"containerPort": 8080, "hostPort": 18080}]))
     kube.wait_ready("first")
     kube.apply(pod("second", cluster.push("sleeper"), nodeName=node,
                    ports=[{"containerPort": 8080, "hostPort": 18080}]))
