@@ -262,7 +262,7 @@ async::Task<void> Rooms::stop() {
         co_await volumes_->stop();
     }
     if (network_) {
-        co_await network_->stop();
+        (void)co_await network_->stop();
     }
     if (downloads_) {
         co_await downloads_->stop();

@@ -291,7 +291,7 @@ TEST(Lanes, OfOneKeyOnePieceRunsAtATimeEvenWhenItsCallerIsGone) {
         auto done = co_await lanes.run("pod", std::move(second));
         EXPECT_EQ(done.error().code, Code::exists);
         EXPECT_FALSE(seen->overlapped);
-        co_await lanes.stop();
+        EXPECT_TRUE(co_await lanes.stop());
         EXPECT_EQ(lanes.size(), 0U);
     };
     run_to_end(reactor, body());
@@ -319,7 +319,7 @@ TEST(Lanes, KeysDoNotWaitForEachOther) {
         };
         EXPECT_TRUE(co_await lanes.run("b", std::move(second)));
         EXPECT_TRUE(co_await caller.join(soon(20000)));
-        co_await lanes.stop();
+        EXPECT_TRUE(co_await lanes.stop());
     };
     run_to_end(reactor, body());
 }

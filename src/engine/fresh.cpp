@@ -20,6 +20,13 @@ namespace {
 void set_thread_secrets(std::uint64_t, std::uint64_t) {}
 #endif
 
+// Addresses without memory.
+void* reserve(std::size_t bytes) {
+    return ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+constexpr int kHolesMax = 64;  // of one size
+
 }  // namespace
 
 void draw_fresh_secrets() {
@@ -31,7 +38,18 @@ void draw_fresh_secrets() {
     // Up to 4 TiB of nothing: no memory, one entry in the kernel's list. New mappings go below it.
     constexpr std::uint64_t kPages = 1ULL << 30;
     const std::size_t bytes = (1 + random[2] % kPages) * 4096;
-    (void)::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const void* gap = reserve(bytes);
+    // What is small would still fall into a hole between two libraries, at the same place in every
+    // fork: they are closed, the larger ones first.
+    for (std::size_t hole = 4UL << 20; hole >= 64UL << 10; hole /= 2) {
+        for (int i = 0; i < kHolesMax; ++i) {
+            void* filled = reserve(hole);
+            if (filled == MAP_FAILED || filled < gap) {
+                (void)::munmap(filled, hole);
+                break;
+            }
+        }
+    }
 }
 
 }  // namespace skiff::engine

@@ -10,7 +10,11 @@
 namespace skiff::engine {
 namespace {
 
-TEST(FreshSecrets, PutEachForksNewMemoryElsewhere) {
+// As large as the code of a module, small and large.
+class FreshSecrets : public ::testing::TestWithParam<std::size_t> {};
+
+TEST_P(FreshSecrets, PutEachForksNewMemoryElsewhere) {
+    const std::size_t size = GetParam();
     std::set<void*> places;
     constexpr int kForks = 8;
     for (int i = 0; i < kForks; ++i) {
@@ -19,7 +23,7 @@ TEST(FreshSecrets, PutEachForksNewMemoryElsewhere) {
         const pid_t pid = ::fork();
         if (pid == 0) {
             draw_fresh_secrets();
-            void* place = ::mmap(nullptr, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            void* place = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             (void)!::write(ends[1], &place, sizeof place);
             ::_exit(0);
         }
@@ -32,6 +36,8 @@ TEST(FreshSecrets, PutEachForksNewMemoryElsewhere) {
     }
     EXPECT_EQ(places.size(), kForks);
 }
+
+INSTANTIATE_TEST_SUITE_P(Sizes, FreshSecrets, ::testing::Values(64 << 10, 1 << 20, 32 << 20));
 
 }  // namespace
 }  // namespace skiff::engine

@@ -57,7 +57,7 @@ TEST_F(SlowRegistry, GivesUpOnABlobThatTricklesAndKeepsWhatCame) {
     DownloadLimits limits;
     limits.rate_window = std::chrono::milliseconds(50);
     limits.bytes_per_second_min = 1U << 20;
-    Node node({}, limits);
+    Node node({}, Node::Proxies::none, limits);
     push();
     auto trickle = [](TestResponse& r) {
         r.hang_after = r.body.size() / 2;
@@ -78,7 +78,7 @@ TEST_F(SlowRegistry, GivesUpOnABlobThatTricklesAndKeepsWhatCame) {
 TEST_F(SlowRegistry, GivesUpOnABlobThatTakesTooLong) {
     DownloadLimits limits;
     limits.time_max = std::chrono::milliseconds(0);
-    Node node({}, limits);
+    Node node({}, Node::Proxies::none, limits);
     push();
     fault(layer(), 1, [](TestResponse& r) { r.cut_after = 600'000; });
     EXPECT_EQ(node.pull(reference()).error().code, Code::unavailable);
@@ -90,7 +90,7 @@ TEST_F(SlowRegistry, DoesNotHoldUpAnother) {
     limits.in_all = 2;
     limits.of_registry = 2;
     limits.of_image = 1;
-    Node node({}, limits);
+    Node node({}, Node::Proxies::none, limits);
     push();
     FakeRegistry slow;
     node_.push_artifact(slow.authority(), "a", "v1", module_bytes(500'000, 1));

@@ -64,6 +64,7 @@ NodeNetwork::NodeNetwork(async::Executor executor, NetworkSettings settings,
                          pods::EventSink& events)
     : settings_(std::move(settings)),
       paths_(paths),
+      pool_(pool),
       file_work_(std::move(executor), pool),
       events_(events) {}
 

@@ -42,7 +42,7 @@ public:
     [[nodiscard]] async::Task<Result<void>> tear_down(const PodUid& pod) override;
 
     // Waits for the file work in progress. Before destruction.
-    [[nodiscard]] async::Task<void> stop() { return file_work_.stop(); }
+    [[nodiscard]] async::Task<Result<void>> stop() { return file_work_.stop(); }
 
 private:
     // Which container a port of the node was last given to; the ports of a pod go with it.
@@ -63,6 +63,7 @@ private:
 
     NetworkSettings settings_;
     state::Paths paths_;
+    async::BlockingPool& pool_;
     async::Lanes file_work_;  // by pod uid
     pods::EventSink& events_;
     std::map<Port, Holder> holders_;

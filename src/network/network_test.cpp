@@ -210,7 +210,7 @@ protected:
         network = std::make_unique<NodeNetwork>(reactor.executor(), settings, paths, pool, events);
     }
     void TearDown() override {
-        async::run_to_end(reactor, network->stop());
+        EXPECT_TRUE(async::run_to_end(reactor, network->stop()));
         (void)os::remove_tree(folder);
     }
     Result<pods::PodNetwork> set_up(const kube::Pod& pod) {

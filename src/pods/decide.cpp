@@ -89,9 +89,15 @@ CrashBackOff fresh_back_off(const kube::Container& container, WallTime now) {
     return fresh;
 }
 
+// The API server takes any number; so long is for ever, and sums with it do not wrap.
+Duration bounded_grace(std::int64_t seconds) {
+    constexpr std::int64_t kGraceSecondsMax = std::int64_t{10} * 365 * 24 * 60 * 60;
+    return std::chrono::seconds(std::clamp(seconds, std::int64_t{0}, kGraceSecondsMax));
+}
+
 Duration spec_grace(const kube::Pod& pod) {
     return pod.spec.terminationGracePeriodSeconds
-               ? std::chrono::seconds(*pod.spec.terminationGracePeriodSeconds)
+               ? bounded_grace(*pod.spec.terminationGracePeriodSeconds)
                : kDefaultGrace;
 }
 
@@ -103,7 +109,7 @@ std::optional<Duration> Deciding::asked_grace() {
     }
     if (pod.metadata.deletionTimestamp) {
         return pod.metadata.deletionGracePeriodSeconds
-                   ? std::chrono::seconds(*pod.metadata.deletionGracePeriodSeconds)
+                   ? bounded_grace(*pod.metadata.deletionGracePeriodSeconds)
                    : spec_grace(pod);
     }
     if (s_.memory.object == PodMemory::Object::gone) {

@@ -37,6 +37,17 @@ TEST_F(Decide, DeletionStopsThenTearsDownThenFinishes) {
     EXPECT_EQ(describe(run()), "retire");
 }
 
+// The API server takes any number of seconds; nanoseconds hold 292 years of them.
+TEST_F(Decide, AGraceBeyondAllBoundsIsLongAndNotOver) {
+    ran("main");
+    delete_pod(30);
+    pod.metadata.deletionGracePeriodSeconds = std::numeric_limits<std::int64_t>::max();
+    Decision decision = run();
+    ASSERT_EQ(describe(decision), "stop:main");
+    EXPECT_GT(decision.actions[0].grace, std::chrono::hours(24 * 365));
+    EXPECT_GT(decision.actions[0].stop_by, now);
+}
+
 TEST_F(Decide, DeletionStopsAStartInProgressBeforeItTearsDown) {
     starts("main");
     delete_pod(30);

@@ -7,9 +7,9 @@
 
 #include <fstream>
 
+#include "base/digest.h"
 #include "base/text.h"
 #include "os/file.h"
-#include "runtime/digest.h"
 
 namespace skiff::runtime {
 namespace {

@@ -342,9 +342,30 @@ Task<Result<void>> Keepers::start_current() {
     co_return co_await keeper->listed.wait(after(kAnswerMax));
 }
 
+Task<void> Keepers::start_for_all() {
+    struct Finally {
+        Keepers* self;
+        ~Finally() {
+            self->starting_ = false;
+            self->start_done_.set();
+        }
+    };
+    Finally finally{this};
+    auto started = co_await start_current();
+    start_error_ = started ? std::optional<Error>() : std::move(started.error());
+}
+
+Task<Result<void>> Keepers::wait_started() {
+    SKIFF_CO_CHECK(co_await start_done_.wait(after(settings_.start_max + kAnswerMax)));
+    if (start_error_) {
+        co_return fail(Error(*start_error_));
+    }
+    co_return Result<void>{};
+}
+
 Task<Result<std::string>> Keepers::ensure_current() {
     while (starting_) {
-        SKIFF_CO_CHECK(co_await start_done_.wait(after(settings_.start_max + kAnswerMax)));
+        SKIFF_CO_CHECK(co_await wait_started());
     }
     auto found = keepers_.find(current_build_);
     if (found != keepers_.end() && !found->second->gone) {
@@ -364,17 +385,12 @@ Task<Result<std::string>> Keepers::ensure_current() {
     if (starting_) {
         co_return co_await ensure_current();
     }
-    struct Finally {
-        Keepers* self;
-        ~Finally() {
-            self->starting_ = false;
-            self->start_done_.set();
-        }
-    };
+    // Not the caller's own work: he may be cancelled (his pod was deleted) while others wait for
+    // it, and a keeper that was spawned must be watched or killed.
     starting_ = true;
     start_done_.reset();
-    Finally finally{this};
-    SKIFF_CO_CHECK(co_await start_current());
+    scope_.spawn("start keeper", start_for_all());
+    SKIFF_CO_CHECK(co_await wait_started());
     co_return current_build_;
 }
 

@@ -85,6 +85,9 @@ private:
     [[nodiscard]] async::Task<void> listen(std::shared_ptr<Keeper> keeper);
     [[nodiscard]] async::Task<void> send_quietly(std::string build, wire::Message message);
     [[nodiscard]] async::Task<Result<void>> start_current();
+    // A start that is nobody's own; wait_started() tells how it went.
+    [[nodiscard]] async::Task<void> start_for_all();
+    [[nodiscard]] async::Task<Result<void>> wait_started();
     [[nodiscard]] async::Task<Result<void>> read_build(SteadyTime deadline);
     [[nodiscard]] Result<os::Spawned> spawn_keeper(const Keeper& keeper);
     // Connects to the keeper that was just spawned, or to another of its build that had the lock.

@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "base/digest.h"
 #include "base/limits.h"
 #include "base/random.h"
 #include "os/file.h"

@@ -392,7 +392,7 @@ TEST_F(VolumesTest, AHostPathThatCannotMapIdsDecidesForThePod) {
     os::IdMapProbe probe = *os::IdMapProbe::create();
     auto with = [&](ForeignVolumes::MachineIds machine_ids) {
         async::run_to_end(reactor, volumes->stop());
-        volumes = std::make_unique<PodVolumes>(reactor.executor(), paths, objects, pool, clock,
+        volumes = std::make_unique<PodVolumes>(reactor.executor(), paths, objects, pools, clock,
                                                ForeignVolumes{&probe, machine_ids});
         return set_up();
     };
