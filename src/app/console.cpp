@@ -144,6 +144,9 @@ void Console::emit(const kube::Pod& pod, std::string_view container, pods::Event
             warning(text);
             last = text;
         }
+        if (on_set_up_failure_ && (reason == "FailedCreatePodSandBox" || reason == "FailedMount")) {
+            on_set_up_failure_();
+        }
         return;
     }
     if (reason == "Compiling") {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -44,6 +45,10 @@ public:
     void emit(const kube::Pod& pod, std::string_view container, pods::EventType type,
               std::string_view reason, std::string_view message) override;
 
+    // Called when a pod could not be set up (volumes, network, cgroups): its containers' states do
+    // not tell. `then` outlives this object's use, or is taken back with an empty one.
+    void on_set_up_failure(std::function<void()> then) { on_set_up_failure_ = std::move(then); }
+
     // Longest label so far, so that columns line up.
     void reserve_label(std::string_view label);
 
@@ -59,6 +64,7 @@ private:
     [[nodiscard]] std::string decorate(std::string_view label) const;
 
     const Clock& clock_;
+    std::function<void()> on_set_up_failure_;
     Quiet quiet_;
     bool out_is_terminal_;
     bool err_is_terminal_;

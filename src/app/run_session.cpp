@@ -208,6 +208,10 @@ bool RunSession::all_ended(const std::vector<PodSet>& sets) const {
 
 async::Task<int> RunSession::run(std::vector<PodSet> sets) {
     progress_.resize(sets.size());
+    console_.on_set_up_failure([this] {
+        set_up_failed_ = true;
+        status_.changed().set();
+    });
     rooms_.pods().sources_ready();
     while (true) {
         start_due(sets);
@@ -216,6 +220,11 @@ async::Task<int> RunSession::run(std::vector<PodSet> sets) {
         }
         for (auto& [uid, running] : pods_) {
             look_at(uid, running);
+        }
+        if (set_up_failed_) {
+            // A node tries again, because what is missing may come; nobody brings it here.
+            cannot_run_ = true;
+            stop();
         }
         if (all_ended(sets)) {
             break;
@@ -227,6 +236,7 @@ async::Task<int> RunSession::run(std::vector<PodSet> sets) {
             break;
         }
     }
+    console_.on_set_up_failure({});
     // The guests' last lines.
     auto soon = base_.clock.steady_now() + kLastLinesMax;
     auto read = co_await followers_.join(soon);

@@ -84,6 +84,7 @@ private:
     enum class Stopping { no, yes } stopping_ = Stopping::no;
     std::optional<int> exit_code_;
     bool cannot_run_ = false;
+    bool set_up_failed_ = false;
     bool terminal_is_guests_ = false;
     async::Scope followers_;
 };

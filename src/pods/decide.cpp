@@ -113,7 +113,12 @@ std::optional<Duration> Deciding::asked_grace() {
                    : spec_grace(pod);
     }
     if (s_.memory.object == PodMemory::Object::gone) {
-        return s_.memory.termination ? s_.memory.termination->grace : kGraceMin;
+        if (s_.memory.termination) {
+            return s_.memory.termination->grace;
+        }
+        // A manifest was removed or edited, which is how a static pod is asked to end; an API
+        // object goes without a deletion that we saw only when it was forced.
+        return is_static(pod) ? spec_grace(pod) : kGraceMin;
     }
     if (is_terminal(s_.previous.phase) || !failed_reason_.empty()) {
         return spec_grace(pod);

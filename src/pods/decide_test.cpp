@@ -124,6 +124,31 @@ TEST_F(Decide, ARestartInProgressIsNoEndOfTheWork) {
     EXPECT_FALSE(is_terminal(decision.status.phase));
 }
 
+// The machine was booted anew, and the agent was started once more while init containers ran.
+TEST_F(Decide, AnAgentRestartedAmongInitContainersRunsTheRestOfThem) {
+    add_init("first");
+    add_init("second");
+    previous.phase = "Running";
+    for (const char* name : {"first", "second"}) {
+        kube::ContainerStatus status;
+        status.name = name;
+        status.containerID = "skiff://before";
+        previous.initContainerStatuses.push_back(status);
+    }
+    kube::ContainerStatus main;
+    main.name = "main";
+    main.containerID = "skiff://before";
+    previous.containerStatuses.push_back(main);
+    EXPECT_TRUE(sandbox_was_lost(records, previous));
+    ended("first", 0);
+    records.back().kind = ContainerKind::init;
+    ASSERT_TRUE(sandbox_was_lost(records, previous));
+    memory.boot = PodMemory::Boot::anew;
+    EXPECT_EQ(describe(run()), "start:second");
+    ran("main");
+    EXPECT_FALSE(sandbox_was_lost(records, previous));
+}
+
 TEST_F(Decide, AnInitContainerThatStartsHoldsTheOthersBack) {
     add_init("first");
     add_init("second");

@@ -155,12 +155,16 @@ PodView observe(const kube::Pod& pod, const std::vector<ContainerRecord>& record
 
 bool sandbox_was_lost(const std::vector<ContainerRecord>& records,
                       const kube::PodStatus& previous) {
-    if (!records.empty() || is_terminal(previous.phase)) {
+    bool regular_known = std::ranges::any_of(records, [](const ContainerRecord& record) {
+        return record.kind == ContainerKind::regular;
+    });
+    if (regular_known || is_terminal(previous.phase)) {
         return false;
     }
     auto ran = [](const kube::ContainerStatus& status) { return !status.containerID.empty(); };
-    return std::ranges::any_of(previous.initContainerStatuses, ran) ||
-           std::ranges::any_of(previous.containerStatuses, ran);
+    // Init containers may have begun again since: this agent need not be the boot's first.
+    return std::ranges::any_of(previous.containerStatuses, ran) ||
+           (records.empty() && std::ranges::any_of(previous.initContainerStatuses, ran));
 }
 
 std::string spec_hash(const kube::Container& container) {

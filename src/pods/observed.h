@@ -65,8 +65,8 @@ using PodView = std::map<std::string, ContainerView>;
 [[nodiscard]] PodView observe(const kube::Pod& pod, const std::vector<ContainerRecord>& records,
                               const kube::PodStatus& previous, WallTime now);
 
-// True when the pod ran before and the node has nothing of it any more: the machine was booted
-// anew, so init containers have to run again.
+// True when the pod ran before and the node has nothing of those runs any more: the machine was
+// booted anew, so init containers have to run again (some of them may have done so already).
 [[nodiscard]] bool sandbox_was_lost(const std::vector<ContainerRecord>& records,
                                     const kube::PodStatus& previous);
 

@@ -78,9 +78,30 @@ void Pods::apply(std::shared_ptr<const kube::Pod> pod) {
         }
         return;
     }
+    if (is_static(*pod) && is_leaving(*pod)) {
+        // An edited manifest is another pod of the same name: it may want what that one still has.
+        held_[uid] = std::move(pod);
+        return;
+    }
     auto worker = std::make_shared<Worker>(context_, std::move(pod));
     workers_[uid] = worker;
     scope_.spawn("pod " + uid.str(), run_worker(std::move(worker)));
+}
+
+bool Pods::is_leaving(const kube::Pod& pod) const {
+    return std::ranges::any_of(workers_, [&](const auto& entry) {
+        const kube::Pod& other = *entry.second->pod();
+        return entry.second->is_gone() && is_static(other) &&
+               other.metadata.name == pod.metadata.name &&
+               other.metadata.namespace_ == pod.metadata.namespace_;
+    });
+}
+
+// The workers that have just ended made room.
+void Pods::apply_held() {
+    for (auto& [uid, pod] : std::exchange(held_, {})) {
+        apply(std::move(pod));  // or it is held again
+    }
 }
 
 Task<void> Pods::run_worker(std::shared_ptr<Worker> worker) {
@@ -92,6 +113,7 @@ Task<void> Pods::run_worker(std::shared_ptr<Worker> worker) {
     PodUid uid = worker->uid();
     workers_.erase(uid);
     apply_again(uid);
+    apply_held();
 }
 
 void Pods::apply_again(const PodUid& uid) {
@@ -105,6 +127,7 @@ void Pods::apply_again(const PodUid& uid) {
 
 void Pods::remove(const PodUid& uid) {
     again_.erase(uid);
+    held_.erase(uid);
     auto found = workers_.find(uid);
     if (found != workers_.end()) {
         found->second->object_gone();

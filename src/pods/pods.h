@@ -54,8 +54,8 @@ public:
     void start();
     // A pod of this node is there or changed. Any order, any number of times.
     void apply(std::shared_ptr<const kube::Pod> pod);
-    // The pod's object is gone: it is stopped fast and everything of it removed. Unknown uids are
-    // fine.
+    // The pod's object is gone: it is stopped (fast; a static pod within its own grace period) and
+    // everything of it removed. Unknown uids are fine.
     void remove(const PodUid& uid);
     // Every source was listed once: new pods are judged and started from now on (those that run
     // were adopted already; those of files start when they are applied, as a kubelet's do). What
@@ -100,6 +100,11 @@ private:
     std::set<PodUid> leaving_;
     // Objects that came (back) while the pod of the same uid was still being removed.
     std::map<PodUid, std::shared_ptr<const kube::Pod>> again_;
+    // Static pods that wait for the end of one of the same name.
+    std::map<PodUid, std::shared_ptr<const kube::Pod>> held_;
+    // Whether a static pod of the same name still ends.
+    [[nodiscard]] bool is_leaving(const kube::Pod& pod) const;
+    void apply_held();
     void apply_again(const PodUid& uid);
     std::function<bool(const PodUid&)> spared_;
     std::optional<SteadyTime> last_beat_;

@@ -76,6 +76,30 @@ TEST_F(PodWorker, AStaticPodWaitsForNoSource) {
     EXPECT_FALSE(node.statuses.latest.contains(PodUid("uid-1")));
 }
 
+TEST_F(PodWorker, AnEditedStaticPodEndsInItsGraceBeforeTheNewOneStarts) {
+    pods->sources_ready();
+    node.guests.obedience = fakes::Guests::Obedience::never;
+    auto file = [](const std::string& uid) {
+        kube::Pod pod = make_pod("web", uid);
+        pod.metadata.annotations["kubernetes.io/config.source"] = "file";
+        pod.spec.terminationGracePeriodSeconds = 25;
+        return pod;
+    };
+    apply(file("uid-old"));
+    settle();
+    pods->remove(PodUid("uid-old"));
+    apply(file("uid-new"));
+    settle();
+    ASSERT_EQ(node.guests.stops.size(), 1U);
+    EXPECT_EQ(node.guests.stops[0].second, seconds(25));
+    EXPECT_EQ(node.guests.started.size(), 1U);
+    node.guests.end(node.guests.running("main"), 0);
+    settle();
+    ASSERT_EQ(node.guests.started.size(), 2U);
+    EXPECT_EQ(node.guests.started[1].pod, PodUid("uid-new"));
+    EXPECT_EQ(pods->size(), 1U);
+}
+
 TEST_F(PodWorker, ASlowPullIsToldAfterTwoSeconds) {
     node.images.gate.reset();
     run_pod(make_pod("web"));

@@ -151,6 +151,20 @@ def test_what_cannot_be_run_is_125(go, tmp_path):
     assert go(tmp_path / "absent.wasm").returncode == 125
 
 
+def test_a_pod_that_cannot_be_set_up_is_given_up(go, tmp_path):
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {
+        "restartPolicy": "Never",
+        "containers": [{"name": "c", "image": f"{ROOT}/build/guests/hello.wasm",
+                        "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+        "volumes": [{"name": "v", "hostPath": {"path": str(tmp_path / "absent"),
+                                               "type": "Directory"}}]}}
+    file = tmp_path / "pod.json"
+    file.write_text(json.dumps(manifest))
+    done = go(file)
+    assert done.returncode == 125, done.stderr
+    assert "FailedMount" in done.stderr and str(tmp_path / "absent") in done.stderr, done.stderr
+
+
 def test_an_image_of_a_registry_runs(go, cluster):
     done = go("--plain-http", cluster.registry, cluster.push("actor"), "print", "pulled", flags=())
     assert (done.returncode, done.stdout) == (0, "pulled\n"), done.stderr
