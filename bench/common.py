@@ -39,6 +39,19 @@ def result(**keys):
     print(json.dumps(keys), flush=True)
 
 
+class InMemory:
+    """A folder on a tmpfs, as /run is on a machine that systemd booted: there, what describes running things lives."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700", "run", self.folder], check=True)
+
+    def close(self):
+        # `skiff node reset` may have taken it away with all that is mounted there.
+        subprocess.run(["umount", "--lazy", self.folder], check=False, stderr=subprocess.DEVNULL)
+
+
 def wait_until(condition, seconds, what, pause=0.05):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -80,6 +93,7 @@ class StandaloneNode:
         self.manifests = self.folder / "manifests"
         self.manifests.mkdir()
         self.log = open(self.folder / "agent.log", "w")
+        self.run_folder = InMemory(self.folder / "run")
         self.places = ["--root-dir", self.folder / "root", "--run-dir", self.folder / "run",
                        "--pod-log-dir", self.folder / "pods"]
         self.process = subprocess.Popen(
@@ -106,6 +120,7 @@ class StandaloneNode:
         self.process.wait(20)
         subprocess.run([BIN / "skiff", "node", "reset", "--all", *self.places], check=True,
                        stdout=self.log, stderr=self.log)
+        self.run_folder.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

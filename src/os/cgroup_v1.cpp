@@ -1,9 +1,9 @@
-// Version 1: one hierarchy per controller. Where version 2 is mounted beside it (hybrid), groups
-// exist there as well, because it can kill a whole group in one step; else the freezer does that.
+// Version 1: one hierarchy per controller. Where version 2 is mounted beside it (hybrid) it is left
+// alone, although it could kill a group in one step: a process joins it only under the lock over
+// all forks of the machine, which waits for every CPU (7 ms of a start on two idle cores). Nor is
+// the freezer used: each hierarchy costs a start, and a runner cannot fork.
 #include <signal.h>
 #include <unistd.h>
-
-#include <thread>
 
 #include "base/log.h"
 #include "os/cgroup_hierarchy.h"
@@ -14,6 +14,7 @@ namespace skiff::os::cgroup {
 namespace {
 
 constexpr std::int64_t kPeriodMicros = 100'000;
+constexpr int kKillRoundsMax = 3;
 constexpr std::int64_t kQuotaMicrosMin = 1'000;  // the kernel refuses less
 
 class V1 final : public Folders {
@@ -86,19 +87,15 @@ public:
     }
 
     Result<void> kill(const std::string& name) const override {
-        if (auto group = folder(kUnified, name)) {
-            return kill_unified(*group);
-        }
-        auto group = folder("freezer", name);
-        if (group) {
-            // Frozen processes cannot fork away from the list; SIGKILL acts once they thaw.
-            (void)write_kernel_file(*group / "freezer.state", "FROZEN");
-        }
-        for (int pid : processes(name)) {
-            ::kill(pid, SIGKILL);
-        }
-        if (group) {
-            (void)write_kernel_file(*group / "freezer.state", "THAWED");
+        // More than once: what is killed may have forked before.
+        for (int round = 0; round < kKillRoundsMax; ++round) {
+            auto pids = processes(name);
+            if (pids.empty()) {
+                break;
+            }
+            for (int pid : pids) {
+                ::kill(pid, SIGKILL);
+            }
         }
         return {};
     }
@@ -106,26 +103,17 @@ public:
 private:
     // Makes the bases and drops the hierarchies where that fails, and those that are not needed.
     static HierarchyMap usable(HierarchyMap bases) {
-        bool has_kill = false;
-        HierarchyMap kept;
-        for (auto& [key, base] : bases) {
-            auto made = make_folders(base);
+        bases.erase(std::string(kUnified));
+        bases.erase("freezer");
+        std::erase_if(bases, [](const auto& entry) {
+            auto made = make_folders(entry.second);
             if (!made) {
-                log::debug("cgroup hierarchy not usable", log::kv("hierarchy", key),
+                log::debug("cgroup hierarchy not usable", log::kv("hierarchy", entry.first),
                            log::kv("error", format_as(made.error())));
-                continue;
             }
-            has_kill = has_kill || key == kUnified;
-            kept.emplace(key, base);
-        }
-        if (has_kill) {
-            auto freezer = kept.find("freezer");
-            if (freezer != kept.end()) {
-                ::rmdir(freezer->second.c_str());
-                kept.erase(freezer);
-            }
-        }
-        return kept;
+            return !made;
+        });
+        return bases;
     }
 };
 
