@@ -183,6 +183,9 @@ void Keeper::execute_anew() {
     if (settings_.lifetime == Lifetime::with_keeper) {
         words.emplace_back("--die-with-parent");
     }
+    if (!log::enabled(log::Level::info)) {
+        words.emplace_back("--log-level=warn");
+    }
     std::vector<char*> argv;
     for (auto& word : words) {
         argv.push_back(word.data());

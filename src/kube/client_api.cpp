@@ -201,7 +201,7 @@ void ApiClient::suspect(const Error& error) {
         return;
     }
     // A peer that went away without a word leaves connections that swallow requests for many
-    // minutes (TRAPS: half-open connections). Ours are given up at the first timeout.
+    // minutes (TRAPS 27). Ours are given up at the first timeout.
     log::warn("API server silent, connections given up", log::kv("server", config_.server));
     http_.reset_connections();
     auto callbacks = suspicion_;

@@ -49,7 +49,7 @@ public:
     // The own Node as the server last showed it; nullptr before.
     [[nodiscard]] std::shared_ptr<const kube::Node> node() const;
     // When the lease was last renewed; nullopt before. Older than the lease's duration means that
-    // the cluster takes the node for dead, and /healthz should say so (TRAPS: half-open links).
+    // the cluster takes the node for dead, and /healthz should say so (TRAPS 27).
     [[nodiscard]] std::optional<SteadyTime> last_heartbeat() const { return last_heartbeat_; }
     [[nodiscard]] bool heartbeat_is_fresh() const;
 
