@@ -60,5 +60,7 @@ def test_a_start_costs_one_status_patch_and_no_get(kube, cluster):
     grown = {key: after[key] - before.get(key, 0) for key in after}
     assert grown["POST", ""] == BURST and grown["POST", "binding"] == BURST, grown
     slow = sum(map(is_slow, kube.pods("app=burst")))
-    assert BURST <= grown["PATCH", "status"] <= BURST + slow, grown
+    # A pod of an earlier test that ends meanwhile has its last status patched, too.
+    ended = grown.get(("DELETE", ""), 0)
+    assert BURST <= grown["PATCH", "status"] <= BURST + slow + ended, grown
     assert not grown.get(("GET", "")) and not grown.get(("PUT", "status")), grown
