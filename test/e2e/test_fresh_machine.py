@@ -66,7 +66,7 @@ def test_the_first_command_works_on_a_fresh_debian(machine):
     done = on(machine, "./dev run", timeout=4500)
     assert done.returncode == 0, done.stdout[-8000:]
     for word in ("installing", "building (dev)", "Skiff: a pod of WebAssembly modules",
-                 "crew       Ada and Grace", "course: "):
+                 "crew       Ada and Grace", "west by north"):
         assert word in done.stdout, done.stdout[-8000:]
     # What was built stays built.
     again = on(machine, "./dev run", timeout=600)
