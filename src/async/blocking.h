@@ -16,6 +16,12 @@
 namespace skiff::async {
 
 class BlockingPool {
+    template <typename R>
+    struct State {
+        Event done;
+        std::optional<R> result;
+    };
+
 public:
     // `threads` are started when first needed; at most `waiting_max` pieces of work wait for one.
     BlockingPool(Reactor& reactor, std::size_t threads, std::size_t waiting_max);
@@ -24,31 +30,55 @@ public:
     BlockingPool(const BlockingPool&) = delete;
     BlockingPool& operator=(const BlockingPool&) = delete;
 
-    // Runs `work` on a pool thread and resumes the caller on the reactor with what it returned.
-    // Work cannot be cancelled: the task goes on waiting for it, so bound it. `work` must not touch
-    // reactor state. Returns Code::exhausted when too much waits already. `work` returns a
-    // Result<T>.
+    // Work that a thread does while the caller goes on. R is a Result<T>.
+    template <typename R>
+    class Begun {
+    public:
+        // What it returned; once. Cancelled: the work owns copies of all it needs, so it is left to
+        // itself.
+        [[nodiscard]] Task<R> result() {
+            auto state = state_;
+            if (!state) {
+                co_return fail(Code::exhausted, "too much work waits for a blocking thread");
+            }
+            while (!state->done.is_set()) {
+                auto waited = co_await state->done.wait();
+                if (!waited) {
+                    co_return fail(std::move(waited.error()));
+                }
+            }
+            co_return std::move(*state->result);
+        }
+
+    private:
+        friend class BlockingPool;
+        std::shared_ptr<State<R>> state_;
+    };
+
+    // Hands `work` to a pool thread. Work cannot be cancelled, so bound it; it must not touch
+    // reactor state. Its result() is Code::exhausted when too much waits already.
     template <typename F>
-    [[nodiscard]] auto run(F work) -> Task<std::invoke_result_t<F>> {
+    [[nodiscard]] auto begin(F work) -> Begun<std::invoke_result_t<F>> {
         using R = std::invoke_result_t<F>;
-        auto shared = std::make_shared<State<R>>();
+        auto state = std::make_shared<State<R>>();
         auto job = std::make_shared<F>(std::move(work));
         Reactor* reactor = &reactor_;
-        std::function<void()> item = [shared, job, reactor] {
-            shared->result.emplace((*job)());
-            reactor->post([shared] { shared->done.set(); });
+        std::function<void()> item = [state, job, reactor] {
+            state->result.emplace((*job)());
+            reactor->post([state] { state->done.set(); });
         };
-        if (!submit(std::move(item))) {
-            co_return fail(Code::exhausted, "too much work waits for a blocking thread");
+        Begun<R> begun;
+        if (submit(std::move(item))) {
+            begun.state_ = std::move(state);
         }
-        while (!shared->done.is_set()) {
-            auto waited = co_await shared->done.wait();
-            if (!waited) {
-                // Cancelled: the work owns copies of all it needs, so leave it to itself.
-                co_return fail(std::move(waited.error()));
-            }
-        }
-        co_return std::move(*shared->result);
+        return begun;
+    }
+
+    // begin(), and the result.
+    template <typename F>
+    [[nodiscard]] auto run(F work) -> Task<std::invoke_result_t<F>> {
+        auto begun = begin(std::move(work));
+        co_return co_await begun.result();
     }
 
     // For how long the piece of work that comes next has waited for a thread; zero if none waits.
@@ -56,12 +86,6 @@ public:
     [[nodiscard]] Duration longest_wait() const;
 
 private:
-    template <typename R>
-    struct State {
-        Event done;
-        std::optional<R> result;
-    };
-
     struct Waiting {
         std::function<void()> item;
         SteadyTime since;

@@ -36,7 +36,7 @@ struct Child {
     std::uint64_t oom_kills_before = 0;
     std::uint64_t memory_bytes_limit = 0;
     std::int64_t kill_at_ns = 0;  // monotonic; 0: no deadline
-    std::int32_t report_fd = -1;  // while building
+    std::int32_t report_fd = -1;  // a socket, while building
     std::int32_t stop_fd = -1;    // eventfd, -1 for StopMode::none
     std::string failed_stage;     // phase failed
     std::string failed_message;

@@ -9,80 +9,31 @@
 
 #include "base/log.h"
 #include "os/file.h"
+#include "os/packet.h"
 
 namespace skiff::engine {
-
-namespace {
-
-void collect_fds(msghdr& header, std::vector<os::Fd>& fds) {
-    for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr;
-         part = CMSG_NXTHDR(&header, part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) {
-            continue;
-        }
-        const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < count; ++i) {
-            int fd = -1;
-            std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
-            fds.emplace_back(fd);
-        }
-    }
-}
-
-bool would_block(int error) {
-    return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS;
-}
-
-}  // namespace
 
 Result<std::optional<Packet>> Connection::receive() {
     // Static: a packet may be 64 KiB, and there is one thread.
     static std::array<char, wire::kMessageBytesMax> buffer;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(wire::kMessageFdsMax * sizeof(int))> control;
-    iovec part{buffer.data(), buffer.size()};
-    msghdr header{};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    header.msg_control = control.data();
-    header.msg_controllen = control.size();
-    ssize_t size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (size < 0 && errno == ECONNRESET) {
-        // Said once when an agent ends that has not read everything; what it had sent is still
-        // here.
-        size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    SKIFF_TRY(auto received, os::receive_packet(socket_.get(), buffer, os::Wait::no));
+    if (received.would_block) {
+        return std::nullopt;
     }
-    if (size < 0) {
-        if (would_block(errno) || errno == EINTR) {
-            return std::nullopt;
-        }
-        return fail_errno(errno, "receive from the agent");
-    }
-    Packet packet;
-    collect_fds(header, packet.fds);
-    if (size == 0) {
+    if (received.size == 0) {
         return fail(Code::unavailable, "the agent has gone");
     }
-    if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-        return fail(Code::corrupt, "a packet is larger than the protocol allows");
-    }
-    SKIFF_TRY(packet.message,
-              wire::decode_message({buffer.data(), static_cast<std::size_t>(size)}));
+    Packet packet;
+    packet.fds = std::move(received.fds);
+    SKIFF_TRY(packet.message, wire::decode_message({buffer.data(), received.size}));
     return packet;
 }
 
 Result<void> Connection::flush() {
     while (!outbox_.empty()) {
-        const std::string& bytes = outbox_.front();
-        const ssize_t n =
-            ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0) {
-            if (would_block(errno)) {
-                return {};
-            }
-            if (errno == EINTR) {
-                continue;
-            }
-            return fail_errno(errno, "send to the agent");
+        SKIFF_TRY(const auto sent, os::send_packet(socket_.get(), outbox_.front(), {}));
+        if (sent == os::Sent::would_block) {
+            return {};
         }
         outbox_.pop_front();
     }

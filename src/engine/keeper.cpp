@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "engine/identity.h"
 #include "os/file.h"
+#include "os/packet.h"
 #include "os/process.h"
 #include "wire/paths.h"
 #include "wire/runner_page.h"
@@ -40,6 +41,15 @@ std::string wire_text(std::string_view text) {
 
 }  // namespace
 
+bool Keeper::is_building() const {
+    return std::ranges::any_of(children_,
+                               [](const auto& child) { return child.second.report_fd >= 0; });
+}
+
+bool Keeper::wants_spare() const {
+    return spare_wanted_ && !draining_ && !is_building();
+}
+
 int Keeper::poll_timeout_ms() const {
     std::int64_t first = 0;
     for (const auto& [id, child] : children_) {
@@ -47,12 +57,14 @@ int Keeper::poll_timeout_ms() const {
             first = child.kill_at_ns;
         }
     }
+    const int longest = wants_spare() ? kQuietMs : -1;
     if (first == 0) {
-        return -1;
+        return longest;
     }
     const std::int64_t left = first - clock_ns(CLOCK_MONOTONIC);
-    return left <= 0 ? 0
-                     : static_cast<int>(std::min<std::int64_t>(left / 1'000'000 + 1, 3'600'000));
+    const auto wait =
+        left <= 0 ? 0 : static_cast<int>(std::min<std::int64_t>(left / 1'000'000 + 1, 3'600'000));
+    return longest < 0 ? wait : std::min(wait, longest);
 }
 
 void Keeper::poll_once() {
@@ -72,9 +84,13 @@ void Keeper::poll_once() {
             polls.push_back({child.report_fd, POLLIN, 0});
         }
     }
-    if (::poll(polls.data(), polls.size(), poll_timeout_ms()) < 0 && errno != EINTR) {
+    const int events = ::poll(polls.data(), polls.size(), poll_timeout_ms());
+    if (events < 0 && errno != EINTR) {
         log::critical("poll failed", log::kv("error", strerror(errno)));
         SKIFF_ASSERT(false, "poll");
+    }
+    if (events == 0 && wants_spare()) {
+        keep_spare();
     }
     if (parent_.valid() && polls[2].revents != 0) {
         ending_ = draining_ = true;
@@ -99,9 +115,11 @@ void Keeper::poll_once() {
 Result<void> Keeper::run() {
     while (!(draining_ && children_.empty())) {
         poll_once();
-        const bool busy = std::ranges::any_of(
-            children_, [](const auto& child) { return child.second.report_fd >= 0; });
-        if (settings_.starts_max > 0 && starts_ >= settings_.starts_max && !busy && !draining_) {
+        if (draining_) {
+            spare_.reset();  // it sees its socket end
+        }
+        if (settings_.starts_max > 0 && starts_ >= settings_.starts_max && !is_building() &&
+            !draining_) {
             execute_anew();
         }
     }
@@ -300,40 +318,64 @@ Result<void> Keeper::start(const wire::Start& request, const std::vector<os::Fd>
     if (children_.size() >= kChildrenMax) {
         return fail(Code::exhausted, "{} containers run already", children_.size());
     }
-    SKIFF_TRY(auto report, os::make_pipe());
-    ::fcntl(report.read.get(), F_SETFL, O_NONBLOCK);
     os::Fd stop;
     if (request.stop != wire::StopMode::none) {
         SKIFF_TRY(stop, os::make_eventfd());
     }
-    RunnerInput input;
-    for (const auto& fd : fds) {
-        input.fds.push_back(fd.get());
-    }
-    input.report_fd = report.write.get();
-    input.stop_fd = stop.get();
-    const pid_t pid = fork_runner(input);
-    if (pid < 0) {
-        return fail(errno_error(errno, "fork").with_reason("fork"));
-    }
+    SKIFF_TRY(Spare runner, order_runner(fds, stop.get()));
     Child child;
     child.request_id = request.request_id;
     child.container_id = request.container_id;
     child.pod_uid = request.pod_uid;
-    child.pid = pid;
-    child.start_time = os::start_time_of(pid).value_or(0);
+    child.pid = runner.pid;
+    child.start_time = os::start_time_of(runner.pid).value_or(0);
     child.stop = request.stop;
     child.oom_counter = request.oom_counter;
     child.oom_kills_before = request.oom_kills_before;
     child.memory_bytes_limit = request.memory_bytes_limit;
-    child.report_fd = report.read.release();
+    child.report_fd = runner.socket.release();
     child.stop_fd = stop.release();
     children_.emplace(child.container_id, std::move(child));
     ++starts_;
+    spare_wanted_ = true;
     return {};
 }
 
-pid_t Keeper::fork_runner(const RunnerInput& input) {
+// A runner that waited, or else a new one, with its order on the way.
+Result<Keeper::Spare> Keeper::order_runner(const std::vector<os::Fd>& fds, int stop_fd) {
+    RunnerOrder order;
+    order.has_stop = stop_fd >= 0;
+    std::vector<int> numbers;
+    for (const auto& fd : fds) {
+        numbers.push_back(fd.get());
+    }
+    if (order.has_stop) {
+        numbers.push_back(stop_fd);
+    }
+    const std::string bytes = wire::encode(order);
+    if (spare_) {
+        Spare spare = std::move(*std::exchange(spare_, std::nullopt));
+        if (auto sent = os::send_packet(spare.socket.get(), bytes, numbers); sent) {
+            return spare;
+        }
+        log::warn("a waiting runner is gone", log::kv("pid", spare.pid));
+    }
+    SKIFF_TRY(Spare fresh, fork_runner());
+    SKIFF_CHECK(os::send_packet(fresh.socket.get(), bytes, numbers));
+    return fresh;
+}
+
+Result<Keeper::Spare> Keeper::fork_runner() {
+    SKIFF_TRY(auto pair, os::make_socket_pair());
+    const pid_t pid = fork_child(pair.second.get());
+    if (pid < 0) {
+        return fail(errno_error(errno, "fork").with_reason("fork"));
+    }
+    ::fcntl(pair.first.get(), F_SETFL, O_NONBLOCK);
+    return Spare{pid, std::move(pair.first)};
+}
+
+pid_t Keeper::fork_child(int socket) {
     // The child is born as process 1 of a pid namespace of its own; without one the guest could see
     // and signal others, so there is no going on then.
     if (parts_->privilege == Privilege::ordinary_user) {
@@ -343,7 +385,7 @@ pid_t Keeper::fork_runner(const RunnerInput& input) {
         const auto pid =
             static_cast<pid_t>(::syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0));
         if (pid == 0) {
-            run_container(*parts_, input);
+            run_container(*parts_, socket);
         }
         return pid;
     }
@@ -353,13 +395,24 @@ pid_t Keeper::fork_runner(const RunnerInput& input) {
     }
     const pid_t pid = ::fork();
     if (pid == 0) {
-        run_container(*parts_, input);
+        run_container(*parts_, socket);
     }
     const int error = errno;
     const int back = ::setns(own_pid_namespace_.get(), CLONE_NEWPID);
     SKIFF_ASSERT(back == 0, "the keeper cannot return to its pid namespace");
     errno = error;
     return pid;
+}
+
+void Keeper::keep_spare() {
+    spare_wanted_ = false;
+    auto made = fork_runner();
+    if (!made) {
+        // The next start forks for itself and says so if it cannot.
+        log::warn("no runner waits for the next start", log::kv("error", made.error().message));
+        return;
+    }
+    spare_ = std::move(*made);
 }
 
 void Keeper::read_report(Child& child) {
@@ -397,6 +450,10 @@ void Keeper::reap() {
         const pid_t pid = ::waitpid(-1, &status, WNOHANG);
         if (pid <= 0) {
             return;
+        }
+        if (spare_ && spare_->pid == pid) {
+            spare_.reset();
+            continue;
         }
         const auto found = std::ranges::find_if(
             children_, [pid](const auto& child) { return child.second.pid == pid; });

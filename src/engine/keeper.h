@@ -42,6 +42,8 @@ private:
     static constexpr std::size_t kChildrenMax = 4096;
     static constexpr std::size_t kExitsMax = 4096;
     static constexpr std::size_t kConnectionsMax = 16;
+    // Nothing has happened for so long: time to fork the next runner ahead of its start.
+    static constexpr int kQuietMs = 10;
 
     explicit Keeper(KeeperSettings settings) : settings_(std::move(settings)) {}
     Result<void> set_up();
@@ -52,6 +54,8 @@ private:
 
     void poll_once();
     int poll_timeout_ms() const;
+    bool is_building() const;
+    bool wants_spare() const;
     void accept_agents();
     void serve(std::size_t connection);
     void drop(std::size_t connection, const Error& error);
@@ -66,7 +70,15 @@ private:
     void broadcast(const wire::Message& message);
 
     Result<void> start(const wire::Start& start, const std::vector<os::Fd>& fds);
-    pid_t fork_runner(const RunnerInput& input);
+    // A runner and the socket that takes its order and brings its report.
+    struct Spare {
+        pid_t pid = -1;
+        os::Fd socket;
+    };
+    Result<Spare> order_runner(const std::vector<os::Fd>& fds, int stop_fd);
+    Result<Spare> fork_runner();
+    pid_t fork_child(int socket);
+    void keep_spare();
     void read_report(Child& child);
     void reap();
     void bury(Child child, int wait_status);
@@ -85,6 +97,10 @@ private:
     std::vector<std::unique_ptr<Connection>> connections_;
     std::map<std::string, Child> children_;  // by container id
     std::vector<wire::Exited> exits_;        // not forgotten yet
+    // Waits for the next start; only while it is quiet, so that a burst forks no more than it
+    // needs.
+    std::optional<Spare> spare_;
+    bool spare_wanted_ = true;
     std::uint64_t starts_ = 0;
     std::uint64_t executions_ = 0;
     bool draining_ = false;

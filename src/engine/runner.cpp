@@ -19,6 +19,7 @@
 #include "engine/log_writer.h"
 #include "engine/runner_policy.h"
 #include "os/file.h"
+#include "os/packet.h"
 #include "sandbox/user_namespace.h"
 #include "wire/message.h"
 #include "wire/paths.h"
@@ -59,10 +60,16 @@ void reset_signals() {
 // One runner on its way. Members are plain: the process ends with _exit.
 class Runner {
 public:
-    Runner(const RunnerParts& parts, const RunnerInput& input) : parts_(parts), input_(input) {}
+    Runner(const RunnerParts& parts, int keeper) : parts_(parts), keeper_(keeper) {}
 
     [[noreturn]] void run() {
-        const auto ready = prepare();
+        auto ground = sandbox::lay_groundwork(
+            parts_.privilege == Privilege::full ? sandbox::GivesIds::yes : sandbox::GivesIds::no);
+        await_order();
+        if (!ground) {
+            give_up(std::move(ground.error()).with_reason("root"));
+        }
+        const auto ready = prepare(std::move(*ground));
         if (!ready) {
             give_up(ready.error());
         }
@@ -71,7 +78,8 @@ public:
     }
 
 private:
-    Result<void> prepare();
+    void await_order();
+    Result<void> prepare(sandbox::Groundwork ground);
     Result<void> map_page();
     Result<void> read_grant();
     Result<void> take_oom_score();
@@ -79,10 +87,10 @@ private:
     void open_log();
     void prepare_guest();
     int fd_of(std::int32_t index) const {
-        return index < 0 ? -1 : input_.fds[static_cast<std::size_t>(index)];
+        return index < 0 ? -1 : fds_[static_cast<std::size_t>(index)];
     }
     std::vector<int> guests_fds() const;
-    // False when not every byte could be written: nobody reads the pipe.
+    // False when it did not go out whole: the keeper is gone.
     [[nodiscard]] bool report(const RunnerReport& report) const;
     void report_ready();
     [[noreturn]] void give_up(const Error& error);
@@ -107,8 +115,10 @@ private:
     };
 
     const RunnerParts& parts_;
-    const RunnerInput& input_;
-    std::int64_t forked_ns_ = clock_ns(CLOCK_MONOTONIC);
+    int keeper_;
+    std::vector<int> fds_;  // of the Start message
+    int stop_fd_ = -1;
+    std::int64_t ordered_ns_ = 0;
     wire::RunnerPage* page_ = nullptr;
     char* page_message_ = nullptr;
     wire::Grant grant_;
@@ -120,9 +130,29 @@ private:
     wasm::GuestGrant guest_;
 };
 
+void Runner::await_order() {
+    std::array<char, kReportBytesMax> buffer;
+    auto packet = os::receive_packet(keeper_, buffer, os::Wait::yes);
+    ordered_ns_ = clock_ns(CLOCK_MONOTONIC);
+    if (!packet || packet->size == 0) {
+        ::_exit(kStartFailed);
+    }
+    const auto order = wire::decode<RunnerOrder>({buffer.data(), packet->size});
+    for (auto& fd : packet->fds) {
+        fds_.push_back(fd.release());
+    }
+    if (!order || fds_.size() < wire::kFirstFreeFd + (order->has_stop ? 1U : 0U)) {
+        give_up(Error{Code::internal, "the keeper's order cannot be read"});
+    }
+    if (order->has_stop) {
+        stop_fd_ = fds_.back();
+        fds_.pop_back();
+    }
+}
+
 Result<void> Runner::map_page() {
     struct stat facts{};
-    const int fd = input_.fds[wire::kPageFd];
+    const int fd = fds_[wire::kPageFd];
     if (::fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode) ||
         facts.st_size != static_cast<off_t>(wire::kRunnerPageBytes)) {
         return fail(Code::invalid, "the runner's page is no file of {} bytes",
@@ -138,12 +168,12 @@ Result<void> Runner::map_page() {
     if (page_->magic != wire::kRunnerPageMagic || page_->version != 1) {
         return fail(Code::invalid, "the runner's page has another format");
     }
-    page_->forked_monotonic_ns = forked_ns_;
+    page_->ordered_monotonic_ns = ordered_ns_;
     return {};
 }
 
 Result<void> Runner::read_grant() {
-    const int fd = input_.fds[wire::kGrantFd];
+    const int fd = fds_[wire::kGrantFd];
     constexpr int kSeals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK;
     if ((::fcntl(fd, F_GET_SEALS) & kSeals) != kSeals) {
         return fail(Code::invalid, "the grant is not sealed");
@@ -158,7 +188,7 @@ Result<void> Runner::read_grant() {
     if (memory == MAP_FAILED) {
         return fail_errno(errno, "map the grant");
     }
-    auto grant = wire::decode_grant({static_cast<const char*>(memory), size}, input_.fds.size());
+    auto grant = wire::decode_grant({static_cast<const char*>(memory), size}, fds_.size());
     ::munmap(memory, size);
     if (!grant) {
         return fail(std::move(grant.error()));
@@ -186,8 +216,8 @@ Result<void> Runner::load_artifact() {
         SKIFF_TRY(own_engine_, wasm::Engine::create({grant_.limits.stack_bytes}));
         engine = &*own_engine_;
     }
-    SKIFF_TRY(module_, engine->load(input_.fds[wire::kArtifactFd]));
-    ::close(input_.fds[wire::kArtifactFd]);
+    SKIFF_TRY(module_, engine->load(fds_[wire::kArtifactFd]));
+    ::close(fds_[wire::kArtifactFd]);
     return {};
 }
 
@@ -208,7 +238,7 @@ void Runner::prepare_guest() {
     guest_.entry = std::move(grant_.entry);
     guest_.stdin_fd = fd_of(grant_.stdin_fd);
     guest_.terminal = grant_.tty == wire::Toggle::on;
-    guest_.stop_fd = grant_.stop == wire::StopMode::none ? -1 : input_.stop_fd;
+    guest_.stop_fd = grant_.stop == wire::StopMode::none ? -1 : stop_fd_;
     guest_.stop_flag = &page_->stop;
     guest_.output = &*output_;
     guest_.memory_bytes_max = grant_.limits.memory_bytes;
@@ -217,15 +247,15 @@ void Runner::prepare_guest() {
 }
 
 std::vector<int> Runner::guests_fds() const {
-    std::vector<int> kept = {input_.report_fd, input_.stop_fd, fd_of(grant_.stdin_fd),
-                             fd_of(grant_.log.stdout_fd), fd_of(grant_.log.stderr_fd)};
+    std::vector<int> kept = {keeper_, stop_fd_, fd_of(grant_.stdin_fd), fd_of(grant_.log.stdout_fd),
+                             fd_of(grant_.log.stderr_fd)};
     for (const std::int32_t index : grant_.log.slot_fds) {
         kept.push_back(fd_of(index));
     }
     return kept;
 }
 
-Result<void> Runner::prepare() {
+Result<void> Runner::prepare(sandbox::Groundwork ground) {
     const auto stage = [](std::string_view name, Result<void> result) -> Result<void> {
         if (!result) {
             return fail(std::move(result.error()).with_reason(std::string(name)));
@@ -234,7 +264,7 @@ Result<void> Runner::prepare() {
     };
     SKIFF_CHECK(stage("request", map_page()));
     SKIFF_CHECK(stage("grant", read_grant()));
-    auto policy = policy_of(grant_, input_.fds, parts_.privilege, parts_.lifetime);
+    auto policy = policy_of(grant_, fds_, parts_.privilege, parts_.lifetime);
     if (!policy) {
         return stage("grant", fail(std::move(policy.error())));
     }
@@ -243,7 +273,8 @@ Result<void> Runner::prepare() {
     sandbox::Confinement confinement(*policy, parts_.shared,
                                      policy->syscalls == sandbox::SyscallProfile::command
                                          ? parts_.command_filter
-                                         : parts_.network_filter);
+                                         : parts_.network_filter,
+                                     std::move(ground));
     SKIFF_CHECK(confinement.build());
     // Native code is mapped while executable mappings and /proc can still be had. The engine keeps
     // a descriptor of the artifact (data segments are mapped from it later), so everything that is
@@ -251,7 +282,7 @@ Result<void> Runner::prepare() {
     std::vector<int> kept = guests_fds();
     const std::vector<int> needed = confinement.descriptors();
     kept.insert(kept.end(), needed.begin(), needed.end());
-    kept.push_back(input_.fds[wire::kArtifactFd]);
+    kept.push_back(fds_[wire::kArtifactFd]);
     sandbox::close_all_but(std::move(kept));
     SKIFF_CHECK(stage("artifact", load_artifact()));
     open_log();
@@ -264,9 +295,10 @@ Result<void> Runner::prepare() {
 bool Runner::report(const RunnerReport& report) const {
     std::string bytes = wire::encode(report);
     bytes.resize(std::min(bytes.size(), kReportBytesMax));
+    // write(2): the filter of a guest without network knows no sendmsg(2).
     ssize_t size = 0;
     do {
-        size = ::write(input_.report_fd, bytes.data(), bytes.size());
+        size = ::write(keeper_, bytes.data(), bytes.size());
     } while (size < 0 && errno == EINTR);
     return size == static_cast<ssize_t>(bytes.size());
 }
@@ -283,7 +315,7 @@ void Runner::report_ready() {
         // now could be the second copy of its container.
         ::_exit(kStartFailed);
     }
-    ::close(input_.report_fd);
+    ::close(keeper_);
 }
 
 void Runner::give_up(const Error& error) {
@@ -351,17 +383,15 @@ Result<RunnerParts> make_runner_parts(const std::string& run_dir) {
                        Lifetime::independent};
 }
 
-void run_container(const RunnerParts& parts, const RunnerInput& input) {
+void run_container(const RunnerParts& parts, int keeper) {
     draw_fresh_secrets();
     reset_signals();
-    std::vector<int> kept = input.fds;
-    kept.insert(kept.end(), {input.report_fd, input.stop_fd, parts.null_device.get(),
-                             parts.shared.empty_network.get()});
     for (const int fd : {0, 1, 2}) {
         ::dup2(parts.null_device.get(), fd);
     }
-    sandbox::close_all_but(std::move(kept));
-    Runner runner(parts, input);
+    sandbox::close_all_but({keeper, parts.null_device.get(), parts.shared.empty_network.get()});
+    ::prctl(PR_SET_NAME, "skiff-runner");
+    Runner runner(parts, keeper);
     runner.run();
 }
 

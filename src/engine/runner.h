@@ -31,14 +31,17 @@ struct RunnerParts {
 };
 [[nodiscard]] Result<RunnerParts> make_runner_parts(const std::string& run_dir);
 
-// What one start brings. Descriptors are in the order of the Start message.
-struct RunnerInput {
-    std::vector<int> fds;
-    int report_fd = -1;  // a pipe to the keeper
-    int stop_fd = -1;    // an eventfd, or -1
+// What the keeper sends a runner that waits, as one packet: with it ride the descriptors of the
+// Start message in their order and, behind them, an eventfd for StopMode other than none.
+struct RunnerOrder {
+    bool has_stop = false;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.has_stop);
+    }
 };
 
-// What goes through the report pipe, as one write: `ready`, or why there will be no guest.
+// What comes back, as one packet: `ready`, or why there will be no guest.
 struct RunnerReport {
     bool ready = false;
     std::int64_t started_ns = 0;
@@ -49,10 +52,11 @@ struct RunnerReport {
         a(s.ready, s.started_ns, s.stage, s.message);
     }
 };
-constexpr std::size_t kReportBytesMax = 4096;  // PIPE_BUF: written whole or not at all
+constexpr std::size_t kReportBytesMax = 4096;
 
-// Called in the child right after the fork, in a fresh pid namespace: builds the cage, runs the
-// guest, ends the process. Everything it allocates dies with it.
-[[noreturn]] void run_container(const RunnerParts& parts, const RunnerInput& input);
+// Called in the child right after the fork, in a fresh pid namespace: does everything that needs no
+// order, waits for one on `keeper`, builds the cage, runs the guest, ends the process. Ends at once
+// when the keeper closes its end before. Everything it allocates dies with it.
+[[noreturn]] void run_container(const RunnerParts& parts, int keeper);
 
 }  // namespace skiff::engine

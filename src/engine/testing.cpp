@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "engine/identity.h"
 #include "os/file.h"
+#include "os/packet.h"
 #include "wire/paths.h"
 
 namespace skiff::engine::testing {
@@ -177,21 +178,8 @@ void Agent::start(const std::string& id, const std::string& guest_name, wire::Gr
     }
     header.container_id = id;
     header.stop = grant.stop;
-    const std::string bytes = wire::encode_message(header);
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(32 * sizeof(int))> control{};
-    iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size() * sizeof(int));
     sent_ns_ = std::chrono::steady_clock::now().time_since_epoch().count();
-    SKIFF_ASSERT(::sendmsg(socket_.get(), &message, MSG_NOSIGNAL) > 0);
+    SKIFF_ASSERT(os::send_packet(socket_.get(), wire::encode_message(header), fds));
 }
 
 wire::Exited Agent::run(const std::string& id, const std::string& guest_name, wire::Grant grant) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "os/file.h"
+#include "state/pod_mark.h"
 
 namespace skiff::network {
 
@@ -75,12 +76,14 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
     NetworkSettings settings = settings_;
     fs::path hosts = paths_.pod_hosts(uid);
     fs::path resolv = paths_.pod_resolv_conf(uid);
-    auto work = [copy, settings, hosts, resolv, complaints]() -> Result<void> {
+    state::Paths paths = paths_;
+    auto work = [paths, uid, copy, settings, hosts, resolv, complaints]() -> Result<void> {
+        // The first files of a pod that outlive a reboot are made here.
+        SKIFF_CHECK(state::mark_pod(paths, uid));
         FormedDns dns = form_dns(*copy, parse_resolv_conf(node_file(settings.resolv_conf)),
                                  settings.cluster_dns);
         std::string node_hosts = copy->spec.hostNetwork ? node_file(settings.node_hosts) : "";
         std::string text = hosts_text(*copy, settings.node_ips, node_hosts, settings.cluster_dns);
-        SKIFF_CHECK(os::make_folders(hosts.parent_path(), 0750));
         SKIFF_CHECK(write_if_changed(hosts, text));
         SKIFF_CHECK(write_if_changed(resolv, format_resolv_conf(dns.config)));
         *complaints = std::move(dns.complaints);
@@ -189,10 +192,7 @@ Task<Result<void>> NodeNetwork::tear_down(const PodUid& pod) {
     state::Paths paths = paths_;
     auto work = [paths, uid]() -> Result<void> {
         SKIFF_CHECK(os::remove_file(paths.pod_hosts(uid)));
-        SKIFF_CHECK(os::remove_file(paths.pod_resolv_conf(uid)));
-        // Other rooms keep files of the pod there as well: the last one that leaves takes it.
-        ::rmdir(paths.pod(uid).c_str());
-        return {};
+        return os::remove_file(paths.pod_resolv_conf(uid));
     };
     co_return co_await file_work_.run(uid.str(), std::move(work));
 }

@@ -50,7 +50,7 @@ int newborn_main(void* argument) {
     return 0;
 }
 
-Result<void> write_map(int proc, const char* name, const std::vector<IdExtent>& extents) {
+Result<void> write_map(int file, const char* name, const std::vector<IdExtent>& extents) {
     std::string text;
     for (const IdExtent& extent : extents) {
         text += fmt::format("{} {} {}\n", extent.inside, extent.outside, extent.count);
@@ -58,24 +58,15 @@ Result<void> write_map(int proc, const char* name, const std::vector<IdExtent>& 
     if (text.size() > kMapBytesMax) {
         return fail(Code::exhausted, "{} ranges of ids are more than a map holds", extents.size());
     }
-    SKIFF_TRY(auto file, open_at(proc, name, O_WRONLY));
-    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    if (::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
         return fail_errno(errno, fmt::format("write {} '{}'", name, text));
     }
     return {};
 }
 
-Result<void> write_maps(const Newborn& newborn, const IdMaps& maps) {
-    if (newborn.error != 0) {
-        return fail_errno(newborn.error, "open /proc/self");
-    }
-    SKIFF_CHECK(write_map(newborn.proc, "uid_map", maps.users));
-    return write_map(newborn.proc, "gid_map", maps.groups);
-}
-
 }  // namespace
 
-Result<Fd> create_user_namespace(const IdMaps& maps) {
+Result<UnmappedUserNamespace> UnmappedUserNamespace::create() {
     SKIFF_TRY(auto ready, make_pipe());
     SKIFF_TRY(auto home, make_pipe());
     void* stack = ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
@@ -99,18 +90,40 @@ Result<Fd> create_user_namespace(const IdMaps& maps) {
     }
     char byte = 0;
     (void)!::read(ready.read.get(), &byte, 1);
-    auto written = write_maps(newborn, maps);
+    // The maps' files are opened here: what is written there later is judged by who opened them.
+    const Fd proc(newborn.proc);
+    UnmappedUserNamespace made;
+    made.name_space_.reset(newborn.name_space);
+    auto opened = newborn.error != 0 ? Result<void>(fail_errno(newborn.error, "open /proc/self"))
+                                     : made.open_maps(proc.get());
     (void)!::write(home.write.get(), &byte, 1);
     while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
     }
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     ::munmap(stack, kStackBytes);
-    const Fd proc(newborn.proc);
-    Fd name_space(newborn.name_space);
-    if (!written) {
-        return fail(std::move(written.error()));
+    if (!opened) {
+        return fail(std::move(opened.error()));
     }
-    return name_space;
+    return made;
+}
+
+Result<void> UnmappedUserNamespace::open_maps(int proc) {
+    SKIFF_TRY(users_, open_at(proc, "uid_map", O_WRONLY));
+    SKIFF_TRY(groups_, open_at(proc, "gid_map", O_WRONLY));
+    return {};
+}
+
+Result<Fd> UnmappedUserNamespace::map(const IdMaps& maps) {
+    SKIFF_CHECK(write_map(users_.get(), "uid_map", maps.users));
+    SKIFF_CHECK(write_map(groups_.get(), "gid_map", maps.groups));
+    users_.reset();
+    groups_.reset();
+    return std::move(name_space_);
+}
+
+Result<Fd> create_user_namespace(const IdMaps& maps) {
+    SKIFF_TRY(auto unmapped, UnmappedUserNamespace::create());
+    return unmapped.map(maps);
 }
 
 }  // namespace skiff::os

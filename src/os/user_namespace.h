@@ -21,10 +21,27 @@ struct IdMaps {
     std::vector<IdExtent> groups;
 };
 
-// Makes a user namespace with these ids that holds no process: for idmapped mounts and for
-// setns(2). Needs CAP_SETUID, CAP_SETGID, CAP_SETFCAP when user 0 of the machine is among the ids,
-// and a mounted /proc. Any thread: a helper of its own is born in the namespace and reaped before
-// the call returns. Fails with exhausted for more extents than fit the kernel's page.
+// A user namespace that has no ids yet and holds no process: most of the work of making one, ahead
+// of the moment at which its ids are known.
+class UnmappedUserNamespace {
+public:
+    // Needs a mounted /proc. Any thread: a helper of its own is born in the namespace and reaped
+    // before the call returns.
+    [[nodiscard]] static Result<UnmappedUserNamespace> create();
+    // Gives it its ids, once and for good, and gives it away: a descriptor for idmapped mounts and
+    // for setns(2). Needs CAP_SETUID, CAP_SETGID, and CAP_SETFCAP when user 0 of the machine is
+    // among the ids. Fails with exhausted for more extents than fit the kernel's page.
+    [[nodiscard]] Result<Fd> map(const IdMaps& maps);
+
+private:
+    Result<void> open_maps(int proc);
+
+    Fd name_space_;
+    Fd users_;
+    Fd groups_;
+};
+
+// Both steps in one.
 [[nodiscard]] Result<Fd> create_user_namespace(const IdMaps& maps);
 
 }  // namespace skiff::os

@@ -208,7 +208,7 @@ struct PodNetwork {
 class Network {
 public:
     virtual ~Network() = default;
-    // Idempotent. Fails with reason FailedCreatePodSandBox.
+    // Idempotent. Fails with reason FailedCreatePodSandBox. May run beside Runtime::prepare_pod().
     [[nodiscard]] virtual Task<Result<PodNetwork>> set_up(const kube::Pod& pod) = 0;
     // Which namespace a container runs in, given whether its module can open sockets. Fails with
     // reason CreateContainerError when a port of its is taken, naming port and holder.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "async/both.h"
 #include "base/log.h"
 #include "pods/container_config.h"
 #include "pods/worker.h"
@@ -33,11 +34,13 @@ Task<Result<void>> Worker::prepare_sandbox() {
                                fmt::join(kHandlers, ", "));
     }
     PodSandbox sandbox = sandbox_of(*pod);
-    auto prepared = co_await ports_.runtime.prepare_pod(sandbox);
+    auto prepare = ports_.runtime.prepare_pod(sandbox);
+    auto set_up = ports_.network.set_up(*pod);
+    // The network first: its files are written while the runtime makes the cgroups.
+    auto [network, prepared] = co_await async::both(std::move(set_up), std::move(prepare));
     if (!prepared) {
         co_return fail(std::move(prepared.error()));
     }
-    auto network = co_await ports_.network.set_up(*pod);
     if (!network) {
         co_return fail(std::move(network.error()));
     }

@@ -80,7 +80,9 @@ Task<Result<ContainerId>> KeeperRuntime::start_copy(pods::ContainerSpec spec) {
         KeeperRuntime* self;
         Held container;
         ~Unrequested() {
-            if (!container->requested) {
+            if (container->making) {
+                self->scope_.spawn("discard container", self->discard_made(container));
+            } else if (!container->requested) {
                 self->discard(container);
             }
         }
@@ -151,13 +153,25 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
     limits.cpu_limit_millis = spec.cpu_limit_millis;
     limits.cpu_request_millis = spec.cpu_request_millis;
     limits.pids = settings_.pids_max;
-    auto plan = [&]() -> Result<StartPlan> {
-        SKIFF_TRY(os::CgroupPlace place, cgroups_->create(stored.cgroup, limits));
-        StartContext context{paths_,           settings_.logs,
-                             *artifact,        pods_.at(spec.pod).stored.first_id,
-                             std::move(place), 0};
-        return make_start_plan(spec, stored, context);
-    }();
+    // The disk is the pool's business, and the cgroups are made meanwhile.
+    container->making = pool_.begin([paths = paths_, stored, logs = settings_.logs] {
+        return make_container_files(paths, stored, logs);
+    });
+    auto place = cgroups_->create(stored.cgroup, limits);
+    auto files = co_await container->making->result();
+    if (!files && files.error().code == Code::cancelled) {
+        co_return fail(std::move(files.error()));
+    }
+    container->making.reset();
+    if (!files || !place) {
+        co_return fail(std::move(files ? place.error() : files.error()));
+    }
+    if (container->stop_by) {
+        co_return fail(Code::conflict, "it was stopped before it started");
+    }
+    StartContext context{
+        paths_, settings_.logs, *artifact, pods_.at(spec.pod).stored.first_id, *place, 0};
+    auto plan = make_start_plan(spec, stored, context, std::move(*files));
     if (!plan) {
         co_return fail(std::move(plan.error()));
     }
@@ -189,6 +203,16 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
         co_return fail(std::move(error));
     }
     co_return Result<void>{};
+}
+
+// A thread is still making its files: what is removed before that is over would come back.
+Task<void> KeeperRuntime::discard_made(Held container) {
+    auto files = co_await container->making->result();
+    if (!files && files.error().code == Code::cancelled) {
+        co_return;  // The record stays, and the next agent removes what it names.
+    }
+    container->making.reset();
+    discard(container);
 }
 
 void KeeperRuntime::discard(const Held& container) {

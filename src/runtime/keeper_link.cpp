@@ -7,6 +7,8 @@
 
 #include <cerrno>
 
+#include "os/packet.h"
+
 namespace skiff::runtime {
 
 namespace {
@@ -40,35 +42,6 @@ Result<os::Fd> open_socket(const std::filesystem::path& path) {
     return socket;
 }
 
-// One sendmsg(2): true when it went out, false when it would have to wait.
-Result<bool> try_send(int socket, std::string_view packet, const std::vector<int>& fds) {
-    struct iovec part{
-        const_cast<char*>(packet.data()), packet.size()  // NOLINT: sendmsg's type
-    };
-    struct msghdr header{};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    std::vector<char> control(CMSG_SPACE(sizeof(int) * fds.size()));
-    if (!fds.empty()) {
-        header.msg_control = control.data();
-        header.msg_controllen = control.size();
-        auto* rights = CMSG_FIRSTHDR(&header);
-        rights->cmsg_level = SOL_SOCKET;
-        rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
-        std::memcpy(CMSG_DATA(rights), fds.data(), sizeof(int) * fds.size());
-    }
-    while (::sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-        if (errno == EAGAIN) {
-            return false;
-        }
-        if (errno != EINTR) {
-            return fail_errno(errno, "send to the keeper");
-        }
-    }
-    return true;
-}
-
 }  // namespace
 
 Task<Result<std::unique_ptr<KeeperLink>>> KeeperLink::connect(std::filesystem::path socket,
@@ -100,8 +73,8 @@ Task<Result<void>> KeeperLink::send(wire::Message message, std::vector<int> fds,
         co_return fail(Code::exhausted, "a message to the keeper is too large");
     }
     while (true) {
-        SKIFF_CO_TRY(bool sent, try_send(socket_.get(), packet, fds));
-        if (sent) {
+        SKIFF_CO_TRY(auto sent, os::send_packet(socket_.get(), packet, fds));
+        if (sent == os::Sent::whole) {
             co_return Result<void>{};
         }
         // The buffer holds hundreds of starts, so this is rare; and a second wait on a descriptor

@@ -111,24 +111,6 @@ std::string contents(const fs::path& path) {
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
-TEST_F(Parts, APodIsMarkedUntilTheLastOfItIsGone) {
-    PodUid uid("uid-1");
-    EXPECT_THAT(marked_pods(paths_), testing::IsEmpty());
-    ASSERT_TRUE(mark_pod(paths_, uid));
-    ASSERT_TRUE(mark_pod(paths_, uid));
-    // A kubelet's pod in the same folder, and what is no uid at all.
-    fs::create_directories(paths_.pod_volumes(PodUid("of-a-kubelet")));
-    fs::create_directories(paths_.pods() / ".hidden/skiff");
-    EXPECT_THAT(marked_pods(paths_), testing::ElementsAre(uid));
-    fs::create_directories(paths_.pod_volumes(uid));
-    ASSERT_TRUE(unmark_pod(paths_, uid));
-    EXPECT_THAT(marked_pods(paths_), testing::IsEmpty());
-    EXPECT_TRUE(fs::exists(paths_.pod_volumes(uid))) << "not ours to remove";
-    fs::remove(paths_.pod_volumes(uid));
-    ASSERT_TRUE(unmark_pod(paths_, uid));
-    EXPECT_FALSE(fs::exists(paths_.pod(uid)));
-}
-
 TEST_F(Parts, LogsOfAPodGoByItsUidAloneAndTakeTheirLinksAlong) {
     PodUid uid("uid-1");
     PodName name{"shop", "web-0"};

@@ -132,34 +132,6 @@ std::vector<StoredPod> load_pods(const state::Paths& paths) {
     return load_all<StoredPod>(paths, paths.pod_records(), kPodKind);
 }
 
-Result<void> mark_pod(const state::Paths& paths, const PodUid& uid) {
-    constexpr unsigned kFolderMode = 0750;
-    SKIFF_CHECK(os::make_folders(paths.pod(uid), kFolderMode));
-    SKIFF_CHECK(os::open(paths.pod_mark(uid), O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
-    return {};
-}
-
-Result<void> unmark_pod(const state::Paths& paths, const PodUid& uid) {
-    SKIFF_CHECK(os::remove_file(paths.pod_mark(uid)));
-    ::rmdir(paths.pod(uid).c_str());  // fails, as it should, when somebody else keeps things there
-    return {};
-}
-
-std::vector<PodUid> marked_pods(const state::Paths& paths) {
-    std::vector<PodUid> marked;
-    auto names = os::list_folder(paths.pods());
-    if (!names && names.error().code != Code::not_found) {
-        log::error("folder of pods not read", log::kv("error", format_as(names.error())));
-    }
-    for (const auto& name : names.value_or(std::vector<std::string>{})) {
-        PodUid uid(name);
-        if (state::can_name_a_file(name) && ::access(paths.pod_mark(uid).c_str(), F_OK) == 0) {
-            marked.push_back(std::move(uid));
-        }
-    }
-    return marked;
-}
-
 StoredExit exit_of(const wire::Exited& exited, std::string_view file_message) {
     auto words = words_of(exited);
     StoredExit stored;

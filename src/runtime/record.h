@@ -122,15 +122,6 @@ constexpr std::string_view kPodKind = "pod";
 [[nodiscard]] std::vector<StoredContainer> load_containers(const state::Paths& paths);
 [[nodiscard]] std::vector<StoredPod> load_pods(const state::Paths& paths);
 
-// The root-dir remembers across boots which pods this instance has something of: files, mounts,
-// logs. Neither a folder of the kubelet's names nor one in the shared log folder would be proof of
-// that, a kubelet may work beside us. Marking comes before all else of a pod is made, unmarking
-// after all else is gone (it takes the pod's folder, if that is empty); both may be repeated. No
-// fsync: what is made later on the same disk does not outlive it.
-[[nodiscard]] Result<void> mark_pod(const state::Paths& paths, const PodUid& uid);
-[[nodiscard]] Result<void> unmark_pod(const state::Paths& paths, const PodUid& uid);
-[[nodiscard]] std::vector<PodUid> marked_pods(const state::Paths& paths);
-
 // The words of Kubernetes for what a keeper (or a runner's page) said. `file_message` is the
 // content of the termination message file; where it is empty, the runtime's own message takes its
 // place.

@@ -11,6 +11,7 @@
 #include "runtime/record.h"
 #include "runtime/runtime.h"
 #include "state/id_ranges.h"
+#include "state/pod_mark.h"
 
 namespace skiff::runtime {
 
@@ -75,7 +76,7 @@ Result<void> remove_links(const state::Paths& paths) {
 }
 
 Result<void> remove_logs(const state::Paths& paths) {
-    for (const auto& uid : marked_pods(paths)) {
+    for (const auto& uid : state::marked_pods(paths)) {
         SKIFF_CHECK(remove_pod_logs(paths, uid));
     }
     return {};

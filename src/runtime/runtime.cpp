@@ -8,6 +8,7 @@
 #include "os/file.h"
 #include "runtime/log_files.h"
 #include "state/checkpoint.h"
+#include "state/pod_mark.h"
 #include "wire/paths.h"
 
 namespace skiff::runtime {
@@ -141,7 +142,7 @@ std::vector<PodUid> KeeperRuntime::pods() const {
     for (const auto& [uid, list] : by_pod_) {
         uids.insert(uid);
     }
-    for (auto& uid : marked_pods(paths_)) {
+    for (auto& uid : state::marked_pods(paths_)) {
         uids.insert(std::move(uid));
     }
     constexpr std::string_view kPrefix = "pod";
@@ -218,9 +219,6 @@ Task<Result<void>> KeeperRuntime::prepare_copy(pods::PodSandbox sandbox) {
     SKIFF_CO_CHECK(check_name("uid", sandbox.pod.str()));
     SKIFF_CO_CHECK(check_name("name", sandbox.pod_name.name));
     SKIFF_CO_CHECK(check_name("namespace", sandbox.pod_name.ns));
-    if (auto marked = mark_pod(paths_, sandbox.pod); !marked) {
-        co_return fail(std::move(marked.error()).with_reason(kSandboxFailed));
-    }
     if (found == pods_.end()) {
         auto first_id = ids_.allocate();
         if (!first_id) {
@@ -267,7 +265,7 @@ Task<Result<void>> KeeperRuntime::remove_pod_copy(PodUid uid) {
         SKIFF_CHECK(os::remove_tree(paths.pod_containers(uid)));
         SKIFF_CHECK(cgroups->remove(pod_cgroup(uid)));
         SKIFF_CHECK(os::remove_file(paths.pod_record(uid)));
-        return unmark_pod(paths, uid);
+        return state::unmark_pod(paths, uid);
     };
     SKIFF_CO_CHECK(co_await pool_.run(std::move(work)));
     if (auto pod = pods_.find(uid); pod != pods_.end()) {

@@ -88,6 +88,8 @@ public:
 private:
     struct Container {
         StoredContainer stored;
+        // A thread makes its files.
+        std::optional<async::BlockingPool::Begun<Result<ContainerFiles>>> making;
         // Start went to the keeper: from here on only an answer tells what became of it.
         bool requested = false;
         async::Event answered;  // Started, StartFailed or Exited came for this start
@@ -171,6 +173,7 @@ private:
     [[nodiscard]] async::Task<Result<void>> prepare_copy(pods::PodSandbox sandbox);
     // Forgets a container that never was: no record, no files, no group. Ends every wait for it.
     void discard(const Held& container);
+    [[nodiscard]] async::Task<void> discard_made(Held container);
     void drop(const Held& container);
     void remove_cgroup_later(const std::string& name);
     [[nodiscard]] async::Task<void> remove_cgroup(std::string name);

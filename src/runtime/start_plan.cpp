@@ -256,21 +256,29 @@ Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredConta
     return grant;
 }
 
-Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredContainer& stored,
-                                  const StartContext& context) {
-    SKIFF_TRY(wire::Grant grant, grant_for(spec, stored, context));
+Result<ContainerFiles> make_container_files(const state::Paths& paths,
+                                            const StoredContainer& stored,
+                                            const LogSettings& settings) {
     if (!stored.layer.empty()) {
         SKIFF_CHECK(os::make_folders(fs::path(stored.layer) / "upper", 0755));
         SKIFF_CHECK(os::make_folders(fs::path(stored.layer) / "work", 0755));
     }
-    SKIFF_CHECK(make_termination_file(context.paths.termination_file(ContainerId(stored.id))));
-    if (grant.stop == wire::StopMode::file) {
-        SKIFF_CHECK(os::make_folders(context.paths.stop_folder(ContainerId(stored.id)), 0755));
+    SKIFF_CHECK(make_termination_file(paths.termination_file(ContainerId(stored.id))));
+    if (stored.stop_mode == wire::StopMode::file) {
+        SKIFF_CHECK(os::make_folders(paths.stop_folder(ContainerId(stored.id)), 0755));
     }
-    SKIFF_TRY(LogFiles logs, make_log_files(stored.log_folder, stored.attempt, context.logs.files));
+    ContainerFiles files;
+    SKIFF_TRY(LogFiles logs, make_log_files(stored.log_folder, stored.attempt, settings.files));
     SKIFF_CHECK(make_link(fs::path(stored.log_folder) / pods::log_file_name(stored.attempt),
                           stored.log_link));
-    SKIFF_TRY(os::Fd page, make_page(context.paths, stored, logs, context.logs));
+    SKIFF_TRY(files.page, make_page(paths, stored, logs, settings));
+    files.logs = std::move(logs.fds);
+    return files;
+}
+
+Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredContainer& stored,
+                                  const StartContext& context, ContainerFiles files) {
+    SKIFF_TRY(wire::Grant grant, grant_for(spec, stored, context));
     SKIFF_TRY(std::string grant_bytes, wire::encode_grant(grant));
     SKIFF_TRY(os::Fd grant_fd, os::make_sealed_memfd("grant", grant_bytes));
 
@@ -281,16 +289,16 @@ Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredC
     plan.start.oom_counter = context.cgroup.oom_counter.string();
     plan.start.oom_kills_before = context.oom_kills_before;
     plan.start.memory_bytes_limit = grant.limits.memory_bytes;
-    plan.fds = {grant_fd.get(), context.artifact.fd.get(), page.get()};
-    for (const auto& fd : logs.fds) {
+    plan.fds = {grant_fd.get(), context.artifact.fd.get(), files.page.get()};
+    for (const auto& fd : files.logs) {
         plan.fds.push_back(fd.get());
     }
     if (spec.stdin_fd >= 0) {
         plan.fds.push_back(spec.stdin_fd);
     }
-    plan.owned = std::move(logs.fds);
+    plan.owned = std::move(files.logs);
     plan.owned.push_back(std::move(grant_fd));
-    plan.owned.push_back(std::move(page));
+    plan.owned.push_back(std::move(files.page));
     return plan;
 }
 

@@ -48,11 +48,21 @@ struct StartPlan {
                                             const StoredContainer& stored,
                                             const StartContext& context);
 
-// Makes the files of a container (logs and their link, page, termination message, writable layer)
-// and the message that starts it. On failure what was made is removed by remove_container_files().
+// What a container's start needs of the disk.
+struct ContainerFiles {
+    std::vector<os::Fd> logs;  // in the order of their slots
+    os::Fd page;
+};
+// Makes the logs and their link, the page, the termination message file and the writable layer.
+// On failure what was made is removed by remove_container_files(). For the pool's threads.
+[[nodiscard]] Result<ContainerFiles> make_container_files(const state::Paths& paths,
+                                                          const StoredContainer& stored,
+                                                          const LogSettings& settings);
+
+// The message that starts a container, with everything that rides with it.
 [[nodiscard]] Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec,
                                                 const StoredContainer& stored,
-                                                const StartContext& context);
+                                                const StartContext& context, ContainerFiles files);
 
 // Removes all files of a container but its record. For the pool's threads. Missing ones are fine.
 [[nodiscard]] Result<void> remove_container_files(const state::Paths& paths,

@@ -86,6 +86,17 @@ Result<Shared> make_shared_parts(std::string stage) {
     return shared;
 }
 
+Result<Groundwork> lay_groundwork(GivesIds ids) {
+    if (::unshare(CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
+        return fail_errno(errno, "make the namespaces");
+    }
+    Groundwork ground;
+    if (ids == GivesIds::yes) {
+        SKIFF_TRY(ground.ids, os::UnmappedUserNamespace::create());
+    }
+    return ground;
+}
+
 Result<void> Confinement::join_cgroups() {
     for (const std::string& folder : policy_.cgroups) {
         // "0" is the writing thread or process, in every pid namespace. Where there is a file for
@@ -123,9 +134,9 @@ Result<void> Confinement::join_network() {
     return join_namespace(fd.get(), CLONE_NEWNET, "join the pod's network");
 }
 
-Result<void> Confinement::make_namespaces() {
-    if (::unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
-        return fail_errno(errno, "make the namespaces");
+Result<void> Confinement::make_mount_namespace() {
+    if (::unshare(CLONE_NEWNS) < 0) {
+        return fail_errno(errno, "make a mount namespace");
     }
     // Nothing that is mounted from here on may show on the machine, and nothing of the machine
     // here.
@@ -139,19 +150,29 @@ Result<void> Confinement::make_namespaces() {
     return {};
 }
 
+Result<void> Confinement::take_ids() {
+    const bool gives_ids = policy_.ids.count > 0;
+    if (!ground_) {
+        SKIFF_TRY(ground_, lay_groundwork(gives_ids ? GivesIds::yes : GivesIds::no));
+    }
+    if (gives_ids) {
+        if (!ground_->ids) {
+            return fail(Code::internal, "the groundwork has no user namespace");
+        }
+        SKIFF_TRY(user_namespace_, ground_->ids->map(id_maps(policy_)));
+    }
+    // Its descriptors must not outlive the caller's close_all_but().
+    ground_.reset();
+    return {};
+}
+
 Result<void> Confinement::build() {
     SKIFF_CHECK(at("cgroup", join_cgroups()));
-    if (policy_.ids.count > 0) {
-        auto made = create_user_namespace(policy_);
-        if (!made) {
-            return at("identity", fail(std::move(made.error())));
-        }
-        user_namespace_ = std::move(*made);
-    }
+    SKIFF_CHECK(at("identity", take_ids()));
     // Sources are taken in the machine's mount namespace: its mounts cannot be cloned from another.
     SKIFF_CHECK(at("mounts", tree_.open()));
     SKIFF_CHECK(at("network", join_network()));
-    SKIFF_CHECK(at("root", make_namespaces()));
+    SKIFF_CHECK(at("root", make_mount_namespace()));
     return at("mounts", tree_.assemble(shared_.stage));
 }
 

@@ -1,11 +1,13 @@
 // Puts the calling process into its cage, in an order that matters.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "os/fd.h"
+#include "os/user_namespace.h"
 #include "sandbox/policy.h"
 #include "sandbox/syscalls.h"
 #include "sandbox/tree.h"
@@ -24,15 +26,31 @@ struct Shared {
 // Where the process may not return to its network namespace (an ordinary user), none is shared.
 [[nodiscard]] Result<Shared> make_shared_parts(std::string stage);
 
+// What every cage needs and no policy changes, so that it can be made before the policy is known.
+struct Groundwork {
+    // Of a process that may give ids only.
+    std::optional<os::UnmappedUserNamespace> ids;
+};
+// Namespaces of its own for this process, apart from the mounts': their sources are taken first.
+// `ids`: whether it may give a range of ids.
+enum class GivesIds { no, yes };
+[[nodiscard]] Result<Groundwork> lay_groundwork(GivesIds ids);
+
 // One process's way into its cage: build(), then whatever still needs the machine (loading native
 // code, /proc), then enter(), then lock(). Single-threaded; a failure leaves the process half
 // confined, and it must end. Each error's `reason` is the stage that failed, one of: cgroup,
 // identity, mounts, network, root, lockdown.
 class Confinement {
 public:
-    // All three must outlive this object.
-    Confinement(const Policy& policy, const Shared& shared, const SyscallFilter& filter)
-        : policy_(policy), shared_(shared), filter_(filter), tree_(policy, user_namespace_) {}
+    // All three must outlive this object. `ground` was laid by this process; without it, build()
+    // does so.
+    Confinement(const Policy& policy, const Shared& shared, const SyscallFilter& filter,
+                std::optional<Groundwork> ground = {})
+        : policy_(policy),
+          shared_(shared),
+          filter_(filter),
+          ground_(std::move(ground)),
+          tree_(policy, user_namespace_) {}
 
     // Joins cgroups, makes the namespaces (the pid namespace is the caller's business: only a fork
     // enters it) and composes the tree. The process is still root and sees the machine.
@@ -48,12 +66,14 @@ public:
 
 private:
     Result<void> join_cgroups();
-    Result<void> make_namespaces();
+    Result<void> take_ids();
+    Result<void> make_mount_namespace();
     Result<void> join_network();
 
     const Policy& policy_;
     const Shared& shared_;
     const SyscallFilter& filter_;
+    std::optional<Groundwork> ground_;
     os::Fd user_namespace_;
     Tree tree_;
 };

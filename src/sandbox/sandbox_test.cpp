@@ -432,8 +432,8 @@ TEST_F(Cage, LeavesNoMountBehind) {
 }
 
 TEST_F(Cage, UserNamespaceHasTheRangeAndNoMore) {
-    const auto made =
-        create_user_namespace(*PolicyBuilder().map_ids({kBase, 10}).run_as({0, 0, {}}).build());
+    const Policy policy = *PolicyBuilder().map_ids({kBase, 10}).run_as({0, 0, {}}).build();
+    const auto made = os::create_user_namespace(id_maps(policy));
     ASSERT_TRUE(made) << made.error().message;
     const pid_t pid = ::fork();
     if (pid == 0) {

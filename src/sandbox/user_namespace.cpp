@@ -51,10 +51,6 @@ std::optional<Credentials> file_credentials(const Policy& policy) {
     return files;
 }
 
-Result<os::Fd> create_user_namespace(const Policy& policy) {
-    return os::create_user_namespace(id_maps(policy));
-}
-
 Result<void> become_own_root() {
     const uid_t uid = ::geteuid();
     const gid_t gid = ::getegid();

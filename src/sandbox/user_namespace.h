@@ -15,8 +15,6 @@ namespace skiff::sandbox {
 [[nodiscard]] os::IdMaps id_maps(const Policy& policy);
 // Who the process is towards files, in ids of that namespace; nullopt: nobody else than `who`.
 [[nodiscard]] std::optional<Credentials> file_credentials(const Policy& policy);
-// The namespace of id_maps(), as a descriptor: for idmapped mounts and for setns(2).
-[[nodiscard]] Result<os::Fd> create_user_namespace(const Policy& policy);
 
 // The process (single-threaded, without privilege) moves into a new user namespace where it is root
 // and only its own ids exist: what an ordinary user can have.

@@ -12,6 +12,7 @@
 #include "state/digest.h"
 #include "state/id_ranges.h"
 #include "state/instance.h"
+#include "state/pod_mark.h"
 
 namespace skiff::state {
 namespace {
@@ -37,6 +38,24 @@ protected:
     IdRangeSettings ranges_;
     SystemRandom random_;
 };
+
+TEST_F(State, APodIsMarkedUntilTheLastOfItIsGone) {
+    PodUid uid("uid-1");
+    EXPECT_THAT(marked_pods(paths_), testing::IsEmpty());
+    ASSERT_TRUE(mark_pod(paths_, uid));
+    ASSERT_TRUE(mark_pod(paths_, uid));
+    // A kubelet's pod in the same folder, and what is no uid at all.
+    fs::create_directories(paths_.pod_volumes(PodUid("of-a-kubelet")));
+    fs::create_directories(paths_.pods() / ".hidden/skiff");
+    EXPECT_THAT(marked_pods(paths_), testing::ElementsAre(uid));
+    fs::create_directories(paths_.pod_volumes(uid));
+    ASSERT_TRUE(unmark_pod(paths_, uid));
+    EXPECT_THAT(marked_pods(paths_), testing::IsEmpty());
+    EXPECT_TRUE(fs::exists(paths_.pod_volumes(uid))) << "not ours to remove";
+    fs::remove(paths_.pod_volumes(uid));
+    ASSERT_TRUE(unmark_pod(paths_, uid));
+    EXPECT_FALSE(fs::exists(paths_.pod(uid)));
+}
 
 TEST_F(State, CheckpointComesBackAsItWas) {
     auto path = folder_ / "x";

@@ -43,7 +43,7 @@ Result<PageView> parse_page(std::string_view bytes) {
     view.lines_lost = page.log_lines_lost;
     view.slots.assign(page.slots.begin(), page.slots.begin() + page.log_slots);
     view.settled = page.log_sequence % 2 == 0;
-    view.forked_monotonic_ns = page.forked_monotonic_ns;
+    view.ordered_monotonic_ns = page.ordered_monotonic_ns;
     view.running_monotonic_ns = page.running_monotonic_ns;
     view.started_ns = page.started_ns;
     view.finished_ns = page.finished_ns;

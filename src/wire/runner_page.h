@@ -69,7 +69,7 @@ struct RunnerPage {
     std::uint64_t log_lines_lost;  // dropped so far
     std::array<LogSlot, kLogSlotsMax> slots;
     // Monotonic clock in nanoseconds, for measuring a start: the fork, and the call of the guest.
-    std::int64_t forked_monotonic_ns;
+    std::int64_t ordered_monotonic_ns;
     std::int64_t running_monotonic_ns;
     std::int64_t started_ns;   // wall clock, the call of the guest
     std::int64_t finished_ns;  // wall clock, its return
@@ -96,7 +96,7 @@ struct PageView {
     std::uint64_t lines_lost = 0;
     std::vector<LogSlot> slots;
     bool settled = true;  // false: read in the midst of a change, read again
-    std::int64_t forked_monotonic_ns = 0;
+    std::int64_t ordered_monotonic_ns = 0;
     std::int64_t running_monotonic_ns = 0;
     std::int64_t started_ns = 0;
     std::int64_t finished_ns = 0;

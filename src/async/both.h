@@ -1,0 +1,18 @@
+// Two tasks side by side.
+#pragma once
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <tuple>
+
+#include "async/task.h"
+
+namespace skiff::async {
+
+// Runs both at once and returns what each returned. A cancelled caller cancels both.
+template <typename A, typename B>
+[[nodiscard]] Task<std::tuple<A, B>> both(Task<A> first, Task<B> second) {
+    using namespace boost::asio::experimental::awaitable_operators;
+    co_return co_await (std::move(first) && std::move(second));
+}
+
+}  // namespace skiff::async
