@@ -51,7 +51,8 @@ inline std::string contents(const fs::path& path) {
 // What the guest printed: the CRI log without its stamps.
 inline std::string printed(const fs::path& log) {
     std::string text;
-    for (auto line : split(contents(log), '\n')) {
+    const std::string written = contents(log);
+    for (auto line : split(written, '\n')) {
         constexpr std::size_t kStampBytes = sizeof("2026-11-23T22:14:05.000000001Z stdout F ") - 1;
         if (line.size() >= kStampBytes) {
             text += std::string(line.substr(kStampBytes)) + "\n";
