@@ -11,6 +11,8 @@
 
 #include <cerrno>
 
+#include "os/clone.h"
+
 namespace skiff::os {
 
 namespace {
@@ -33,7 +35,7 @@ struct Newborn {
 
 // Bare calls only: the C library's would keep books for the thread whose memory this is. That
 // thread waits in a read meanwhile, so errno is nobody else's.
-int newborn_main(void* argument) {
+SKIFF_SHARES_MEMORY int newborn_main(void* argument) {
     auto* newborn = static_cast<Newborn*>(argument);
     // It shares the table of descriptors, so it would never see its pipe end with its parent.
     ::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -80,8 +82,9 @@ Result<UnmappedUserNamespace> UnmappedUserNamespace::create() {
     sigset_t before;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_BLOCK, &all, &before);
-    const pid_t pid = ::clone(newborn_main, static_cast<char*>(stack) + kStackBytes,
-                              CLONE_VM | CLONE_FILES | CLONE_NEWUSER | SIGCHLD, &newborn);
+    const pid_t pid =
+        clone_sharing_memory(newborn_main, static_cast<char*>(stack) + kStackBytes,
+                             CLONE_VM | CLONE_FILES | CLONE_NEWUSER | SIGCHLD, &newborn);
     const int clone_errno = errno;
     if (pid < 0) {
         ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
