@@ -13,6 +13,7 @@
 #include <cerrno>
 
 #include "base/limits.h"
+#include "base/sanitizer.h"
 #include "base/text.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -97,7 +98,9 @@ Result<void> lock_up(const CompileSettings& settings) {
         builder.keep_machine_ids(sandbox::MachineIds{});
     }
     builder.run_as({0, 0, {}}).use_empty_root(0).limit_open_files(16).limit_threads(1);
-    builder.limit_address_space(settings.memory_bytes_max);
+    if constexpr (kLimitsAddressSpace) {
+        builder.limit_address_space(settings.memory_bytes_max);
+    }
     builder.allow_syscalls(sandbox::SyscallProfile::compiler);
     SKIFF_TRY(const auto policy, builder.build());
     SKIFF_TRY(const auto filter, sandbox::SyscallFilter::build(policy.syscalls));

@@ -11,6 +11,7 @@
 
 #include <fstream>
 
+#include "base/sanitizer_testing.h"
 #include "base/text.h"
 #include "engine/testing.h"
 #include "os/capabilities.h"
@@ -33,6 +34,7 @@ protected:
         // Orphans of a killed keeper become ours, so that a test can wait for them.
         ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     }
+    void SetUp() override { SKIFF_NOT_UNDER_THREAD_SANITIZER("the keeper's runners are in cages"); }
 };
 
 TEST_F(Keeper, ReportsExitCodesOfCoreModulesAndComponents) {
@@ -560,36 +562,6 @@ TEST_F(Keeper, ServesAnOrdinaryUser) {
         GTEST_SKIP() << "the build folder is closed to other users";
     }
     EXPECT_EQ(WEXITSTATUS(status), 5);
-}
-
-TEST(Compiler, SaysWhatAModuleIs) {
-    const auto& core = testing::guest("actor");
-    EXPECT_EQ(core.report.facts.kind, wire::ModuleKind::core);
-    EXPECT_EQ(core.report.facts.wasi, 1);
-    EXPECT_TRUE(core.report.facts.has_start);
-    EXPECT_FALSE(core.report.facts.uses_sockets);
-    EXPECT_GT(core.report.artifact_bytes, 1000U);
-    EXPECT_FALSE(core.report.compatibility_key.empty());
-    const auto& component = testing::guest("actor-component");
-    EXPECT_EQ(component.report.facts.kind, wire::ModuleKind::component);
-    EXPECT_TRUE(component.report.facts.has_run);
-}
-
-TEST(Compiler, RefusesWhatIsNoModule) {
-    const auto result = testing::compile("/etc/passwd");
-    EXPECT_EQ(result.report.code, wire::CompileCode::invalid);
-    EXPECT_FALSE(result.report.message.empty());
-    EXPECT_EQ(testing::compile("/dev/null").report.code, wire::CompileCode::invalid);
-}
-
-TEST(Compiler, StaysWithinItsMemoryAndTime) {
-    const auto module = fs::path(SKIFF_GUESTS) / "hello-go.wasm";
-    const auto small = testing::compile(module, {"--memory-bytes=40000000"});
-    EXPECT_EQ(small.report.code, wire::CompileCode::exhausted) << small.report.message;
-    EXPECT_NE(small.report.message.find("38 MiB"), std::string::npos) << small.report.message;
-    const auto slow = testing::compile(module, {"--cpu-seconds=1"});
-    EXPECT_EQ(slow.report.code, wire::CompileCode::exhausted) << slow.report.message;
-    EXPECT_NE(slow.report.message.find("1 second"), std::string::npos) << slow.report.message;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/sanitizer.h"
 #include "base/text.h"
 #include "engine/compiler.h"
 #include "engine/identity.h"
@@ -136,6 +137,15 @@ int run(const std::vector<std::string_view>& words) {
 
 }  // namespace
 }  // namespace skiff::engine
+
+#if defined(__SANITIZE_ADDRESS__)
+// The search for leaks starts a process that reads this one's memory. A locked-up compiler may not,
+// and all others leave by _exit.
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() {
+    return "detect_leaks=0";
+}
+#endif
 
 int main(int argc, char** argv) {
     return skiff::engine::run({argv + 1, argv + argc});

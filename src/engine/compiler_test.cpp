@@ -1,0 +1,55 @@
+// The real `skiff-engine compile`.
+#include <gtest/gtest.h>
+
+#include "base/sanitizer_testing.h"
+#include "engine/testing.h"
+
+namespace skiff::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Compiler : public ::testing::Test {
+protected:
+    void SetUp() override { SKIFF_NOT_UNDER_THREAD_SANITIZER("the compiler is in a cage"); }
+};
+
+TEST_F(Compiler, SaysWhatAModuleIs) {
+    const auto& core = testing::guest("actor");
+    EXPECT_EQ(core.report.facts.kind, wire::ModuleKind::core);
+    EXPECT_EQ(core.report.facts.wasi, 1);
+    EXPECT_TRUE(core.report.facts.has_start);
+    EXPECT_FALSE(core.report.facts.uses_sockets);
+    EXPECT_GT(core.report.artifact_bytes, 1000U);
+    EXPECT_FALSE(core.report.compatibility_key.empty());
+    const auto& component = testing::guest("actor-component");
+    EXPECT_EQ(component.report.facts.kind, wire::ModuleKind::component);
+    EXPECT_TRUE(component.report.facts.has_run);
+}
+
+TEST_F(Compiler, RefusesWhatIsNoModule) {
+    const auto result = testing::compile("/etc/passwd");
+    EXPECT_EQ(result.report.code, wire::CompileCode::invalid);
+    EXPECT_FALSE(result.report.message.empty());
+    EXPECT_EQ(testing::compile("/dev/null").report.code, wire::CompileCode::invalid);
+}
+
+TEST_F(Compiler, StaysWithinItsMemory) {
+    if (!kLimitsAddressSpace) {
+        GTEST_SKIP() << "under a sanitizer the compiler's address space has no limit";
+    }
+    const auto module = fs::path(SKIFF_GUESTS) / "hello-go.wasm";
+    const auto small = testing::compile(module, {"--memory-bytes=40000000"});
+    EXPECT_EQ(small.report.code, wire::CompileCode::exhausted) << small.report.message;
+    EXPECT_NE(small.report.message.find("38 MiB"), std::string::npos) << small.report.message;
+}
+
+TEST_F(Compiler, StaysWithinItsTime) {
+    const auto module = fs::path(SKIFF_GUESTS) / "hello-go.wasm";
+    const auto slow = testing::compile(module, {"--cpu-seconds=1"});
+    EXPECT_EQ(slow.report.code, wire::CompileCode::exhausted) << slow.report.message;
+    EXPECT_NE(slow.report.message.find("1 second"), std::string::npos) << slow.report.message;
+}
+
+}  // namespace
+}  // namespace skiff::engine
