@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <cstdlib>
 #include <fstream>
+#include "base/sanitizer_testing.h"
 #include "base/text.h"
 #include "os/file.h"
 #include "os/mount.h"
@@ -68,6 +69,11 @@ inline SteadyTime soon() {
 class Live : public testing::Test {
 public:
     void SetUp() override {
+        if (std::getenv("SKIFF_ENGINE_PROGRAM") == nullptr) {
+            SKIFF_NOT_UNDER_THREAD_SANITIZER(
+                "the engine's processes are in cages; SKIFF_ENGINE_PROGRAM may name one without it "
+                "(build/dev/bin/skiff-engine)");
+        }
         if (::geteuid() != 0) {
             GTEST_SKIP() << "needs root";
         }

@@ -14,6 +14,7 @@
 #include <functional>
 #include <string>
 
+#include "base/sanitizer_testing.h"
 #include "os/file.h"
 #include "sandbox/confinement.h"
 
@@ -31,6 +32,7 @@ struct Ending {
 class Cage : public ::testing::Test {
 protected:
     void SetUp() override {
+        SKIFF_NOT_UNDER_THREAD_SANITIZER("forks are put into a cage");
         if (!can_confine()) {
             GTEST_SKIP() << "needs CAP_SYS_ADMIN";
         }
