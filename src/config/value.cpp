@@ -125,19 +125,18 @@ Result<void> parse_value(const YAML::Node& node, std::vector<TaintSetting>& out)
     out.clear();
     for (const YAML::Node& item : node) {
         TaintSetting taint;
-        SKIFF_CHECK(
-            each_entry(item, "key, value, effect",
-                       [&](const std::string& key, const YAML::Node& value) -> Result<bool> {
-                           std::string* target = key == "key"      ? &taint.key
-                                                 : key == "value"  ? &taint.value
-                                                 : key == "effect" ? &taint.effect
-                                                                   : nullptr;
-                           if (target == nullptr) {
-                               return false;
-                           }
-                           SKIFF_CHECK(parse_value(value, *target));
-                           return true;
-                       }));
+        auto set = [&](const std::string& key, const YAML::Node& value) -> Result<bool> {
+            std::string* target = key == "key"      ? &taint.key
+                                  : key == "value"  ? &taint.value
+                                  : key == "effect" ? &taint.effect
+                                                    : nullptr;
+            if (target == nullptr) {
+                return false;
+            }
+            SKIFF_CHECK(parse_value(value, *target));
+            return true;
+        };
+        SKIFF_CHECK(each_entry(item, "key, value, effect", set));
         bool effect_known = taint.effect == "NoSchedule" || taint.effect == "NoExecute" ||
                             taint.effect == "PreferNoSchedule";
         if (taint.key.empty() || !effect_known) {

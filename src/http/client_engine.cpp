@@ -209,9 +209,9 @@ void Client::Transfer::set_options() {
     curl_easy_setopt(easy_, CURLOPT_TCP_KEEPIDLE, 30L);
     curl_easy_setopt(easy_, CURLOPT_TCP_KEEPINTVL, 10L);
     curl_easy_setopt(easy_, CURLOPT_SOCKOPTFUNCTION, &set_up_socket);
-    curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION,
-                     request_.version == Version::kHttp1 ? static_cast<long>(CURL_HTTP_VERSION_1_1)
-                                                         : CURL_HTTP_VERSION_2TLS);
+    const long version = request_.version == Version::kHttp1 ? long{CURL_HTTP_VERSION_1_1}
+                                                             : long{CURL_HTTP_VERSION_2TLS};
+    curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION, version);
     // Wait for a connection that is being made if it may turn out to carry many transfers.
     curl_easy_setopt(easy_, CURLOPT_PIPEWAIT, request_.version == Version::kHttp1 ? 0L : 1L);
     curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &Transfer::on_header);

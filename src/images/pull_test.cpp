@@ -202,8 +202,8 @@ TEST_P(Contract, ChecksThatTheRegistryGivesASharedLayer) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Registries, Contract, ::testing::Values(Which::fake, Which::real),
-                         [](const auto& info) {
-                             return info.param == Which::fake ? "Fake" : "DockerRegistry";
+                         [](const auto& one) {
+                             return one.param == Which::fake ? "Fake" : "DockerRegistry";
                          });
 
 // --- faults ---

@@ -245,8 +245,8 @@ class Node {
 public:
     enum class Proxies { none, of_environment };
     explicit Node(RegistrySettings settings = {}, Proxies proxies = Proxies::none,
-                  DownloadLimits limits = {})
-        : limits(limits) {
+                  DownloadLimits own_limits = {})
+        : limits(own_limits) {
         settings.retry.first = std::chrono::milliseconds(1);
         settings.retry.longest = std::chrono::milliseconds(2);
         settings.retry.retry_after_max = std::chrono::milliseconds(2);

@@ -241,13 +241,13 @@ void Deciding::clean_up() {
         action.kind = kind;
         out_.actions.push_back(std::move(action));
     };
-    auto step = [&](const Step& step, Action::Kind kind) {
-        if (step.due(s_.now)) {
+    auto step = [&](const Step& taken, Action::Kind kind) {
+        if (taken.due(s_.now)) {
             add(kind);
-        } else if (step.phase == Step::Phase::failed) {
-            wake_at(step.retry_at);
+        } else if (taken.phase == Step::Phase::failed) {
+            wake_at(taken.retry_at);
         }
-        return step.done();
+        return taken.done();
     };
     if (!step(s_.memory.tear_down, Action::Kind::tear_down)) {
         return;
