@@ -268,18 +268,18 @@ TEST_F(NodeNetworkTest, WritesThePodsFilesAndTakesThemAway) {
 TEST_F(NodeNetworkTest, NothingIsLeftBehindATearDownThatFollowsACancelledSetUp) {
     kube::Pod pod = make_pod("web");
     PodUid uid(pod.metadata.uid);
-    auto race = [](async::Executor executor, NodeNetwork* network, const kube::Pod* its,
+    auto race = [](async::Executor executor, NodeNetwork* rooms, const kube::Pod* its,
                    PodUid gone) -> async::Task<void> {
         async::Scope scope(executor);
         auto begin = [](NodeNetwork* on, const kube::Pod* of) -> async::Task<void> {
             auto made = co_await on->set_up(*of);
             (void)made;
         };
-        scope.spawn("set up", begin(network, its));
+        scope.spawn("set up", begin(rooms, its));
         co_await async::yield_now();
         co_await async::yield_now();
         co_await scope.stop();
-        auto done = co_await network->tear_down(gone);
+        auto done = co_await rooms->tear_down(gone);
         EXPECT_TRUE(done);
     };
     for (int i = 0; i < 300 && !HasFailure(); ++i) {

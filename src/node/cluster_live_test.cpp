@@ -183,10 +183,10 @@ TEST_F(ClusterTest, ReadsObjectsTokensAndPatchesTheStatusOfItsPods) {
     auto admin_config = kube::load_kubeconfig(environment("KUBECONFIG"));
     ASSERT_TRUE(admin_config);
     auto scenario = [](ClusterTest* self, auto identity,
-                       kube::ClientConfig admin_config) -> Task<Result<std::string>> {
+                       kube::ClientConfig admins) -> Task<Result<std::string>> {
         SKIFF_CO_TRY(auto config, co_await std::move(identity));
         auto executor = co_await async::current_executor();
-        kube::ApiClient admin(executor, self->clock, admin_config);
+        kube::ApiClient admin(executor, self->clock, admins);
         kube::ApiClient client(executor, self->clock, config);
         kube::Node node = make_node(self->settings, kube::NodeStatus());
         SKIFF_CO_TRY(auto registered, co_await client.create(node));
