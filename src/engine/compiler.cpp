@@ -104,6 +104,7 @@ Result<void> lock_up(const CompileSettings& settings) {
     builder.allow_syscalls(sandbox::SyscallProfile::compiler);
     SKIFF_TRY(const auto policy, builder.build());
     SKIFF_TRY(const auto filter, sandbox::SyscallFilter::build(policy.syscalls));
+    SKIFF_CHECK(sandbox::leave_ipc());
     // In a mount namespace of its own any folder will do to mount a root on.
     const sandbox::Shared shared{"/tmp", os::Fd()};
     sandbox::Confinement confinement(policy, shared, filter);

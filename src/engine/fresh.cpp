@@ -3,7 +3,9 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 
 namespace skiff::engine {
 
@@ -27,7 +29,24 @@ void* reserve(std::size_t bytes) {
 
 constexpr int kHolesMax = 64;  // of one size
 
+constexpr std::size_t kBlockMax = 64UL << 10;  // larger holes are not left by the keeper's birth
+constexpr int kBlocksMax = 100'000;
+
 }  // namespace
+
+void fill_heap() {
+    // Larger than any hole, so it lies behind them all.
+    void* const end = std::malloc(kBlockMax + kBlockMax / 2);
+    std::free(end);
+    int blocks = 0;
+    for (std::size_t size = kBlockMax; size >= 16; size -= std::max(size / 16, std::size_t{16})) {
+        void* block = nullptr;
+        // What lies in a hole is kept, for good.
+        while ((block = std::malloc(size)) < end && ++blocks < kBlocksMax) {
+        }
+        std::free(block);
+    }
+}
 
 void draw_fresh_secrets() {
     std::uint64_t random[3] = {};

@@ -3,6 +3,11 @@
 
 namespace skiff::engine {
 
+// Fills the holes of the heap, for good. Runners allocate behind them then, on pages of their own
+// side by side, and not in the corners of pages that they would have to copy first. Call it once,
+// after everything that the keeper makes before its first fork.
+void fill_heap();
+
 // Draws a new stack canary and pointer guard where they can be set, and a random gap in the address
 // space, so that what is mapped from here on (native code, linear memories, stacks of fibers) lies
 // elsewhere than in the next runner. What stays shared with all runners of one keeper: the

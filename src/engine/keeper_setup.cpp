@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "base/log.h"
+#include "engine/fresh.h"
 #include "engine/identity.h"
 #include "engine/keeper.h"
 #include "os/capabilities.h"
@@ -111,6 +112,7 @@ Result<void> Keeper::set_up() {
     if (!listener_.valid()) {
         SKIFF_TRY(listener_, listen_at(socket));
     }
+    fill_heap();
     log::info("keeper serves", log::kv("build", build_id()), log::kv("run_dir", settings_.run_dir),
               log::kv("executions", executions_), log::kv("containers", children_.size()));
     return {};

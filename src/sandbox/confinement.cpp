@@ -65,10 +65,18 @@ void close_all_but(std::vector<int> kept) {
     ::close_range(from, ~0U, 0);
 }
 
+Result<void> leave_ipc() {
+    if (::unshare(CLONE_NEWIPC) < 0) {
+        return fail_errno(errno, "make an empty IPC namespace");
+    }
+    return {};
+}
+
 Result<Shared> make_shared_parts(std::string stage) {
     SKIFF_CHECK(os::make_folders(stage, 0700));
     Shared shared;
     shared.stage = std::move(stage);
+    SKIFF_CHECK(leave_ipc());
     if (has_single_id()) {
         return shared;
     }
@@ -87,8 +95,8 @@ Result<Shared> make_shared_parts(std::string stage) {
 }
 
 Result<Groundwork> lay_groundwork(GivesIds ids) {
-    if (::unshare(CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
-        return fail_errno(errno, "make the namespaces");
+    if (::unshare(CLONE_NEWUTS) < 0) {
+        return fail_errno(errno, "make a namespace for the host's name");
     }
     Groundwork ground;
     if (ids == GivesIds::yes) {

@@ -14,6 +14,11 @@
 
 namespace skiff::sandbox {
 
+// Moves this process, and so each one that it forks, into an empty IPC namespace. All runners share
+// the keeper's: no guest has a call to use it with, and one each would be a mounted filesystem
+// each.
+[[nodiscard]] Result<void> leave_ipc();
+
 // What the keeper makes once and every runner uses.
 struct Shared {
     // An empty folder of root's, on which every process mounts its own root.
@@ -23,7 +28,8 @@ struct Shared {
     // kernel memory. Invalid: each process makes its own.
     os::Fd empty_network;
 };
-// Where the process may not return to its network namespace (an ordinary user), none is shared.
+// Leaves the machine's IPC, too. Where the process may not return to its network namespace (an
+// ordinary user), none is shared.
 [[nodiscard]] Result<Shared> make_shared_parts(std::string stage);
 
 // What every cage needs and no policy changes, so that it can be made before the policy is known.
