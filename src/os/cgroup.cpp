@@ -20,7 +20,7 @@ namespace cgroup {
 
 namespace {
 
-constexpr std::string_view kControllers[] = {"memory", "cpu", "cpuacct", "pids", "freezer"};
+constexpr std::string_view kControllers[] = {"memory", "cpu", "cpuacct", "pids"};
 constexpr auto kRemoveWait = std::chrono::seconds(5);
 constexpr auto kRemovePoll = std::chrono::milliseconds(2);
 
@@ -242,14 +242,6 @@ void write_limit(const std::filesystem::path& path, std::string_view value) {
     if (auto written = write_kernel_file(path, value); !written) {
         log::warn("cgroup limit not set", log::kv("error", format_as(written.error())));
     }
-}
-
-Result<void> kill_unified(const std::filesystem::path& folder) {
-    auto written = write_kernel_file(folder / "cgroup.kill", "1");
-    if (!written && written.error().code != Code::not_found) {
-        return fail(std::move(written.error()));
-    }
-    return {};
 }
 
 }  // namespace cgroup

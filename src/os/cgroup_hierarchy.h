@@ -57,8 +57,6 @@ private:
                                                       std::string_view key);
 // Writes a limit; a refusal is logged, not returned.
 void write_limit(const std::filesystem::path& path, std::string_view value);
-// cgroup.kill of version 2.
-[[nodiscard]] Result<void> kill_unified(const std::filesystem::path& folder);
 
 [[nodiscard]] std::unique_ptr<CgroupTree> make_v1(HierarchyMap bases);
 [[nodiscard]] std::unique_ptr<CgroupTree> make_v2(std::filesystem::path base);

@@ -104,7 +104,6 @@ private:
     // Makes the bases and drops the hierarchies where that fails, and those that are not needed.
     static HierarchyMap usable(HierarchyMap bases) {
         bases.erase(std::string(kUnified));
-        bases.erase("freezer");
         std::erase_if(bases, [](const auto& entry) {
             auto made = make_folders(entry.second);
             if (!made) {

@@ -117,7 +117,14 @@ public:
 
     Result<void> kill(const std::string& name) const override {
         auto group = folder(kUnified, name);
-        return group ? kill_unified(*group) : Result<void>{};
+        if (!group) {
+            return {};
+        }
+        auto written = write_kernel_file(*group / "cgroup.kill", "1");
+        if (!written && written.error().code != Code::not_found) {
+            return fail(std::move(written.error()));
+        }
+        return {};
     }
 
 private:
