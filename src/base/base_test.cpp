@@ -42,6 +42,15 @@ TEST(Result, FormatsTheReasonBeforeTheMessage) {
     EXPECT_EQ(format_as(failed.error()), "ErrImagePull: no tag");
 }
 
+TEST(Result, ADefaultReasonIsForThoseWithoutOneButCancellations) {
+    Error named = fail_because(Code::not_found, "ErrImagePull", "no tag").value();
+    EXPECT_EQ(Error(named).with_default_reason("RunContainerError").reason, "ErrImagePull");
+    Error nameless = fail(Code::internal, "no keeper").value();
+    EXPECT_EQ(Error(nameless).with_default_reason("RunContainerError").reason, "RunContainerError");
+    Error cancelled = fail(Code::cancelled, "stopping").value();
+    EXPECT_EQ(Error(cancelled).with_default_reason("RunContainerError").reason, "");
+}
+
 TEST(Result, MapsErrnoToACode) {
     EXPECT_EQ(errno_error(ENOENT, "open /x").code, Code::not_found);
     EXPECT_EQ(errno_error(ENOSPC, "write").code, Code::exhausted);

@@ -52,6 +52,13 @@ Error Error::with_reason(std::string_view new_reason) && {
     return std::move(*this);
 }
 
+Error Error::with_default_reason(std::string_view default_reason) && {
+    if (reason.empty() && code != Code::cancelled) {
+        reason = default_reason;
+    }
+    return std::move(*this);
+}
+
 std::string format_as(const Error& error) {
     return error.reason.empty() ? error.message
                                 : fmt::format("{}: {}", error.reason, error.message);

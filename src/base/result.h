@@ -49,6 +49,9 @@ struct Error {
     Error context(std::string_view what) const&;
     // The same error with another reason.
     Error with_reason(std::string_view new_reason) &&;
+    // The same error with this reason where the callee gave none; a cancellation stays without,
+    // for no user sees it.
+    Error with_default_reason(std::string_view default_reason) &&;
 };
 
 // "message", or "Reason: message" where there is a reason: the form for logs and stderr.

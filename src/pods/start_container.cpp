@@ -20,11 +20,6 @@ struct Starting {
     Command command;
 };
 
-// Errors of ports that forgot their reason still need a word for `kubectl describe`.
-Error with_default_reason(Error error, std::string_view reason) {
-    return error.reason.empty() ? std::move(error).with_reason(reason) : std::move(error);
-}
-
 Task<Result<ModuleFile>> find_module(Starting& starting) {
     const Image& image = starting.spec.image;
     if (image.kind == ImageKind::artifact) {
@@ -36,7 +31,7 @@ Task<Result<ModuleFile>> find_module(Starting& starting) {
     }
     auto found = co_await starting.ports.images.find_module(image, starting.command.module);
     if (!found) {
-        co_return fail(with_default_reason(std::move(found.error()), kCreateError));
+        co_return fail(std::move(found.error()).with_default_reason(kCreateError));
     }
     co_return std::move(*found);
 }
@@ -58,7 +53,7 @@ Task<Result<void>> compile(Starting& starting) {
     std::function<void()> compiling = told;
     auto artifact = co_await ports->runtime.compile(*module, starting.request.handler, compiling);
     if (!artifact) {
-        co_return fail(with_default_reason(std::move(artifact.error()), kCreateError));
+        co_return fail(std::move(artifact.error()).with_default_reason(kCreateError));
     }
     if (artifact->source == Artifact::Source::compiled) {
         auto took = std::chrono::round<std::chrono::milliseconds>(artifact->compile_time);
@@ -92,7 +87,7 @@ Task<Result<void>> mount(Starting& starting, const Variables& variables) {
             auto resolved = co_await starting.ports.volumes.resolve_mount(*starting.request.pod,
                                                                           volume->second, sub_path);
             if (!resolved) {
-                co_return fail(with_default_reason(std::move(resolved.error()), kConfigError));
+                co_return fail(std::move(resolved.error()).with_default_reason(kConfigError));
             }
             made.host = std::move(*resolved);
         }
@@ -183,7 +178,7 @@ Task<Result<void>> prepare(Starting& starting) {
     auto mode = co_await starting.ports.network.mode_for(*starting.request.pod, starting.container,
                                                          starting.spec.artifact.opens_sockets);
     if (!mode) {
-        co_return fail(with_default_reason(std::move(mode.error()), kCreateError));
+        co_return fail(std::move(mode.error()).with_default_reason(kCreateError));
     }
     starting.spec.network = *mode;
     co_return Result<void>();
@@ -192,7 +187,7 @@ Task<Result<void>> prepare(Starting& starting) {
 Task<Result<ContainerId>> launch(Starting& starting) {
     auto id = co_await starting.ports.runtime.start(starting.spec);
     if (!id) {
-        co_return fail(with_default_reason(std::move(id.error()), "RunContainerError"));
+        co_return fail(std::move(id.error()).with_default_reason("RunContainerError"));
     }
     const kube::Pod& pod = *starting.request.pod;
     EventSink& events = starting.ports.events;
@@ -221,7 +216,7 @@ Task<Result<ContainerId>> start_container(const Ports& ports, StartRequest reque
     auto image = co_await ports.images.ensure(*pod, container->name, container->image,
                                               container->imagePullPolicy);
     if (!image) {
-        co_return fail(with_default_reason(std::move(image.error()), "ErrImagePull"));
+        co_return fail(std::move(image.error()).with_default_reason("ErrImagePull"));
     }
     Starting starting{ports, std::move(request), *container, {}, {}};
     starting.spec.image = std::move(*image);

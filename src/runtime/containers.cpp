@@ -47,13 +47,6 @@ Result<void> announce_stop(const state::Paths& paths, const StoredContainer& sto
     return {};
 }
 
-Error with_default_reason(Error error, std::string_view reason) {
-    if (error.reason.empty() && error.code != Code::cancelled) {
-        error.reason = std::string(reason);
-    }
-    return error;
-}
-
 }  // namespace
 
 // ---- starting ----------------------------------------------------------------------------------
@@ -65,15 +58,15 @@ Task<Result<ContainerId>> KeeperRuntime::start(const pods::ContainerSpec& spec) 
 Task<Result<ContainerId>> KeeperRuntime::start_copy(pods::ContainerSpec spec) {
     auto artifact = co_await artifacts_.find(spec.artifact.key);
     if (!artifact) {
-        co_return fail(with_default_reason(std::move(artifact.error()), kNotCreated));
+        co_return fail(std::move(artifact.error()).with_default_reason(kNotCreated));
     }
     auto keeper = co_await keepers_.ensure_current();
     if (!keeper) {
-        co_return fail(with_default_reason(std::move(keeper.error()), kNotRun));
+        co_return fail(std::move(keeper.error()).with_default_reason(kNotRun));
     }
     auto made = make_container(spec, *keeper);
     if (!made) {
-        co_return fail(with_default_reason(std::move(made.error()), kNotCreated));
+        co_return fail(std::move(made.error()).with_default_reason(kNotCreated));
     }
     Held container = std::move(*made);
     struct Unrequested {
@@ -90,7 +83,7 @@ Task<Result<ContainerId>> KeeperRuntime::start_copy(pods::ContainerSpec spec) {
     Unrequested cleanup{this, container};
     auto launched = co_await launch(container, spec, std::move(*artifact));
     if (!launched) {
-        co_return fail(with_default_reason(std::move(launched.error()), kNotCreated));
+        co_return fail(std::move(launched.error()).with_default_reason(kNotCreated));
     }
     co_return ContainerId(container->stored.id);
 }
@@ -180,7 +173,7 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
     wire::Message message = std::move(plan->start);
     auto sent = co_await keepers_.send(stored.keeper, std::move(message), std::move(plan->fds));
     if (!sent) {
-        co_return fail(with_default_reason(std::move(sent.error()), kNotRun));
+        co_return fail(std::move(sent.error()).with_default_reason(kNotRun));
     }
     container->requested = true;
     auto answered = co_await container->answered.wait(after(kAnswerMax));
@@ -195,7 +188,7 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
             kill.container_id = stored.id;
             keepers_.post(stored.keeper, kill);
         }
-        co_return fail(with_default_reason(std::move(answered.error()), kNotRun));
+        co_return fail(std::move(answered.error()).with_default_reason(kNotRun));
     }
     if (container->start_error) {
         Error error = *container->start_error;
