@@ -167,25 +167,26 @@ TEST_F(EnvironmentOf, KnowsTheFieldsOfThePod) {
     EXPECT_EQ(resolve().error().message, "unsupported fieldPath: metadata.colour");
 }
 
-TEST_F(EnvironmentOf, DividesResourcesAndRoundsUp) {
-    facts.allocatable["cpu"] = kube::Quantity::of_units(2);
-    facts.allocatable["memory"] = kube::Quantity::of_bytes(1000);
-    kube::Container& main = pod.spec.containers[0];
-    main.resources.limits["memory"] = *kube::Quantity::parse("1500Ki");
-    kube::ResourceFieldSelector selector;
-    selector.resource = "limits.memory";
-    selector.divisor = *kube::Quantity::parse("1Mi");
-    EXPECT_EQ(*resource_value(pod, main, facts, selector), "2");
-    selector.divisor = {};
-    EXPECT_EQ(*resource_value(pod, main, facts, selector), "1536000");
-    selector.resource = "limits.cpu";  // not set: what the node can give
-    EXPECT_EQ(*resource_value(pod, main, facts, selector), "2");
-    selector.divisor = *kube::Quantity::parse("1m");
-    EXPECT_EQ(*resource_value(pod, main, facts, selector), "2000");
-    selector.resource = "requests.cpu";
-    EXPECT_EQ(*resource_value(pod, main, facts, selector), "0");
-    selector.resource = "limits.gpu";
-    EXPECT_FALSE(resource_value(pod, main, facts, selector));
+TEST_F(EnvironmentOf, KnowsTheResourcesOfThisContainerAndOfOthers) {
+    facts.allocatable["memory"] = *kube::Quantity::parse("3Mi");
+    pod.spec.containers[0].resources.limits["memory"] = *kube::Quantity::parse("1500Ki");
+    pod.spec.initContainers.emplace_back().name = "before";
+    auto add = [this](const std::string& name, const std::string& container) {
+        kube::EnvVar variable;
+        variable.name = name;
+        auto& selector = variable.valueFrom.emplace().resourceFieldRef.emplace();
+        selector.containerName = container;
+        selector.resource = "limits.memory";
+        selector.divisor = *kube::Quantity::parse("1Mi");
+        pod.spec.containers[0].env.push_back(variable);
+    };
+    add("OWN", "");
+    add("OTHER", "before");
+    auto environment = resolve();
+    ASSERT_TRUE(environment);
+    EXPECT_EQ(environment->variables, (Strings{"OWN=2", "OTHER=3", "HOSTNAME=host-1"}));
+    add("NOBODY", "none");
+    EXPECT_EQ(format_as(resolve().error()), "CreateContainerConfigError: container none not found");
 }
 
 TEST_F(EnvironmentOf, OptionalReferencesMayBeMissing) {

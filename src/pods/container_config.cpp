@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "kube/defaults.h"
+#include "kube/pod_fields.h"
 #include "pods/observed.h"
 
 namespace skiff::pods {
@@ -276,7 +277,7 @@ std::vector<std::string> unknown_annotations(const kube::Pod& pod) {
             continue;
         }
         std::string container = one ? prefix.substr(0, prefix.size() - 7) : std::string();
-        if (one && find_container(pod, container) == nullptr) {
+        if (one && kube::find_container(pod, container) == nullptr) {
             lines.push_back(fmt::format("annotation {} names no container of the pod", key));
         }
     }
@@ -348,16 +349,6 @@ PodSandbox sandbox_of(const kube::Pod& pod) {
         sandbox.cpu_request_millis = requested + overhead_cpu;
     }
     return sandbox;
-}
-
-const kube::Container* find_container(const kube::Pod& pod, std::string_view name) {
-    for (const auto* list : {&pod.spec.initContainers, &pod.spec.containers}) {
-        auto found = std::ranges::find(*list, name, &kube::Container::name);
-        if (found != list->end()) {
-            return &*found;
-        }
-    }
-    return nullptr;
 }
 
 }  // namespace skiff::pods

@@ -54,6 +54,4 @@ struct Annotations {
 [[nodiscard]] std::optional<Bytes> memory_limit(const kube::ResourceList& limits);
 [[nodiscard]] std::optional<std::int64_t> cpu_millis(const kube::ResourceList& list);
 
-[[nodiscard]] const kube::Container* find_container(const kube::Pod& pod, std::string_view name);
-
 }  // namespace skiff::pods

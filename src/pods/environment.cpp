@@ -1,10 +1,9 @@
 #include "pods/environment.h"
 
-#include <algorithm>
 #include <cctype>
 
 #include "base/text.h"
-#include "pods/container_config.h"
+#include "kube/pod_fields.h"
 #include "pods/observed.h"
 
 namespace skiff::pods {
@@ -40,23 +39,6 @@ private:
     std::vector<std::string> order_;
     Variables values_;
 };
-
-// The key inside "metadata.labels['KEY']".
-std::optional<std::string_view> subscript(std::string_view path, std::string_view field) {
-    if (!path.starts_with(field)) {
-        return std::nullopt;
-    }
-    path.remove_prefix(field.size());
-    if (path.size() < 4 || !path.starts_with("['") || !path.ends_with("']")) {
-        return std::nullopt;
-    }
-    return path.substr(2, path.size() - 4);
-}
-
-std::string value_or_empty(const std::map<std::string, std::string>& map, std::string_view key) {
-    auto found = map.find(std::string(key));
-    return found == map.end() ? std::string() : found->second;
-}
 
 std::string environment_name(std::string_view service) {
     std::string name;
@@ -180,13 +162,54 @@ Task<Result<Found>> read_secret_key(Reading& reading, const kube::SecretKeySelec
                            ref.key, reading.pod->metadata.namespace_, ref.name);
 }
 
+// A field that a variable may show ("metadata.labels['app']", "status.podIP" …).
+Result<std::string> field_value(const kube::Pod& pod, const PodFacts& facts,
+                                std::string_view field_path) {
+    if (auto known = kube::metadata_field(pod, field_path)) {
+        return std::move(*known);
+    }
+    auto first = [](const std::vector<std::string>& list) {
+        return list.empty() ? std::string() : list.front();
+    };
+    if (field_path == "spec.nodeName") {
+        return pod.spec.nodeName.empty() ? facts.node_name : pod.spec.nodeName;
+    }
+    if (field_path == "spec.serviceAccountName") {
+        return pod.spec.serviceAccountName;
+    }
+    if (field_path == "status.hostIP") {
+        return first(facts.host_ips);
+    }
+    if (field_path == "status.hostIPs") {
+        return fmt::format("{}", fmt::join(facts.host_ips, ","));
+    }
+    if (field_path == "status.podIP") {
+        return first(facts.pod_ips);
+    }
+    if (field_path == "status.podIPs") {
+        return fmt::format("{}", fmt::join(facts.pod_ips, ","));
+    }
+    return fail(Code::invalid, "unsupported fieldPath: {}", field_path);
+}
+
+Result<std::string> resource_value(const Reading& reading,
+                                   const kube::ResourceFieldSelector& selector) {
+    const kube::Container* of = &reading.container;
+    if (!selector.containerName.empty()) {
+        of = kube::find_container(*reading.pod, selector.containerName);
+        if (of == nullptr) {
+            return fail(Code::invalid, "container {} not found", selector.containerName);
+        }
+    }
+    return kube::resource_field(*of, reading.facts.allocatable, selector);
+}
+
 Result<Found> read_own(const Reading& reading, const kube::EnvVarSource& source) {
     Result<std::string> value = std::string();
     if (source.fieldRef) {
         value = field_value(*reading.pod, reading.facts, source.fieldRef->fieldPath);
     } else if (source.resourceFieldRef) {
-        value = resource_value(*reading.pod, reading.container, reading.facts,
-                               *source.resourceFieldRef);
+        value = resource_value(reading, *source.resourceFieldRef);
     } else {
         value = fail(Code::unsupported, "an env source of an unknown kind");
     }
@@ -225,88 +248,6 @@ Task<Result<void>> read_variable(Reading& reading, const kube::EnvVar& variable)
 
 }  // namespace
 
-Result<std::string> field_value(const kube::Pod& pod, const PodFacts& facts,
-                                std::string_view field_path) {
-    const kube::ObjectMeta& meta = pod.metadata;
-    if (auto label = subscript(field_path, "metadata.labels")) {
-        return value_or_empty(meta.labels, *label);
-    }
-    if (auto annotation = subscript(field_path, "metadata.annotations")) {
-        return value_or_empty(meta.annotations, *annotation);
-    }
-    auto first = [](const std::vector<std::string>& list) {
-        return list.empty() ? std::string() : list.front();
-    };
-    if (field_path == "metadata.name") {
-        return meta.name;
-    }
-    if (field_path == "metadata.namespace") {
-        return meta.namespace_;
-    }
-    if (field_path == "metadata.uid") {
-        return meta.uid;
-    }
-    if (field_path == "spec.nodeName") {
-        return pod.spec.nodeName.empty() ? facts.node_name : pod.spec.nodeName;
-    }
-    if (field_path == "spec.serviceAccountName") {
-        return pod.spec.serviceAccountName;
-    }
-    if (field_path == "status.hostIP") {
-        return first(facts.host_ips);
-    }
-    if (field_path == "status.hostIPs") {
-        return fmt::format("{}", fmt::join(facts.host_ips, ","));
-    }
-    if (field_path == "status.podIP") {
-        return first(facts.pod_ips);
-    }
-    if (field_path == "status.podIPs") {
-        return fmt::format("{}", fmt::join(facts.pod_ips, ","));
-    }
-    return fail_because(Code::invalid, kConfigError, "unsupported fieldPath: {}", field_path);
-}
-
-Result<std::string> resource_value(const kube::Pod& pod, const kube::Container& container,
-                                   const PodFacts& facts,
-                                   const kube::ResourceFieldSelector& selector) {
-    const kube::Container* of = &container;
-    if (!selector.containerName.empty()) {
-        of = find_container(pod, selector.containerName);
-        if (of == nullptr) {
-            return fail_because(Code::invalid, kConfigError, "container {} not found",
-                                selector.containerName);
-        }
-    }
-    std::string_view resource = selector.resource;
-    bool limits = resource.starts_with("limits.");
-    if (!limits && !resource.starts_with("requests.")) {
-        return fail_because(Code::invalid, kConfigError, "unsupported container resource : {}",
-                            resource);
-    }
-    std::string name(resource.substr(resource.find('.') + 1));
-    if (name != "cpu" && name != "memory" && name != "ephemeral-storage" &&
-        !name.starts_with("hugepages-")) {
-        return fail_because(Code::invalid, kConfigError, "unsupported container resource : {}",
-                            resource);
-    }
-    const kube::ResourceList& list = limits ? of->resources.limits : of->resources.requests;
-    kube::Quantity quantity;
-    if (auto found = list.find(name); found != list.end() && !found->second.is_zero()) {
-        quantity = found->second;
-    } else if (auto node = facts.allocatable.find(name);
-               limits && node != facts.allocatable.end()) {
-        quantity = node->second;
-    }
-    bool cpu = name == "cpu";
-    std::int64_t amount = cpu ? quantity.milli_value() : quantity.value();
-    std::int64_t divisor = cpu ? selector.divisor.milli_value() : selector.divisor.value();
-    if (divisor <= 0) {
-        divisor = cpu ? 1000 : 1;
-    }
-    return std::to_string(amount / divisor + (amount % divisor != 0 ? 1 : 0));
-}
-
 Variables service_variables(const std::vector<std::shared_ptr<const kube::Service>>& services,
                             std::string_view ns, ServiceLinks links) {
     Variables variables;
@@ -330,7 +271,7 @@ Task<Result<Environment>> resolve_environment(Objects& objects,
                                               std::string container, PodFacts facts,
                                               std::vector<std::string> image_env,
                                               std::string hostname) {
-    const kube::Container* spec = find_container(*pod, container);
+    const kube::Container* spec = kube::find_container(*pod, container);
     if (spec == nullptr) {
         co_return fail_because(Code::invalid, kConfigError, "container {} not found", container);
     }

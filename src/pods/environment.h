@@ -20,18 +20,6 @@ struct Environment {
     Variables declared;
 };
 
-// A field of the pod that the downward API knows ("metadata.labels['app']", "status.podIP" …).
-// Fails with invalid for any other.
-[[nodiscard]] Result<std::string> field_value(const kube::Pod& pod, const PodFacts& facts,
-                                              std::string_view field_path);
-
-// "limits.cpu" and so on of a container, divided and rounded up. A limit that is not set is what
-// the node can give.
-[[nodiscard]] Result<std::string> resource_value(const kube::Pod& pod,
-                                                 const kube::Container& container,
-                                                 const PodFacts& facts,
-                                                 const kube::ResourceFieldSelector& selector);
-
 // The variables that describe services to a pod of namespace `ns`: those of the namespace when
 // `links` says so, and always `kubernetes` of `default`.
 enum class ServiceLinks { off, on };

@@ -1,5 +1,6 @@
 #include "pods/log_target.h"
 
+#include "kube/pod_fields.h"
 #include "pods/container_config.h"
 #include "pods/observed.h"
 
@@ -34,7 +35,7 @@ std::string waiting_text(const kube::ContainerStatus* status) {
 
 Result<LogTarget> log_target(const PodSnapshot& pod, const std::string& container, LogRun run) {
     const std::string& name = pod.pod->metadata.name;
-    if (find_container(*pod.pod, container) == nullptr) {
+    if (kube::find_container(*pod.pod, container) == nullptr) {
         return fail(Code::not_found, "container {} is not valid for pod {}", container, name);
     }
     const ContainerRecord* latest = nullptr;

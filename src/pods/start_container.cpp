@@ -1,5 +1,6 @@
 #include "pods/start_container.h"
 
+#include "kube/pod_fields.h"
 #include "pods/container_config.h"
 #include "pods/environment.h"
 #include "pods/observed.h"
@@ -207,7 +208,7 @@ void tell_failure(const Starting& starting, const Error& error) {
 }  // namespace
 
 Task<Result<ContainerId>> start_container(const Ports& ports, StartRequest request) {
-    const kube::Container* container = find_container(*request.pod, request.container);
+    const kube::Container* container = kube::find_container(*request.pod, request.container);
     if (container == nullptr) {
         co_return fail_because(Code::internal, kConfigError, "container {} not in its pod",
                                request.container);

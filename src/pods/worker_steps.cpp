@@ -4,6 +4,7 @@
 
 #include "async/both.h"
 #include "base/log.h"
+#include "kube/pod_fields.h"
 #include "pods/container_config.h"
 #include "pods/worker.h"
 
@@ -89,7 +90,7 @@ Task<void> Worker::refresh() {
 Task<void> Worker::start(StartRequest request, CrashBackOff back_off) {
     std::string container = request.container;
     std::uint32_t attempt = request.attempt;
-    const kube::Container* spec = find_container(*request.pod, container);
+    const kube::Container* spec = kube::find_container(*request.pod, container);
     std::string image = spec != nullptr ? spec->image : std::string();
     auto started = co_await start_container(ports_, std::move(request));
     ContainerMemory& memory = memory_.containers[container];

@@ -1,6 +1,4 @@
-#include <algorithm>
-
-#include "base/text.h"
+#include "kube/pod_fields.h"
 #include "volumes/kinds.h"
 
 namespace skiff::volumes {
@@ -59,97 +57,29 @@ std::string map_text(const std::map<std::string, std::string>& values) {
     return text;
 }
 
-// "metadata.labels['key']" → key, if `path` is a subscript of `map_path`.
-std::optional<std::string> subscript(std::string_view path, std::string_view map_path) {
-    if (!path.starts_with(map_path) || !path.ends_with("']")) {
-        return std::nullopt;
-    }
-    path.remove_prefix(map_path.size());
-    if (!path.starts_with("['") || path.size() < 4) {
-        return std::nullopt;
-    }
-    return std::string(path.substr(2, path.size() - 4));
-}
-
-std::string value_or_empty(const std::map<std::string, std::string>& values,
-                           const std::string& key) {
-    auto found = values.find(key);
-    return found == values.end() ? std::string() : found->second;
-}
-
-const kube::ResourceRequirements* find_resources(const kube::Pod& pod, const std::string& name) {
-    for (const auto& container : pod.spec.containers) {
-        if (container.name == name) {
-            return &container.resources;
-        }
-    }
-    for (const auto& container : pod.spec.initContainers) {
-        if (container.name == name) {
-            return &container.resources;
-        }
-    }
-    return nullptr;
-}
-
-std::int64_t divided_up(std::int64_t value, std::int64_t divisor) {
-    return value / divisor + (value % divisor > 0 ? 1 : 0);
-}
-
-}  // namespace
-
 Result<std::string> field_text(const kube::Pod& pod, std::string_view field_path) {
-    const kube::ObjectMeta& meta = pod.metadata;
-    if (field_path == "metadata.name") {
-        return meta.name;
-    }
-    if (field_path == "metadata.namespace") {
-        return meta.namespace_;
-    }
-    if (field_path == "metadata.uid") {
-        return meta.uid;
+    if (auto known = kube::metadata_field(pod, field_path)) {
+        return std::move(*known);
     }
     if (field_path == "metadata.labels") {
-        return map_text(meta.labels);
+        return map_text(pod.metadata.labels);
     }
     if (field_path == "metadata.annotations") {
-        return map_text(meta.annotations);
-    }
-    if (auto key = subscript(field_path, "metadata.labels")) {
-        return value_or_empty(meta.labels, *key);
-    }
-    if (auto key = subscript(field_path, "metadata.annotations")) {
-        return value_or_empty(meta.annotations, *key);
+        return map_text(pod.metadata.annotations);
     }
     return fail(Code::invalid, "fieldPath {} is not supported in a volume", field_path);
 }
 
 Result<std::string> resource_text(const kube::Pod& pod, const pods::PodFacts& facts,
                                   const kube::ResourceFieldSelector& selector) {
-    const kube::ResourceRequirements* resources = find_resources(pod, selector.containerName);
-    if (resources == nullptr) {
+    const kube::Container* container = kube::find_container(pod, selector.containerName);
+    if (container == nullptr) {
         return fail(Code::invalid, "container {} not found", selector.containerName);
     }
-    bool is_limit = selector.resource.starts_with("limits.");
-    if (!is_limit && !selector.resource.starts_with("requests.")) {
-        return fail(Code::invalid, "unsupported container resource : {}", selector.resource);
-    }
-    std::string name = selector.resource.substr(selector.resource.find('.') + 1);
-    const kube::ResourceList& list = is_limit ? resources->limits : resources->requests;
-    kube::Quantity value;
-    if (auto found = list.find(name); found != list.end()) {
-        value = found->second;
-    } else if (auto node = facts.allocatable.find(name);
-               is_limit && node != facts.allocatable.end()) {
-        value = node->second;
-    }
-    bool in_milli = name == "cpu";
-    std::int64_t amount = in_milli ? value.milli_value() : value.value();
-    std::int64_t divisor = in_milli ? 1000 : 1;
-    if (!selector.divisor.is_zero()) {
-        divisor = in_milli ? selector.divisor.milli_value() : selector.divisor.value();
-    }
-    return std::to_string(divided_up(amount, std::max<std::int64_t>(divisor, 1)));
+    return kube::resource_field(*container, facts.allocatable, selector);
 }
+
+}  // namespace
 
 Result<Payload> downward_api_payload(const kube::Pod& pod, const pods::PodFacts& facts,
                                      const kube::DownwardAPIVolumeSource& source) {

@@ -32,11 +32,6 @@ namespace skiff::volumes {
 // of service account tokens (contract row 31).
 [[nodiscard]] std::optional<std::uint32_t> common_user(const kube::Pod& pod);
 
-// The text of a downward API file. Fails with invalid for a path that is not offered.
-[[nodiscard]] Result<std::string> field_text(const kube::Pod& pod, std::string_view field_path);
-[[nodiscard]] Result<std::string> resource_text(const kube::Pod& pod, const pods::PodFacts& facts,
-                                                const kube::ResourceFieldSelector& selector);
-
 // Blocking. Makes the folder of an emptyDir (0777, once), a tmpfs of `tmpfs_size` on it for the
 // medium Memory.
 struct EmptyDirPlan {

@@ -240,6 +240,12 @@ TEST_F(VolumesTest, WritesWhatAPodKnowsOfItself) {
     pod.metadata.labels["app"] = "changed";
     must_set_up("self");
     EXPECT_EQ(text_of(at / "one"), "changed");
+    pod.spec.containers[0].resources.limits["memory"] = kube::Quantity();
+    must_set_up("self");
+    EXPECT_EQ(text_of(at / "memory"), "3072") << "zero is no limit";
+    add_resource("gpu", "limits.gpu", "1");
+    EXPECT_EQ(set_up().error().code, Code::invalid);
+    source.items.pop_back();
     add_field("bad", "spec.nodeName");
     EXPECT_EQ(set_up().error().code, Code::invalid);
 }
