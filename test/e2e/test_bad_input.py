@@ -14,20 +14,9 @@ from conftest import ROOT
 from fault_registry import Registry
 from kube import Kube, container_of, pod, run, wait_until, waiting_of
 from machine import runner_of
+from testcluster.nodes import config_text
 
 NODE = "skiff-bad"
-CONFIG = """\
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-authentication: {{x509: {{clientCAFile: "${{CA_FILE}}"}}}}
----
-apiVersion: skiff.dev/v1alpha1
-kind: SkiffConfiguration
-registries:
-- {{host: "${{REGISTRY}}", scheme: http}}
-- {{host: "{faulty}", scheme: http}}
-- {{host: "{dead}", scheme: http}}
-"""
 HELD = {"nodeSelector": {"kubernetes.io/hostname": NODE}}
 
 
@@ -39,7 +28,7 @@ def faulty(cluster, node, tmp_path_factory):
         taken.bind((cluster.machine, 0))
         registry.dead = "{}:{}".format(*taken.getsockname())
     config = tmp_path_factory.mktemp("node") / "config.yaml"
-    config.write_text(CONFIG.format(faulty=registry.name, dead=registry.dead))
+    config.write_text(config_text(registry.name, registry.dead))
     cluster.node("up", NODE, "--config", str(config))
     yield registry
     cluster.node("down", NODE)

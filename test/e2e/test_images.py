@@ -13,23 +13,13 @@ import pytest
 from conftest import ROOT
 from fault_registry import TokenRegistry
 from kube import container_of, pod, run, terminated_of, wait_until
+from testcluster.nodes import config_text
 
 NODE = "skiff-private"
 HERE = {"nodeSelector": {"kubernetes.io/hostname": NODE}}
 USER, PASSWORD = "captain", "ahoy"
 # What `htpasswd -B` makes of it; the registry takes bcrypt only.
 HTPASSWD = "captain:$2b$05$abcdefghijklmnopqrstuupc2Bh/BcdpJnf0yyNxNgehaXaZ8mK5m\n"
-CONFIG = """\
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-authentication: {{x509: {{clientCAFile: "${{CA_FILE}}"}}}}
----
-apiVersion: skiff.dev/v1alpha1
-kind: SkiffConfiguration
-registries:
-- {{host: "{basic}", scheme: http}}
-- {{host: "{bearer}", scheme: http}}
-"""
 
 FORMATS = {"cncf": [], "runwasi": ["--format", "runwasi"],
            "krustlet": ["--format", "wasm-to-oci"], "wasmcloud": ["--format", "wasmcloud"],
@@ -196,7 +186,7 @@ def private(cluster, node, tmp_path_factory):
                            (ROOT / "build/guests/actor.wasm").read_bytes(), USER, PASSWORD)
     basic.fill(cluster.push("actor"), "good/x:1")
     config = tmp_path_factory.mktemp("node") / "config.yaml"
-    config.write_text(CONFIG.format(basic=basic.name, bearer=bearer.name))
+    config.write_text(config_text(basic.name, bearer.name))
     cluster.node("up", NODE, "--config", str(config))
     yield {"Basic": basic.name, "Bearer": bearer.name}
     cluster.node("down", NODE)

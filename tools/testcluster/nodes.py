@@ -15,16 +15,18 @@ from .proc import ClusterError
 CONFIG = """\
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-authentication:
-  x509:
-    clientCAFile: ${CA_FILE}
+authentication: {x509: {clientCAFile: "${CA_FILE}"}}
 ---
 apiVersion: skiff.dev/v1alpha1
 kind: SkiffConfiguration
 registries:
-  - host: ${REGISTRY}
-    scheme: http
+- {host: "${REGISTRY}", scheme: http}
 """
+
+
+def config_text(*registries):
+    """A node's configuration file: plain HTTP to the cluster's registry and to these."""
+    return CONFIG + "".join(f'- {{host: "{host}", scheme: http}}\n' for host in registries)
 
 
 def skiff_binary():
@@ -104,7 +106,7 @@ class Node:
         self.start()
 
     def _write_config(self, config_path):
-        text = CONFIG
+        text = config_text()
         if config_path:
             with open(config_path) as file:
                 text = file.read()
