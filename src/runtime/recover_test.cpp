@@ -4,8 +4,37 @@
 namespace skiff::runtime {
 namespace {
 
-TEST_F(Live, ARestartedAgentAdoptsWhatRunsAndLearnsWhatEnded) {
-    run([](Live* t) -> Task<void> {
+class Recovery : public Live {
+public:
+    // An agent, and a guest that runs: it has printed "up" and goes on with `script`.
+    Task<Result<ContainerId>> boot_with(std::string script) {
+        co_await boot();
+        auto id = co_await start_actor("print up ; " + script);
+        if (id) {
+            co_await wrote(*id, "up");
+        }
+        co_return id;
+    }
+    // An agent whose keeper was stopped (SIGSTOP) before it answered to a start, of which the
+    // caller has gone away.
+    Task<pods::ContainerRecord> boot_with_an_unanswered_start() {
+        co_await boot();
+        auto first = co_await start_actor("exit 0");
+        EXPECT_TRUE(first) << format_as(first.error());
+        if (first) {
+            co_await ended(*first);
+        }
+        ::kill(keeper_pid(), SIGSTOP);
+        async::Scope caller(reactor_.executor());
+        caller.spawn("start", start_quietly("print up ; hold"));
+        auto starting = co_await found(pods::ContainerRecord::Phase::starting);
+        co_await caller.stop();
+        co_return starting;
+    }
+};
+
+TEST_F(Recovery, ARestartedAgentAdoptsWhatRunsAndLearnsWhatEnded) {
+    run([](Recovery* t) -> Task<void> {
         co_await t->boot();
         auto brief = co_await t->start_actor("sleep 1 ; exit 42");
         CO_REQUIRE_OK(brief);
@@ -38,12 +67,10 @@ TEST_F(Live, ARestartedAgentAdoptsWhatRunsAndLearnsWhatEnded) {
     }(this));
 }
 
-TEST_F(Live, GuestsOutliveTheirKeeper) {
-    run([](Live* t) -> Task<void> {
-        co_await t->boot();
-        auto id = co_await t->start_actor("print up ; hold");
+TEST_F(Recovery, GuestsOutliveTheirKeeper) {
+    run([](Recovery* t) -> Task<void> {
+        auto id = co_await t->boot_with("hold");
         CO_REQUIRE_OK(id);
-        co_await t->wrote(*id, "up");
         auto before = *t->record(*id);
         pid_t keeper = t->keeper_pid();
         auto keeper_fd = os::open_pidfd(keeper);
@@ -74,12 +101,10 @@ TEST_F(Live, GuestsOutliveTheirKeeper) {
     }(this));
 }
 
-TEST_F(Live, TheExitOfAnOrphanIsItsOwnWord) {
-    run([](Live* t) -> Task<void> {
-        co_await t->boot();
-        auto id = co_await t->start_actor("print up ; sleep 1 ; exit 9");
+TEST_F(Recovery, TheExitOfAnOrphanIsItsOwnWord) {
+    run([](Recovery* t) -> Task<void> {
+        auto id = co_await t->boot_with("sleep 1 ; exit 9");
         CO_REQUIRE_OK(id);
-        co_await t->wrote(*id, "up");
         ::kill(t->keeper_pid(), SIGKILL);
         auto found = co_await t->ended(*id);
         EXPECT_EQ(found.exit->kind, pods::ExitKind::exited);
@@ -87,12 +112,10 @@ TEST_F(Live, TheExitOfAnOrphanIsItsOwnWord) {
     }(this));
 }
 
-TEST_F(Live, AKilledOrphanThatNobodySawIsReportedAsUnknown) {
-    run([](Live* t) -> Task<void> {
-        co_await t->boot();
-        auto id = co_await t->start_actor("print up ; hold");
+TEST_F(Recovery, AKilledOrphanThatNobodySawIsReportedAsUnknown) {
+    run([](Recovery* t) -> Task<void> {
+        auto id = co_await t->boot_with("hold");
         CO_REQUIRE_OK(id);
-        co_await t->wrote(*id, "up");
         auto before = *t->record(*id);
         pid_t keeper = t->keeper_pid();
         auto runner_fd = os::open_pidfd(before.pid);
@@ -111,8 +134,8 @@ TEST_F(Live, AKilledOrphanThatNobodySawIsReportedAsUnknown) {
     }(this));
 }
 
-TEST_F(Live, AnAgentKilledBeforeItAskedLeavesNoGhost) {
-    run([](Live* t) -> Task<void> {
+TEST_F(Recovery, AnAgentKilledBeforeItAskedLeavesNoGhost) {
+    run([](Recovery* t) -> Task<void> {
         co_await t->boot();
         auto done5 = co_await t->runtime_->prepare_pod(t->sandbox());
         CO_REQUIRE_OK(done5);
@@ -138,8 +161,8 @@ TEST_F(Live, AnAgentKilledBeforeItAskedLeavesNoGhost) {
 }
 
 // A machine that was switched off: the run-dir is empty, the pod's object may be gone meanwhile.
-TEST_F(Live, WhatAPodLeftOnDiskIsFoundAndRemovedInTheNextBoot) {
-    run([](Live* t) -> Task<void> {
+TEST_F(Recovery, WhatAPodLeftOnDiskIsFoundAndRemovedInTheNextBoot) {
+    run([](Recovery* t) -> Task<void> {
         PodUid uid("uid-1");
         co_await t->boot();
         auto id = co_await t->start_actor("exit 0");
@@ -163,23 +186,15 @@ TEST_F(Live, WhatAPodLeftOnDiskIsFoundAndRemovedInTheNextBoot) {
 }
 
 // The keeper was asked and has not answered when the agent dies.
-TEST_F(Live, AStartThatItsAgentDidNotSeeAnsweredIsAdopted) {
-    run([](Live* t) -> Task<void> {
-        co_await t->boot();
-        auto first = co_await t->start_actor("exit 0");
-        CO_REQUIRE_OK(first);
-        co_await t->ended(*first);
-        pid_t keeper = t->keeper_pid();
-        ::kill(keeper, SIGSTOP);
-        async::Scope caller(t->reactor_.executor());
-        caller.spawn("start", t->start_quietly("print up ; hold"));
-        auto starting = co_await t->found(pods::ContainerRecord::Phase::starting);
+TEST_F(Recovery, AStartThatItsAgentDidNotSeeAnsweredIsAdopted) {
+    run([](Recovery* t) -> Task<void> {
+        auto starting = co_await t->boot_with_an_unanswered_start();
         EXPECT_EQ(starting.pid, 0);
         EXPECT_FALSE(starting.exit);
-        co_await caller.stop();
         co_await t->crash();
         async::Scope waker(t->reactor_.executor());
-        waker.spawn("wake", t->signal_later(keeper, SIGCONT, std::chrono::milliseconds(200)));
+        waker.spawn("wake",
+                    t->signal_later(t->keeper_pid(), SIGCONT, std::chrono::milliseconds(200)));
         co_await t->boot();
         while (t->record(starting.id) &&
                t->record(starting.id)->phase == pods::ContainerRecord::Phase::starting) {
@@ -197,20 +212,12 @@ TEST_F(Live, AStartThatItsAgentDidNotSeeAnsweredIsAdopted) {
     }(this));
 }
 
-TEST_F(Live, AStartInProgressCanBeStopped) {
-    run([](Live* t) -> Task<void> {
-        co_await t->boot();
-        auto first = co_await t->start_actor("exit 0");
-        CO_REQUIRE_OK(first);
-        co_await t->ended(*first);
-        pid_t keeper = t->keeper_pid();
-        ::kill(keeper, SIGSTOP);
-        async::Scope caller(t->reactor_.executor());
-        caller.spawn("start", t->start_quietly("print up ; hold"));
-        auto starting = co_await t->found(pods::ContainerRecord::Phase::starting);
-        co_await caller.stop();
+TEST_F(Recovery, AStartInProgressCanBeStopped) {
+    run([](Recovery* t) -> Task<void> {
+        auto starting = co_await t->boot_with_an_unanswered_start();
         async::Scope waker(t->reactor_.executor());
-        waker.spawn("wake", t->signal_later(keeper, SIGCONT, std::chrono::milliseconds(100)));
+        waker.spawn("wake",
+                    t->signal_later(t->keeper_pid(), SIGCONT, std::chrono::milliseconds(100)));
         auto stopped = co_await t->runtime_->stop(starting.id, seconds(20));
         CO_REQUIRE_OK(stopped);
         auto left = t->record(starting.id);
@@ -219,13 +226,11 @@ TEST_F(Live, AStartInProgressCanBeStopped) {
     }(this));
 }
 
-TEST_F(Live, AStopThatIsLostWithTheLinkIsRepeatedWithWhatIsLeftOfTheGrace) {
-    run([](Live* t) -> Task<void> {
-        co_await t->boot();
+TEST_F(Recovery, AStopThatIsLostWithTheLinkIsRepeatedWithWhatIsLeftOfTheGrace) {
+    run([](Recovery* t) -> Task<void> {
         t->spec_.stop_mode = pods::ContainerSpec::StopMode::file;  // this guest never looks
-        auto id = co_await t->start_actor("print up ; hold");
+        auto id = co_await t->boot_with("hold");
         CO_REQUIRE_OK(id);
-        co_await t->wrote(*id, "up");
         pid_t keeper = t->keeper_pid();
         ::kill(keeper, SIGSTOP);
         t->drop_links();
@@ -243,12 +248,10 @@ TEST_F(Live, AStopThatIsLostWithTheLinkIsRepeatedWithWhatIsLeftOfTheGrace) {
     }(this));
 }
 
-TEST_F(Live, AContainerThatBecomesAnOrphanWhileItStopsIsStoppedAtOnce) {
-    run([](Live* t) -> Task<void> {
-        co_await t->boot();
-        auto id = co_await t->start_actor("print up ; hold");
+TEST_F(Recovery, AContainerThatBecomesAnOrphanWhileItStopsIsStoppedAtOnce) {
+    run([](Recovery* t) -> Task<void> {
+        auto id = co_await t->boot_with("hold");
         CO_REQUIRE_OK(id);
-        co_await t->wrote(*id, "up");
         pid_t keeper = t->keeper_pid();
         ::kill(keeper, SIGSTOP);  // it never reads the request
         async::Scope killer(t->reactor_.executor());
@@ -261,8 +264,6 @@ TEST_F(Live, AContainerThatBecomesAnOrphanWhileItStopsIsStoppedAtOnce) {
         co_await killer.stop();
     }(this));
 }
-
-// Not a limit of its own, a guard against a slow start: bench/start measures.
 
 }  // namespace
 }  // namespace skiff::runtime
