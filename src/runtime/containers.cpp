@@ -23,6 +23,7 @@ constexpr std::string_view kNotRun = "RunContainerError";
 constexpr Bytes kMemoryMin = 4_MiB;
 constexpr auto kAnswerMax = std::chrono::seconds(60);
 constexpr auto kKillMax = std::chrono::seconds(10);
+constexpr auto kNamedMax = std::chrono::seconds(30);
 constexpr std::size_t kIdBytes = 32;
 constexpr std::size_t kShortId = 16;
 
@@ -363,6 +364,8 @@ Task<Result<void>> KeeperRuntime::remove_copy(ContainerId id) {
     if (container->stored.phase != Phase::ended) {
         co_return fail(Code::conflict, "container {} still runs", container->stored.name);
     }
+    // What is being renamed might not be found.
+    SKIFF_CO_CHECK(co_await container->named.wait(after(kNamedMax)));
     auto cgroups = cgroups_;
     auto work = [paths = paths_, cgroups, stored = container->stored]() -> Result<void> {
         SKIFF_CHECK(remove_container_files(paths, stored));

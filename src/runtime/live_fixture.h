@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include "base/sanitizer_testing.h"
@@ -256,6 +257,16 @@ public:
         }
     }
 
+    // Until every log file in `folder` has a name for people: a moment after the end.
+    static Task<void> logs_named(fs::path folder) {
+        auto is_hidden = [](const std::string& name) { return name.starts_with('.'); };
+        auto deadline = soon();
+        while (std::ranges::any_of(*os::list_folder(folder), is_hidden)) {
+            CO_REQUIRE(std::chrono::steady_clock::now() < deadline, folder.string());
+            (void)co_await async::sleep_for(std::chrono::milliseconds(2));
+        }
+    }
+
     std::vector<fs::path> keeper_sockets() {
         std::vector<fs::path> found;
         auto names = os::list_folder(paths_.run_dir);
@@ -280,7 +291,8 @@ public:
     SystemRandom random_;
     SystemClock clock_;
     async::Reactor reactor_;
-    async::BlockingPool pool_{reactor_, 2, 1000};
+    static constexpr std::size_t kPoolThreads = 2;
+    async::BlockingPool pool_{reactor_, kPoolThreads, 1000};
     fs::path folder_;
     state::Paths paths_;
     RuntimeSettings settings_;

@@ -10,6 +10,7 @@
 #include "os/file.h"
 #include "os/machine.h"
 #include "state/checkpoint.h"
+#include "wire/paths.h"
 
 namespace skiff::runtime {
 
@@ -130,6 +131,18 @@ std::vector<StoredContainer> load_containers(const state::Paths& paths) {
 
 std::vector<StoredPod> load_pods(const state::Paths& paths) {
     return load_all<StoredPod>(paths, paths.pod_records(), kPodKind);
+}
+
+Result<wire::PageView> read_page(const state::Paths& paths, const std::string& id) {
+    constexpr int kTriesMax = 100;  // the runner may be in the midst of a change
+    auto path = wire::runner_page_file(paths.run_dir.string(), id);
+    for (int i = 0;; ++i) {
+        SKIFF_TRY(std::string bytes, os::read_file(path, Bytes{wire::kRunnerPageBytes}));
+        SKIFF_TRY(wire::PageView page, wire::parse_page(bytes));
+        if (page.settled || i == kTriesMax) {
+            return page;
+        }
+    }
 }
 
 StoredExit exit_of(const wire::Exited& exited, std::string_view file_message) {

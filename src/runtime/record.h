@@ -13,6 +13,7 @@
 #include "state/paths.h"
 #include "wire/codec.h"
 #include "wire/message.h"
+#include "wire/runner_page.h"
 
 namespace skiff::pods {
 // For the codec: a new enumerator goes to the end.
@@ -121,6 +122,9 @@ constexpr std::string_view kPodKind = "pod";
 // All readable records, oldest first; corrupt ones are quarantined.
 [[nodiscard]] std::vector<StoredContainer> load_containers(const state::Paths& paths);
 [[nodiscard]] std::vector<StoredPod> load_pods(const state::Paths& paths);
+
+// What the runner of a container says of itself. Blocks for memory only.
+[[nodiscard]] Result<wire::PageView> read_page(const state::Paths& paths, const std::string& id);
 
 // The words of Kubernetes for what a keeper (or a runner's page) said. `file_message` is the
 // content of the termination message file; where it is empty, the runtime's own message takes its

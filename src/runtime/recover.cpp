@@ -18,23 +18,10 @@ namespace {
 using async::Task;
 
 constexpr auto kRecoverMax = std::chrono::seconds(15);
-constexpr auto kNameLogsEvery = std::chrono::seconds(10);
 constexpr auto kSettleEvery = std::chrono::seconds(10);
 constexpr Bytes kMessageMax{4096};
 constexpr Bytes kExitFileMax = 64_KiB;
 constexpr std::string_view kLostReason = "ContainerStatusUnknown";
-
-Result<wire::PageView> read_page(const state::Paths& paths, const std::string& id) {
-    constexpr int kTriesMax = 100;  // the runner may be in the midst of a change
-    auto path = wire::runner_page_file(paths.run_dir.string(), id);
-    for (int i = 0;; ++i) {
-        SKIFF_TRY(std::string bytes, os::read_file(path, Bytes{wire::kRunnerPageBytes}));
-        SKIFF_TRY(wire::PageView page, wire::parse_page(bytes));
-        if (page.settled || i == kTriesMax) {
-            return page;
-        }
-    }
-}
 
 std::optional<wire::Exited> read_exit_file(const state::Paths& paths, const std::string& id) {
     auto path = wire::exit_file(paths.run_dir.string(), id);
@@ -433,11 +420,11 @@ void KeeperRuntime::finish_as(const Held& container, StoredExit exit) {
     StoredContainer& stored = container->stored;
     stored.phase = Phase::ended;
     stored.exit = std::move(exit);
-    name_logs(stored);
     record_end(container);
     remove_cgroup_later(stored.cgroup);
     container->answered.set();
     container->ended.set();
+    ended_one_.set();
     changed(stored);
 }
 
@@ -489,32 +476,6 @@ Task<void> KeeperRuntime::settle_for_ever() {
             co_return;
         }
         settle_again();
-    }
-}
-
-// ---- logs --------------------------------------------------------------------------------------
-
-void KeeperRuntime::name_logs(const StoredContainer& stored) {
-    auto page = read_page(paths_, stored.id);
-    auto named = page ? name_log_files(stored.log_folder, stored.attempt, *page)
-                      : Result<void>(fail(page.error()));
-    if (!named && named.error().code != Code::not_found) {
-        log::warn("logs not named", log::kv("id", stored.id),
-                  log::kv("error", format_as(named.error())));
-    }
-}
-
-Task<void> KeeperRuntime::name_logs_for_ever() {
-    while (true) {
-        auto slept = co_await async::sleep_for(kNameLogsEvery);
-        if (!slept) {
-            co_return;
-        }
-        for (const auto& [id, container] : containers_) {
-            if (container->stored.phase == Phase::running) {
-                name_logs(container->stored);
-            }
-        }
     }
 }
 

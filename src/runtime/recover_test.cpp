@@ -1,4 +1,7 @@
 // What survives the death of the agent and of the keeper.
+#include <algorithm>
+#include <future>
+
 #include "runtime/live_fixture.h"
 
 namespace skiff::runtime {
@@ -30,6 +33,27 @@ public:
         auto starting = co_await found(pods::ContainerRecord::Phase::starting);
         co_await caller.stop();
         co_return starting;
+    }
+    // Every thread of the pool hangs, as on a slow disk, until `go` is done.
+    void cork_pool(async::Scope& scope, std::shared_future<void> go) {
+        for (std::size_t i = 0; i < kPoolThreads; ++i) {
+            scope.spawn("cork", cork(go));
+        }
+    }
+    Task<void> cork(std::shared_future<void> go) {
+        auto work = [go = std::move(go)]() -> Result<void> {
+            go.wait();
+            return {};
+        };
+        auto done = co_await pool_.run(std::move(work));
+        EXPECT_TRUE(done);
+    }
+    // How many log files of attempt 0 were closed and have the name of such a one.
+    std::ptrdiff_t closed_logs() {
+        auto folder = paths_.container_logs(PodName{"default", "boat"}, PodUid("uid-1"), "c");
+        auto names = os::list_folder(folder);
+        auto is_closed = [](const std::string& name) { return name.starts_with("0.log."); };
+        return names ? std::ranges::count_if(*names, is_closed) : -1;
     }
 };
 
@@ -262,6 +286,32 @@ TEST_F(Recovery, AContainerThatBecomesAnOrphanWhileItStopsIsStoppedAtOnce) {
         EXPECT_LT(std::chrono::steady_clock::now() - begun, seconds(15));
         EXPECT_EQ(t->record(*id)->exit->exit_code, 143);
         co_await killer.stop();
+    }(this));
+}
+
+TEST_F(Recovery, LogsAreNamedByThePoolWithoutAnybodyWaiting) {
+    settings_.logs.files = 3;
+    settings_.logs.file_max = 16_KiB;
+    run([](Recovery* t) -> Task<void> {
+        auto id = co_await t->boot_with("sleep 1 ; flood 300 100 ; exit 3");
+        CO_REQUIRE_OK(id);
+        std::promise<void> go;
+        async::Scope corks(t->reactor_.executor());
+        t->cork_pool(corks, go.get_future().share());
+        auto found = co_await t->ended(*id);
+        EXPECT_EQ(found.exit->exit_code, 3);
+        EXPECT_EQ(t->closed_logs(), 0);
+        // Nor does the next agent wait.
+        co_await t->crash();
+        co_await t->boot();
+        EXPECT_EQ(t->record(*id)->exit->exit_code, 3);
+        EXPECT_EQ(t->closed_logs(), 0);
+        go.set_value();
+        auto joined = co_await corks.join();
+        CO_REQUIRE_OK(joined);
+        auto removed = co_await t->runtime_->remove(*id);
+        CO_REQUIRE_OK(removed);
+        EXPECT_EQ(t->closed_logs(), -1) << "a log was renamed while it was removed";
     }(this));
 }
 

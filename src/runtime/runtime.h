@@ -105,6 +105,8 @@ private:
         enum class Asked { nothing, stop, kill } asked = Asked::nothing;
         // Ended, and its record on disk says so: only then may the keeper forget.
         bool recorded = false;
+        // Ended, and its log files have their names, as far as they can be given.
+        async::Event named;
         // Its process could not be looked at; settle_for_ever() tries again.
         bool unknown = false;
         // Whether a start() of this life waits for the answer (and cleans up after a failure).
@@ -150,8 +152,9 @@ private:
     [[nodiscard]] std::string fallback_message(const StoredContainer& stored) const;
     [[nodiscard]] std::vector<Held> unsettled(const std::string& build) const;
     [[nodiscard]] async::Task<void> watch_orphan(Held container);
+
+    // What the disk has to know (aftermath.cpp).
     [[nodiscard]] async::Task<void> name_logs_for_ever();
-    void name_logs(const StoredContainer& stored);
 
     // Starting and ending (containers.cpp).
     [[nodiscard]] async::Task<Result<ContainerId>> start_copy(pods::ContainerSpec spec);
@@ -196,6 +199,7 @@ private:
     // Keeper build → ids of its Running that is not complete yet.
     std::map<std::string, std::set<std::string>> listed_;
     std::function<void(const PodUid&)> observer_;
+    async::Event ended_one_;
     std::uint64_t next_request_ = 1;
     async::Scope scope_;
     Keepers keepers_;
