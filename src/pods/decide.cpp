@@ -320,7 +320,7 @@ Deciding::Passed Deciding::run_plain_init(const kube::Container& container) {
         return Passed::no;
     }
     bool anew = s_.memory.boot == PodMemory::Boot::anew;
-    if (!latest || (anew && latest->source == Instance::Source::status)) {
+    if (!latest || (anew && latest->source != Instance::Source::record)) {
         start(container, ContainerRole::init);
         return Passed::no;
     }
@@ -399,7 +399,7 @@ bool Deciding::work_is_over() const {
         const ContainerView& view = view_.at(container.name);
         const auto& latest = view.latest;
         bool counts = latest && view.active() == nullptr &&
-                      (!anew || latest->source == Instance::Source::record);
+                      (!anew || latest->source != Instance::Source::status);
         if (!begun && !is_sidecar(container) && counts && latest->ended->exit_code != 0 &&
             !restarts_after(s_.pod.spec, container, ContainerRole::init,
                             latest->ended->exit_code)) {
@@ -477,7 +477,10 @@ void Deciding::name_waiting() {
 }
 
 void Deciding::finish_status() {
-    if (is_terminal(s_.pod.status.phase) && s_.records.empty()) {
+    auto is_earlier = [](const ContainerRecord& record) {
+        return record.boot == ContainerRecord::Boot::earlier;
+    };
+    if (is_terminal(s_.pod.status.phase) && std::ranges::all_of(s_.records, is_earlier)) {
         // It ended in an earlier life of this node: there is nothing to add to what is known.
         out_.status = s_.pod.status;
         return;

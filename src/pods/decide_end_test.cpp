@@ -189,6 +189,94 @@ TEST_F(Decide, InitContainersRunAgainAfterAReboot) {
     EXPECT_EQ(describe(run()), "start:main");
 }
 
+// Power was lost before the API server heard of the end: its status says Running, or nothing yet.
+TEST_F(Decide, AFinishedContainerDoesNotRunAgainAfterPowerLoss) {
+    add_init("one");
+    for (const char* policy : {"Never", "OnFailure"}) {
+        for (const char* told : {"", "skiff://main-0"}) {
+            pod.spec.restartPolicy = policy;
+            records.clear();
+            ended("one", 0);
+            records.back().kind = ContainerKind::init;
+            ended("main", 0);
+            previous = kube::PodStatus();
+            if (*told != '\0') {
+                previous.phase = "Running";
+                kube::ContainerStatus status;
+                status.name = "main";
+                status.containerID = told;
+                status.state.running.emplace();
+                previous.containerStatuses.push_back(status);
+            }
+            reboot();
+            Decision decision = run();
+            EXPECT_EQ(describe(decision), "tear_down") << policy << told;
+            EXPECT_EQ(decision.status.phase, "Succeeded");
+            EXPECT_EQ(of(decision, "main").state.terminated->reason, "Completed");
+            EXPECT_EQ(of(decision, "main").restartCount, 0);
+        }
+    }
+}
+
+TEST_F(Decide, AfterPowerLossOnlyUnfinishedContainersRunAgainAndInitContainersBeforeThem) {
+    pod.spec.restartPolicy = "OnFailure";
+    add_init("one");
+    add_container("other");
+    ended("one", 0);
+    records.back().kind = ContainerKind::init;
+    ended("main", 0);
+    ran("other");
+    reboot();
+    EXPECT_EQ(describe(run()), "start:one");
+    ended("one", 0, 1);
+    records.back().kind = ContainerKind::init;
+    EXPECT_EQ(describe(run()), "start:other");
+    // Another agent of this boot: init containers do not run a third time.
+    ran("other", 1);
+    EXPECT_FALSE(sandbox_was_lost(records, previous));
+}
+
+TEST_F(Decide, AnInitContainerThatFailedForGoodEndsItsPodAfterPowerLossToo) {
+    pod.spec.restartPolicy = "Never";
+    add_init("one");
+    ended("one", 3);
+    records.back().kind = ContainerKind::init;
+    reboot();
+    Decision decision = run();
+    EXPECT_EQ(describe(decision), "tear_down");
+    EXPECT_EQ(decision.status.phase, "Failed");
+}
+
+TEST_F(Decide, WhatTheApiServerKnowsOfAnEndedPodStaysAfterAReboot) {
+    pod.spec.restartPolicy = "Never";
+    ended("main", 0);
+    pod.status = run().status;
+    EXPECT_EQ(pod.status.phase, "Succeeded");
+    pod.status.message = "as it was told";
+    previous = pod.status;
+    reboot();
+    EXPECT_EQ(run().status, pod.status);
+}
+
+TEST_F(Decide, OnlyWhatMayEndForGoodHasToBeRemembered) {
+    kube::Container plain;
+    kube::Container own;
+    own.restartPolicy = "Never";
+    using enum ContainerRole;
+    auto may_end = [this](const char* policy, const kube::Container& container,
+                          ContainerRole role) {
+        pod.spec.restartPolicy = policy;
+        return may_end_for_good(pod.spec, container, role);
+    };
+    EXPECT_FALSE(may_end("Always", plain, regular));
+    EXPECT_FALSE(may_end("Always", plain, init));
+    EXPECT_TRUE(may_end("Always", own, regular));
+    EXPECT_TRUE(may_end("OnFailure", plain, regular));
+    EXPECT_TRUE(may_end("Never", plain, regular));
+    EXPECT_TRUE(may_end("Never", plain, init));
+    EXPECT_FALSE(may_end("Never", plain, sidecar));
+}
+
 TEST_F(Decide, AChangedImageRestartsOnlyThatContainer) {
     pod.spec.restartPolicy = "Never";
     add_container("other");

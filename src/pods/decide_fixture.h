@@ -65,6 +65,21 @@ protected:
         exit.finished = now - ago;
         record.exit = exit;
     }
+    // The machine was booted anew: of what ended only that is known which was kept on disk, of what
+    // ran nothing.
+    void reboot() {
+        std::erase_if(records, [](const ContainerRecord& record) { return !record.exit; });
+        for (ContainerRecord& record : records) {
+            record.boot = ContainerRecord::Boot::earlier;
+        }
+        memory = PodMemory{};
+        memory.admission.verdict = Admission::Verdict::admitted;
+        memory.sandbox.phase = Step::Phase::done;
+        memory.volumes.phase = Step::Phase::done;
+        if (sandbox_was_lost(records, previous)) {
+            memory.boot = PodMemory::Boot::anew;
+        }
+    }
     kube::Container& add_container(const std::string& name) {
         kube::Container container;
         container.name = name;

@@ -11,6 +11,8 @@ constexpr std::string_view kIdPrefix = "skiff://";
 
 Instance from_record(const ContainerRecord& record) {
     Instance instance;
+    instance.source = record.boot == ContainerRecord::Boot::earlier ? Instance::Source::earlier
+                                                                    : Instance::Source::record;
     instance.attempt = record.attempt;
     instance.id = record.id;
     instance.spec_hash = record.spec_hash;
@@ -155,11 +157,17 @@ PodView observe(const kube::Pod& pod, const std::vector<ContainerRecord>& record
 
 bool sandbox_was_lost(const std::vector<ContainerRecord>& records,
                       const kube::PodStatus& previous) {
-    bool regular_known = std::ranges::any_of(records, [](const ContainerRecord& record) {
-        return record.kind == ContainerKind::regular;
+    auto is_earlier = [](const ContainerRecord& record) {
+        return record.boot == ContainerRecord::Boot::earlier;
+    };
+    bool regular_known = std::ranges::any_of(records, [&](const ContainerRecord& record) {
+        return record.kind == ContainerKind::regular && !is_earlier(record);
     });
     if (regular_known || is_terminal(previous.phase)) {
         return false;
+    }
+    if (std::ranges::any_of(records, is_earlier)) {
+        return true;
     }
     auto ran = [](const kube::ContainerStatus& status) { return !status.containerID.empty(); };
     // Init containers may have begun again since: this agent need not be the boot's first.

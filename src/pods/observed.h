@@ -25,8 +25,9 @@ struct Ended {
 // One run of a container.
 struct Instance {
     enum class Source {
-        record,  // the node has it
-        status,  // only the API server remembers it; it has ended
+        record,   // the node has it
+        earlier,  // the node remembers it from before the machine was booted anew; it has ended
+        status,   // only the API server remembers it; it has ended
     };
     Source source = Source::record;
     std::uint32_t attempt = 0;
@@ -65,8 +66,9 @@ using PodView = std::map<std::string, ContainerView>;
 [[nodiscard]] PodView observe(const kube::Pod& pod, const std::vector<ContainerRecord>& records,
                               const kube::PodStatus& previous, WallTime now);
 
-// True when the pod ran before and the node has nothing of those runs any more: the machine was
-// booted anew, so init containers have to run again (some of them may have done so already).
+// True when the pod ran before and the node has nothing of those runs any more but how they ended:
+// the machine was booted anew, so init containers have to run again (some of them may have done so
+// already).
 [[nodiscard]] bool sandbox_was_lost(const std::vector<ContainerRecord>& records,
                                     const kube::PodStatus& previous);
 

@@ -259,6 +259,8 @@ struct ContainerRecord {
         starting,
         started,  // runs, or has ended
     };
+    // earlier: it ended before the machine was booted anew, and was kept (ContainerSpec::end_kept).
+    enum class Boot { present, earlier } boot = Boot::present;
     ContainerId id;
     PodUid pod;
     PodName pod_name;
@@ -338,6 +340,8 @@ struct ContainerSpec {
     std::optional<std::int64_t> cpu_request_millis;
     std::int32_t oom_score_adj = 0;  // -1000 (never killed) to 1000 (killed first)
     enum class StopMode { kill, file, lifecycle } stop_mode = StopMode::kill;
+    // Whether its end is told after power loss, too: for what may not run a second time.
+    enum class EndKept { this_boot, for_ever } end_kept = EndKept::this_boot;
     std::string runtime_handler = "wasmtime";
     // `skiff run -i/-t`: descriptors of the command line that become the guest's; -1 otherwise.
     int stdin_fd = -1;

@@ -21,8 +21,8 @@ std::optional<CrashBackOff> effective(const Instance& ended,
     if (current) {
         return current->spec_hash == spec_hash ? current : std::nullopt;
     }
-    // A run that only the API server remembers ended with the machine, not by its own fault.
-    if (ended.attempt == 0 || ended.source == Instance::Source::status ||
+    // A boot forgives. What only the API server remembers ended with the machine, besides.
+    if (ended.attempt == 0 || ended.source != Instance::Source::record ||
         ended.spec_hash != spec_hash) {
         return std::nullopt;
     }
@@ -47,6 +47,10 @@ const kube::ContainerRestartRule* matching_rule(const kube::Container& container
         }
     }
     return nullptr;
+}
+
+const std::string& policy_of(const kube::PodSpec& spec, const kube::Container& container) {
+    return container.restartPolicy ? *container.restartPolicy : spec.restartPolicy;
 }
 
 }  // namespace
@@ -81,8 +85,7 @@ bool restarts_after(const kube::PodSpec& spec, const kube::Container& container,
     if (const auto* rule = matching_rule(container, exit_code); rule != nullptr) {
         return rule->action == "Restart";
     }
-    const std::string& policy =
-        container.restartPolicy ? *container.restartPolicy : spec.restartPolicy;
+    const std::string& policy = policy_of(spec, container);
     if (role == ContainerRole::init) {
         return exit_code != 0 && policy != "Never";
     }
@@ -90,6 +93,12 @@ bool restarts_after(const kube::PodSpec& spec, const kube::Container& container,
         return false;
     }
     return policy != "OnFailure" || exit_code != 0;
+}
+
+bool may_end_for_good(const kube::PodSpec& spec, const kube::Container& container,
+                      ContainerRole role) {
+    const std::string& policy = policy_of(spec, container);
+    return role != ContainerRole::sidecar && (policy == "Never" || policy == "OnFailure");
 }
 
 }  // namespace skiff::pods

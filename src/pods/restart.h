@@ -46,5 +46,8 @@ struct BackOffVerdict {
 enum class ContainerRole { init, sidecar, regular };
 [[nodiscard]] bool restarts_after(const kube::PodSpec& spec, const kube::Container& container,
                                   ContainerRole role, std::int32_t exit_code);
+// Whether some end of it is its last, so that it may not run again whatever happens to the machine.
+[[nodiscard]] bool may_end_for_good(const kube::PodSpec& spec, const kube::Container& container,
+                                    ContainerRole role);
 
 }  // namespace skiff::pods

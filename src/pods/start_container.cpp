@@ -5,6 +5,7 @@
 #include "pods/environment.h"
 #include "pods/observed.h"
 #include "pods/oom_score.h"
+#include "pods/restart.h"
 
 namespace skiff::pods {
 namespace {
@@ -121,6 +122,12 @@ void describe(Starting& starting) {
                                         : container.terminationMessagePath;
     if (container.terminationMessagePolicy == "FallbackToLogsOnError") {
         spec.message_fallback = ContainerSpec::MessageFallback::log;
+    }
+    auto role = starting.request.kind == ContainerKind::regular ? ContainerRole::regular
+                : is_sidecar(container)                         ? ContainerRole::sidecar
+                                                                : ContainerRole::init;
+    if (may_end_for_good(pod.spec, container, role)) {
+        spec.end_kept = ContainerSpec::EndKept::for_ever;
     }
     bool read_only = container.securityContext &&
                      container.securityContext->readOnlyRootFilesystem.value_or(false);

@@ -34,6 +34,19 @@ TEST_F(PodWorker, TellsTheRuntimeWhereATerminationMessageComesFrom) {
     }
 }
 
+TEST_F(PodWorker, TellsTheRuntimeWhichEndsMustSurvivePowerLoss) {
+    kube::Pod pod = make_pod("web");
+    pod.spec.containers.push_back(pod.spec.containers[0]);
+    pod.spec.containers[1].name = "once";
+    pod.spec.containers[1].restartPolicy = "Never";
+    run_pod(pod);
+    ASSERT_EQ(node.guests.started.size(), 2U);
+    using EndKept = ContainerSpec::EndKept;
+    for (const ContainerSpec& spec : node.guests.started) {
+        EXPECT_EQ(spec.end_kept, spec.name == "once" ? EndKept::for_ever : EndKept::this_boot);
+    }
+}
+
 // status.containerStatuses[].user (contract row 18): the ids that the guest has.
 TEST_F(PodWorker, ShowsWhoTheGuestIs) {
     kube::Pod pod = make_pod("web");

@@ -1,6 +1,5 @@
-// KeeperRuntime: what needs the disk of the logs, done by the pool: a slow disk stalls nobody else.
-#include <algorithm>
-
+// KeeperRuntime: what needs a disk, done by the pool: a slow one stalls nobody else. Log files get
+// their names; ends that must be known after power loss are written to the root-dir.
 #include "base/log.h"
 #include "runtime/log_files.h"
 #include "runtime/runtime.h"
@@ -25,45 +24,77 @@ void name_logs(const state::Paths& paths, const StoredContainer& stored) {
 
 }  // namespace
 
-// Those of all that runs from time to time, and of what ended at once.
-Task<void> KeeperRuntime::name_logs_for_ever() {
+KeeperRuntime::DiskWork KeeperRuntime::disk_work(Whose whose) const {
+    DiskWork work;
+    for (const auto& [id, container] : containers_) {
+        const StoredContainer& stored = container->stored;
+        if (stored.phase != Phase::ended) {
+            if (whose == Whose::all && stored.phase == Phase::running) {
+                work.to_name.push_back(stored);
+            }
+            continue;
+        }
+        if (!container->named.is_set()) {
+            work.to_name.push_back(stored);
+        }
+        bool keep = stored.keep_end && !container->kept;
+        if (keep) {
+            work.to_keep.push_back(stored);
+        }
+        if (keep || !container->named.is_set()) {
+            work.ended.push_back(container);
+        }
+    }
+    return work;
+}
+
+// Once; what fails is tried again with the next.
+Task<Result<void>> KeeperRuntime::serve_disk(Whose whose) {
+    DiskWork wanted = disk_work(whose);
+    if (wanted.to_name.empty() && wanted.to_keep.empty()) {
+        co_return Result<void>{};
+    }
+    using Kept = std::set<std::string>;
+    auto work = [paths = paths_, to_keep = std::move(wanted.to_keep),
+                 to_name = std::move(wanted.to_name)]() -> Result<Kept> {
+        Kept kept;
+        for (const auto& stored : to_keep) {
+            if (auto written = store_ended(paths, stored); written) {
+                kept.insert(stored.id);
+            } else {
+                log::error("end of a container not kept for the next boot",
+                           log::kv("id", stored.id), log::kv("error", format_as(written.error())));
+            }
+        }
+        for (const auto& stored : to_name) {
+            name_logs(paths, stored);
+        }
+        return kept;
+    };
+    SKIFF_CO_TRY(Kept kept, co_await pool_.run(std::move(work)));
+    for (const auto& container : wanted.ended) {
+        container->named.set();
+        container->kept = container->kept || kept.contains(container->stored.id);
+    }
+    co_return Result<void>{};
+}
+
+// For all that runs from time to time, for what ended at once.
+Task<void> KeeperRuntime::serve_disk_for_ever() {
     SteadyTime next{};
     while (true) {
         bool all = std::chrono::steady_clock::now() >= next;
         next = all ? after(kNameLogsEvery) : next;
-        std::vector<Held> ended;
-        std::vector<StoredContainer> wanted;
-        for (const auto& [id, container] : containers_) {
-            Phase phase = container->stored.phase;
-            bool has_ended = phase == Phase::ended && !container->named.is_set();
-            if (has_ended) {
-                ended.push_back(container);
-            }
-            if (has_ended || (all && phase == Phase::running)) {
-                wanted.push_back(container->stored);
-            }
-        }
-        if (!wanted.empty()) {
-            auto work = [paths = paths_, wanted = std::move(wanted)]() -> Result<void> {
-                for (const auto& stored : wanted) {
-                    name_logs(paths, stored);
-                }
-                return {};
-            };
-            auto done = co_await pool_.run(std::move(work));
-            if (done) {
-                std::ranges::for_each(ended, [](const Held& container) { container->named.set(); });
-            } else if (done.error().code == Code::cancelled) {
-                co_return;
-            } else {
-                log::warn("logs not named", log::kv("error", format_as(done.error())));
-            }
+        ended_one_.reset();
+        Whose whose = all ? Whose::all : Whose::ended;
+        auto served = co_await serve_disk(whose);
+        if (!served && served.error().code != Code::cancelled) {
+            log::warn("logs not named, ends not kept", log::kv("error", format_as(served.error())));
         }
         auto woken = co_await ended_one_.wait(next);
         if (!woken && woken.error().code == Code::cancelled) {
             co_return;
         }
-        ended_one_.reset();
     }
 }
 

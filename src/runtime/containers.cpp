@@ -124,6 +124,8 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
     stored.stop_mode = stop_mode_of(spec.stop_mode);
     stored.ids = StoredIds{spec.uid, spec.gid, spec.groups};
     stored.message_fallback = spec.message_fallback;
+    stored.keep_end = spec.end_kept == pods::ContainerSpec::EndKept::for_ever &&
+                      settings_.lifetime == os::OnParentDeath::live_on;
     stored.memory_limit = spec.memory_limit ? spec.memory_limit->value : 0;
     bool has_layer = spec.image.kind == pods::ImageKind::layered &&
                      spec.root == pods::ContainerSpec::Root::writable;
@@ -369,6 +371,7 @@ Task<Result<void>> KeeperRuntime::remove_copy(ContainerId id) {
     auto cgroups = cgroups_;
     auto work = [paths = paths_, cgroups, stored = container->stored]() -> Result<void> {
         SKIFF_CHECK(remove_container_files(paths, stored));
+        SKIFF_CHECK(os::remove_file(paths.ended_record(ContainerId(stored.id))));
         return cgroups->remove(stored.cgroup);
     };
     SKIFF_CO_CHECK(co_await pool_.run(std::move(work)));

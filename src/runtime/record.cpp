@@ -116,6 +116,11 @@ Result<void> store_container(const state::Paths& paths, const StoredContainer& s
                                    wire::encode(stored), os::Durability::process);
 }
 
+Result<void> store_ended(const state::Paths& paths, const StoredContainer& stored) {
+    return state::store_checkpoint(paths.ended_record(ContainerId(stored.id)), kEndedKind,
+                                   wire::encode(stored), os::Durability::power);
+}
+
 Result<void> store_pod(const state::Paths& paths, const StoredPod& stored) {
     return state::store_checkpoint(paths.pod_record(PodUid(stored.uid)), kPodKind,
                                    wire::encode(stored), os::Durability::process);
@@ -123,9 +128,14 @@ Result<void> store_pod(const state::Paths& paths, const StoredPod& stored) {
 
 std::vector<StoredContainer> load_containers(const state::Paths& paths) {
     auto all = load_all<StoredContainer>(paths, paths.container_records(), kContainerKind);
-    std::sort(all.begin(), all.end(), [](const StoredContainer& a, const StoredContainer& b) {
-        return a.created_ns < b.created_ns;
-    });
+    std::ranges::sort(all, {}, &StoredContainer::created_ns);
+    return all;
+}
+
+std::vector<StoredContainer> load_ended(const state::Paths& paths) {
+    auto all = load_all<StoredContainer>(paths, paths.ended(), kEndedKind);
+    std::erase_if(all, [](const StoredContainer& one) { return one.phase != Phase::ended; });
+    std::ranges::sort(all, {}, &StoredContainer::created_ns);
     return all;
 }
 

@@ -1,5 +1,6 @@
 // What the disk remembers of pods and containers. The run-dir, of a container: enough that an agent
-// started anew after SIGKILL at any instruction adopts it, or learns how it ended.
+// started anew after SIGKILL at any instruction adopts it, or learns how it ended. The root-dir:
+// how those ended that may not run again, also after power loss.
 #pragma once
 
 #include <cstdint>
@@ -88,12 +89,13 @@ struct StoredContainer {
     pods::ContainerSpec::MessageFallback message_fallback =
         pods::ContainerSpec::MessageFallback::none;
     std::optional<StoredIds> ids;
+    bool keep_end = false;  // its end goes to the root-dir, too
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.id, s.pod_uid, s.pod_namespace, s.pod_name, s.name, s.kind, s.attempt, s.spec_hash,
           s.image, s.image_id, s.created_ns, s.started_ns, s.phase, s.exit, s.pid, s.start_time,
           s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit,
-          s.message_fallback, s.ids);
+          s.message_fallback, s.ids, s.keep_end);
     }
 
     [[nodiscard]] PodName full_pod_name() const { return PodName{pod_namespace, pod_name}; }
@@ -114,13 +116,17 @@ struct StoredPod {
 };
 
 constexpr std::string_view kContainerKind = "container";
+constexpr std::string_view kEndedKind = "ended";
 constexpr std::string_view kPodKind = "pod";
 
 [[nodiscard]] Result<void> store_container(const state::Paths& paths,
                                            const StoredContainer& stored);
+// Of one that has ended, to the root-dir. Waits for the disk.
+[[nodiscard]] Result<void> store_ended(const state::Paths& paths, const StoredContainer& stored);
 [[nodiscard]] Result<void> store_pod(const state::Paths& paths, const StoredPod& stored);
 // All readable records, oldest first; corrupt ones are quarantined.
 [[nodiscard]] std::vector<StoredContainer> load_containers(const state::Paths& paths);
+[[nodiscard]] std::vector<StoredContainer> load_ended(const state::Paths& paths);
 [[nodiscard]] std::vector<StoredPod> load_pods(const state::Paths& paths);
 
 // What the runner of a container says of itself. Blocks for memory only.

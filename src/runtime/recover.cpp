@@ -83,7 +83,7 @@ Task<Result<void>> KeeperRuntime::recover() {
         co_return fail(std::move(ready.error()));
     }
     sweep_leftovers();
-    scope_.spawn("name logs", name_logs_for_ever());
+    scope_.spawn("serve disk", serve_disk_for_ever());
     scope_.spawn("settle", settle_for_ever());
     co_return Result<void>{};
 }
@@ -99,17 +99,42 @@ void KeeperRuntime::load_records() {
         pod.stored = std::move(stored);
         pods_.emplace(std::move(uid), std::move(pod));
     }
-    for (auto& stored : load_containers(paths_)) {
-        auto container = std::make_shared<Container>();
-        container->stored = std::move(stored);
-        if (container->stored.phase == Phase::ended) {
-            container->recorded = true;
-            container->ended.set();
-            container->answered.set();
-        }
-        containers_.emplace(container->stored.id, container);
-        by_pod_[PodUid(container->stored.pod_uid)].push_back(container);
+    load_containers();
+}
+
+// Those of an earlier boot first: they are older.
+void KeeperRuntime::load_containers() {
+    auto present = runtime::load_containers(paths_);
+    std::set<std::string> ids;
+    for (const auto& stored : present) {
+        ids.insert(stored.id);
     }
+    std::set<std::string> kept;
+    for (auto& stored : load_ended(paths_)) {
+        kept.insert(stored.id);
+        if (!ids.contains(stored.id)) {
+            Held container = add(std::move(stored));
+            container->boot = pods::ContainerRecord::Boot::earlier;
+            container->named.set();  // what could tell the names is gone
+        }
+    }
+    for (auto& stored : present) {
+        Held container = add(std::move(stored));
+        container->kept = !container->stored.keep_end || kept.contains(container->stored.id);
+    }
+}
+
+KeeperRuntime::Held KeeperRuntime::add(StoredContainer stored) {
+    auto container = std::make_shared<Container>();
+    container->stored = std::move(stored);
+    if (container->stored.phase == Phase::ended) {
+        container->recorded = true;
+        container->ended.set();
+        container->answered.set();
+    }
+    containers_.emplace(container->stored.id, container);
+    by_pod_[PodUid(container->stored.pod_uid)].push_back(container);
+    return container;
 }
 
 // What an agent left behind that was killed between two steps.

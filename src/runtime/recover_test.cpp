@@ -48,6 +48,24 @@ public:
         auto done = co_await pool_.run(std::move(work));
         EXPECT_TRUE(done);
     }
+    Task<void> appears(fs::path path) {
+        auto deadline = soon();
+        while (!fs::exists(path)) {
+            CO_REQUIRE(std::chrono::steady_clock::now() < deadline, path.string());
+            (void)co_await async::sleep_for(std::chrono::milliseconds(2));
+        }
+    }
+    // Everything that runs ends at once, and what is in memory is gone.
+    Task<void> lose_power() {
+        co_await crash();
+        auto keeper = os::open_pidfd(keeper_pid());
+        CO_REQUIRE_OK(keeper);
+        CO_REQUIRE_OK(os::send_signal(keeper->get(), SIGKILL));
+        auto gone = co_await async::wait_readable(keeper->get(), soon());
+        CO_REQUIRE_OK(gone);
+        (void)os::unmount_below(paths_.run_dir);
+        CO_REQUIRE_OK(os::remove_tree(paths_.run_dir));
+    }
     // How many log files of attempt 0 were closed and have the name of such a one.
     std::ptrdiff_t closed_logs() {
         auto folder = paths_.container_logs(PodName{"default", "boat"}, PodUid("uid-1"), "c");
@@ -312,6 +330,74 @@ TEST_F(Recovery, LogsAreNamedByThePoolWithoutAnybodyWaiting) {
         auto removed = co_await t->runtime_->remove(*id);
         CO_REQUIRE_OK(removed);
         EXPECT_EQ(t->closed_logs(), -1) << "a log was renamed while it was removed";
+    }(this));
+}
+
+// A finished Job is not known to the API server yet when the machine loses power.
+TEST_F(Recovery, TheEndOfWhatMayNotRunAgainSurvivesPowerLoss) {
+    run([](Recovery* t) -> Task<void> {
+        t->spec_.end_kept = pods::ContainerSpec::EndKept::for_ever;
+        auto id = co_await t->boot_with("exit 5");
+        CO_REQUIRE_OK(id);
+        auto before = co_await t->ended(*id);
+        EXPECT_EQ(before.boot, pods::ContainerRecord::Boot::present);
+        auto kept = t->paths_.ended_record(*id);
+        co_await t->appears(kept);
+        co_await t->lose_power();
+        co_await t->boot();
+        auto after = t->record(*id);
+        CO_REQUIRE(after && after->exit, "its end is forgotten");
+        EXPECT_EQ(after->boot, pods::ContainerRecord::Boot::earlier);
+        EXPECT_EQ(after->exit->exit_code, 5);
+        EXPECT_EQ(after->exit->reason, "Error");
+        EXPECT_EQ(after->exit->finished, before.exit->finished);
+        EXPECT_EQ(after->attempt, before.attempt);
+        EXPECT_EQ(after->log_path, before.log_path);
+        // What runs now is of this boot, and comes after it.
+        auto next = co_await t->start_actor("exit 0");
+        CO_REQUIRE_OK(next);
+        co_await t->ended(*next);
+        auto all = t->runtime_->containers(PodUid("uid-1"));
+        CO_REQUIRE(all.size() == 2, "not both");
+        EXPECT_EQ(all[0].id, *id);
+        EXPECT_EQ(all[1].boot, pods::ContainerRecord::Boot::present);
+        auto removed = co_await t->runtime_->remove_pod(PodUid("uid-1"));
+        CO_REQUIRE_OK(removed);
+        EXPECT_FALSE(fs::exists(kept));
+        EXPECT_FALSE(fs::exists(before.log_path));
+        co_await t->crash();
+        co_await t->boot();
+        EXPECT_THAT(t->runtime_->pods(), testing::IsEmpty());
+    }(this));
+}
+
+TEST_F(Recovery, AnEndThatCouldNotBeKeptYetIsKeptByTheNextAgent) {
+    run([](Recovery* t) -> Task<void> {
+        t->spec_.end_kept = pods::ContainerSpec::EndKept::for_ever;
+        auto id = co_await t->boot_with("sleep 1 ; exit 0");
+        CO_REQUIRE_OK(id);
+        std::promise<void> go;
+        async::Scope corks(t->reactor_.executor());
+        t->cork_pool(corks, go.get_future().share());
+        co_await t->ended(*id);
+        co_await t->crash();
+        go.set_value();
+        auto joined = co_await corks.join();
+        CO_REQUIRE_OK(joined);
+        (void)os::remove_file(t->paths_.ended_record(*id));  // what the first agent had begun
+        co_await t->boot();
+        co_await t->appears(t->paths_.ended_record(*id));
+    }(this));
+}
+
+TEST_F(Recovery, TheEndOfWhatRunsAgainWritesNothingToDisk) {
+    run([](Recovery* t) -> Task<void> {
+        auto id = co_await t->boot_with("exit 0");
+        CO_REQUIRE_OK(id);
+        co_await t->ended(*id);
+        auto removed = co_await t->runtime_->remove(*id);  // after all work of its end
+        CO_REQUIRE_OK(removed);
+        EXPECT_THAT(*os::list_folder(t->paths_.ended()), testing::IsEmpty());
     }(this));
 }
 

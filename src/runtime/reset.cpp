@@ -67,9 +67,11 @@ Result<void> kill_recorded(const state::Paths& paths) {
 }
 
 Result<void> remove_links(const state::Paths& paths) {
-    for (const auto& stored : load_containers(paths)) {
-        if (!stored.log_link.empty()) {
-            SKIFF_CHECK(os::remove_file(stored.log_link));
+    for (const auto& all : {load_containers(paths), load_ended(paths)}) {
+        for (const auto& stored : all) {
+            if (!stored.log_link.empty()) {
+                SKIFF_CHECK(os::remove_file(stored.log_link));
+            }
         }
     }
     return {};

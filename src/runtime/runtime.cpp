@@ -130,6 +130,7 @@ std::vector<pods::ContainerRecord> KeeperRuntime::containers(const PodUid& pod) 
     }
     for (const auto& container : found->second) {
         records.push_back(container->stored.to_record());
+        records.back().boot = container->boot;
     }
     return records;
 }

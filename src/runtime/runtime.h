@@ -107,6 +107,10 @@ private:
         bool recorded = false;
         // Ended, and its log files have their names, as far as they can be given.
         async::Event named;
+        // earlier: nothing but its end and its files is left.
+        pods::ContainerRecord::Boot boot = pods::ContainerRecord::Boot::present;
+        // Once it has ended: that is in the root-dir, or need not be.
+        bool kept = false;
         // Its process could not be looked at; settle_for_ever() tries again.
         bool unknown = false;
         // Whether a start() of this life waits for the answer (and cleans up after a failure).
@@ -125,6 +129,8 @@ private:
     // Recovery (recover.cpp).
     [[nodiscard]] async::Task<Result<void>> recover();
     void load_records();
+    void load_containers();
+    [[nodiscard]] Held add(StoredContainer stored);
     void sweep_leftovers();
     void on_keeper_message(const std::string& build, const wire::Message& message) override;
     void on_keeper_gone(const std::string& build) override;
@@ -154,7 +160,15 @@ private:
     [[nodiscard]] async::Task<void> watch_orphan(Held container);
 
     // What the disk has to know (aftermath.cpp).
-    [[nodiscard]] async::Task<void> name_logs_for_ever();
+    struct DiskWork {
+        std::vector<Held> ended;               // of which something has to be done
+        std::vector<StoredContainer> to_name;  // their logs
+        std::vector<StoredContainer> to_keep;  // their ends
+    };
+    enum class Whose { all, ended };
+    [[nodiscard]] async::Task<void> serve_disk_for_ever();
+    [[nodiscard]] async::Task<Result<void>> serve_disk(Whose whose);
+    [[nodiscard]] DiskWork disk_work(Whose whose) const;
 
     // Starting and ending (containers.cpp).
     [[nodiscard]] async::Task<Result<ContainerId>> start_copy(pods::ContainerSpec spec);

@@ -62,9 +62,9 @@ Result<void> make_tree(const Paths& paths) {
         SKIFF_CHECK(os::make_folders(folder, 0755));
     }
     for (const auto& folder :
-         {paths.pki(), paths.pods(), paths.images(), paths.layers(), paths.compiled(),
-          paths.quarantine(), paths.keepers(), paths.container_records(), paths.pod_records(),
-          paths.termination(), paths.checked_artifacts(), paths.netns()}) {
+         {paths.pki(), paths.pods(), paths.images(), paths.ended(), paths.layers(),
+          paths.compiled(), paths.quarantine(), paths.keepers(), paths.container_records(),
+          paths.pod_records(), paths.termination(), paths.checked_artifacts(), paths.netns()}) {
         SKIFF_CHECK(os::make_folders(folder, kPrivate));
         os::remove_stale_temporaries(folder);
     }

@@ -15,6 +15,7 @@
 //   │   └── etc-hosts, resolv.conf
 //   ├── plugins/  plugins_registry/  device-plugins/kubelet.sock  pod-resources/kubelet.sock
 //   ├── images/                      OCI image layout
+//   ├── ended/<id>                   checkpoint: a container that may not run again has ended
 //   ├── layers/<digest>/             unpacked layers
 //   ├── compiled/<key>, <key>.facts  native artifacts and what is known of them
 //   └── quarantine/                  what failed its check
@@ -102,6 +103,8 @@ struct Paths {
     [[nodiscard]] fs::path pod_resources() const { return root_dir / "pod-resources"; }
     [[nodiscard]] fs::path pod_resources_socket() const { return pod_resources() / "kubelet.sock"; }
     [[nodiscard]] fs::path images() const { return root_dir / "images"; }
+    [[nodiscard]] fs::path ended() const { return root_dir / "ended"; }
+    [[nodiscard]] fs::path ended_record(const ContainerId& id) const { return ended() / id.str(); }
     [[nodiscard]] fs::path layers() const { return root_dir / "layers"; }
     [[nodiscard]] fs::path compiled() const { return root_dir / "compiled"; }
     [[nodiscard]] fs::path quarantine() const { return root_dir / "quarantine"; }

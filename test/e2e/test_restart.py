@@ -1,12 +1,14 @@
 """The agent may die at any instruction, the machine too; and what is reset leaves no trace."""
 
+import contextlib
 import pathlib
 import time
 
 import pytest
 
-from kube import condition_of, container_of, lines_of, pod, terminated_of, wait_until
+from kube import condition_of, container_of, lines_of, pod, run, terminated_of, wait_until
 from machine import Snapshot, processes_of, runner_of
+from testcluster import net
 
 NODE = "skiff-restart"
 
@@ -150,6 +152,45 @@ def test_after_a_reboot_always_pods_run_and_finished_ones_do_not(kube_on, cluste
         assert container_of(its)["containerID"] == before[name]
     jobs = [p for p in kube.pods() if p["metadata"]["name"].startswith("job-")]
     assert len(jobs) == 1 and jobs[0]["status"]["phase"] == "Succeeded"
+
+
+@contextlib.contextmanager
+def no_way_to_the_api_server(kube, cluster):
+    """As when a switch dies: packets of the node to the server's address go nowhere."""
+    address = kube.get("node", NODE)["status"]["addresses"][0]["address"].split(".")
+    netns = net.node_netns(int(address[2]), int(address[3]) - 10)
+    server = cluster.env["SERVER"].split("//")[1].split(":")[0]
+    run(["ip", "-n", netns, "route", "add", "blackhole", f"{server}/32"])
+    try:
+        yield
+    finally:
+        run(["ip", "-n", netns, "route", "del", "blackhole", f"{server}/32"])
+
+
+def test_what_finished_unheard_before_a_power_cut_does_not_run_again(kube_on, cluster, files):
+    kube, files = kube_on, pathlib.Path(files)
+    actor = cluster.push("actor")
+    kube.apply(*[here(policy.lower(), actor, "print", "once", ";", "wait-file", "/f/go",
+                      restartPolicy=policy, volumeMounts=[{"name": "f", "mountPath": "/f"}],
+                      volumes=[{"name": "f", "hostPath": {"path": str(files)}}])
+                 for policy in ("Never", "OnFailure")])
+    names = ("never", "onfailure")
+    for name in names:
+        kube.wait_ready(name)
+    before = {name: container_of(kube.pod(name))["containerID"] for name in names}
+    ended = [cluster.node_folder(NODE) / "root/ended" / its.split("//")[1] for its in before.values()]
+    with no_way_to_the_api_server(kube, cluster):
+        (files / "go").touch()
+        wait_until(lambda: all(file.exists() for file in ended), 20, "the ends are on the disk")
+        assert all(kube.pod(name)["status"]["phase"] == "Running" for name in names)
+        cluster.node("kill", NODE)
+    cluster.node("reboot", NODE)
+    for name in names:
+        its = kube.wait_phase(name, "Succeeded", "Failed", seconds=60)
+        assert its["status"]["phase"] == "Succeeded", terminated_of(its)
+        assert terminated_of(its)["containerID"] == before[name]
+        assert container_of(its)["restartCount"] == 0
+        assert kube.logs(name) == "once\n"
 
 
 def whole_life(kube, cluster):
