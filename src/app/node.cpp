@@ -140,9 +140,17 @@ std::shared_ptr<StaticPods> static_pods(Base& base, Rooms& rooms,
                                         settings.static_pod_path, settings.node_name);
 }
 
-// What housekeeping leaves alone while a file cannot be read.
-std::function<bool(const PodUid&)> spared_by(std::shared_ptr<const StaticPods> files) {
+using Watch = kube::Reflector<kube::Pod>;
+using Spared = std::function<bool(const PodUid&)>;
+
+// What housekeeping leaves alone while a file, or an object of the API server, cannot be read.
+Spared spared_by(std::shared_ptr<const StaticPods> files) {
     return [files](const PodUid& uid) { return files->may_own(uid); };
+}
+Spared spared_by(std::shared_ptr<const StaticPods> files, std::shared_ptr<const Watch> watch) {
+    return [files, watch](const PodUid& uid) {
+        return watch->has_undecoded(uid.str()) || (files != nullptr && files->may_own(uid));
+    };
 }
 
 // Until somebody asks the agent to end.
@@ -267,7 +275,10 @@ private:
         kube::Selection mine;
         mine.field_selector = "spec.nodeName=" + settings_.node_name;
         auto on_change = [its](const kube::Change<kube::Pod>& change) { take(*its, change); };
-        kube::Reflector<kube::Pod> watch(client_, base_.clock, base_.random, mine, on_change);
+        // Shared with housekeeping, which ends after it.
+        auto watch = std::make_shared<Watch>(client_, base_.clock, base_.random, mine, on_change);
+        watch->set_undecoded_callback(
+            [this](const Watch::Undecoded& object, const Error& error) { tell(object, error); });
         auto files = static_pods(base_, rooms, settings_);
         // Everything that refers to these objects ends before they do.
         async::Scope inner(base_.reactor.executor());
@@ -292,7 +303,19 @@ private:
         co_return std::move(node.metadata.labels);
     }
 
-    async::Task<void> watch_pods(node::NodeAgent& agent, kube::Reflector<kube::Pod>& watch,
+    // To whoever looks at the pod: nothing that it asks for is done.
+    void tell(const Watch::Undecoded& object, const Error& error) {
+        kube::Pod pod;
+        pod.metadata.namespace_ = object.ns;
+        pod.metadata.name = object.name;
+        pod.metadata.uid = object.uid;
+        events_.emit(pod, {}, pods::EventType::warning, "Undecodable",
+                     fmt::format("This version of the pod cannot be read, what runs of it is left "
+                                 "alone: {}",
+                                 error.message));
+    }
+
+    async::Task<void> watch_pods(node::NodeAgent& agent, std::shared_ptr<Watch> watch,
                                  std::shared_ptr<StaticPods> files, Rooms& rooms,
                                  async::Scope& inner) {
         // These run without an API server, so they do not wait for it.
@@ -306,13 +329,15 @@ private:
         if (!registered) {
             co_return;
         }
-        inner.spawn("watch", watch.run());
-        auto synced = co_await watch.wait_synced(async::kNoDeadline);
+        inner.spawn("watch", watch->run());
+        auto synced = co_await watch->wait_synced(async::kNoDeadline);
         if (!synced) {
             co_return;
         }
         // No path: no file that could own anything.
-        rooms.pods().sources_ready(settings_.static_pod_path.empty() ? nullptr : spared_by(files));
+        std::shared_ptr<const StaticPods> owners =
+            settings_.static_pod_path.empty() ? nullptr : files;
+        rooms.pods().sources_ready(spared_by(owners, watch));
         log::info("pods listed", log::kv("pods", rooms.pods().size()));
     }
 

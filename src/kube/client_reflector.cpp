@@ -1,5 +1,6 @@
 #include "kube/client_reflector.h"
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -89,6 +90,16 @@ void ReflectorBase::tell_skipped(const Undecoded& object, const Error& error) co
                log::kv("namespace", object.ns), log::kv("name", object.name),
                log::kv("uid", object.uid), log::kv("version", object.resource_version),
                log::kv("error", error.message));
+    if (undecoded_callback_) {
+        undecoded_callback_(object, error);
+    }
+}
+
+bool ReflectorBase::has_undecoded(std::string_view uid) const {
+    // Without a readable uid it may be any.
+    return std::ranges::any_of(undecoded_, [uid](const auto& entry) {
+        return entry.second == uid || entry.second.empty();
+    });
 }
 
 ReflectorBase::ReflectorBase(ApiClient& client, const Clock& clock, Random& random,

@@ -61,7 +61,6 @@ public:
     // The server is there (again): try at once instead of waiting for the back-off to end.
     void nudge() { nudge_.set(); }
 
-protected:
     // What can still be said of an object that this version cannot decode.
     struct Undecoded {
         std::string ns;
@@ -71,6 +70,16 @@ protected:
         std::string text;                      // the object's JSON; empty in an event
         WatchKind kind = WatchKind::bookmark;  // of an event
     };
+    // Whether the object of that uid may be there although its newest version cannot be decoded:
+    // it is in no callback and perhaps not in the store, but it is not deleted.
+    [[nodiscard]] bool has_undecoded(std::string_view uid) const;
+    // Told of every version that cannot be decoded, beside the log. Set before run().
+    using UndecodedCallback = std::function<void(const Undecoded&, const Error&)>;
+    void set_undecoded_callback(UndecodedCallback callback) {
+        undecoded_callback_ = std::move(callback);
+    }
+
+protected:
     // Fail when not even so much can be read.
     [[nodiscard]] static Result<Undecoded> undecoded_event(std::string_view json);
     struct Page {
@@ -83,6 +92,11 @@ protected:
     };
     [[nodiscard]] static Result<UndecodedPage> undecoded_page(std::string_view json);
     void tell_skipped(const Undecoded& object, const Error& error) const;
+    // Name → uid, as keys of the store: of what the server has and nobody here can decode. Of the
+    // pages of a LIST until it is complete.
+    using UndecodedUids = std::map<std::string, std::string>;
+    UndecodedUids undecoded_;
+    UndecodedUids undecoded_pages_;
 
     ReflectorBase(ApiClient& client, const Clock& clock, Random& random, Resource resource,
                   Selection selection, ReflectorPace pace);
@@ -119,6 +133,7 @@ private:
     async::Event synced_;
     async::Event nudge_;
     std::optional<Error> last_error_;
+    UndecodedCallback undecoded_callback_;
 };
 
 enum class ChangeKind { added, updated, removed };
@@ -175,7 +190,7 @@ private:
         return Page{list.metadata.resourceVersion, list.metadata.continue_};
     }
     // One object that cannot be decoded must not hide all others. If it was known, it stays as it
-    // was.
+    // was; if not, has_undecoded() knows that it is there.
     Result<Page> take_page_piecemeal(std::string_view json) {
         SKIFF_TRY(auto page, undecoded_page(json));
         for (const Undecoded& item : page.items) {
@@ -186,6 +201,7 @@ private:
                 continue;
             }
             tell_skipped(item, object.error());
+            undecoded_pages_[name] = item.uid;
             auto known = store_.find(name);
             if (known != store_.end() && known->second->metadata.uid == item.uid) {
                 pages_[name] = known->second;
@@ -196,8 +212,15 @@ private:
     // The same in a watch: the next events must come through.
     Result<std::string> skip_event(std::string_view json, const Error& error) {
         SKIFF_TRY(auto event, undecoded_event(json));
-        tell_skipped(event, error);
         std::string name = key(event.ns, event.name);
+        if (event.kind == WatchKind::deleted) {
+            undecoded_.erase(name);
+        } else {
+            tell_skipped(event, error);
+        }
+        if (event.kind == WatchKind::modified) {
+            undecoded_[name] = event.uid;
+        }
         auto known = store_.find(name);
         if (known != store_.end()) {
             bool same = known->second->metadata.uid == event.uid;
@@ -207,7 +230,10 @@ private:
         }
         return event.resource_version;
     }
-    void drop_pages() override { pages_.clear(); }
+    void drop_pages() override {
+        pages_.clear();
+        undecoded_pages_.clear();
+    }
     std::pair<std::size_t, std::size_t> loss() const override {
         std::size_t lost = 0;
         for (const auto& [name, object] : store_) {
@@ -218,6 +244,7 @@ private:
     void commit_pages() override {
         Store next;
         next.swap(pages_);
+        undecoded_ = std::exchange(undecoded_pages_, {});
         std::vector<std::string> gone;
         for (const auto& [name, object] : store_) {
             if (!next.contains(name)) {
@@ -245,12 +272,14 @@ private:
                 break;
             case WatchKind::deleted: {
                 std::string name = key(event.object);
+                undecoded_.erase(name);
                 remove(name, std::make_shared<const T>(std::move(event.object)));
                 break;
             }
             case WatchKind::added:
             case WatchKind::modified: {
                 std::string name = key(event.object);
+                undecoded_.erase(name);
                 put(name, std::make_shared<const T>(std::move(event.object)));
                 break;
             }

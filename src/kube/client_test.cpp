@@ -82,14 +82,23 @@ public:
     std::optional<ApiClient> client;
 };
 
-// Runs a reflector of ConfigMaps until `changes_wanted` changes were delivered.
-std::vector<std::string> reflect(Fixture& fixture, std::size_t changes_wanted) {
+using ConfigMaps = Reflector<ConfigMap>;
+
+// Runs a reflector of ConfigMaps until `changes_wanted` changes were delivered; `look` is called
+// after each.
+std::vector<std::string> reflect(Fixture& fixture, std::size_t changes_wanted,
+                                 std::function<void(const ConfigMaps&)> look = {},
+                                 ConfigMaps::UndecodedCallback undecoded = {}) {
     std::vector<std::string> changes;
+    const ConfigMaps* running = nullptr;
     async::Event enough;
     auto note = [&](const Change<ConfigMap>& change) {
         static constexpr std::array<std::string_view, 3> kNames = {"+", "~", "-"};
         changes.push_back(fmt::format("{}{}/{}", kNames[static_cast<std::size_t>(change.kind)],
                                       change.object->metadata.name, change.object->metadata.uid));
+        if (look) {
+            look(*running);
+        }
         if (changes.size() >= changes_wanted) {
             enough.set();
         }
@@ -98,10 +107,11 @@ std::vector<std::string> reflect(Fixture& fixture, std::size_t changes_wanted) {
     pace.back_off_min = std::chrono::milliseconds(1);
     pace.back_off_max = std::chrono::milliseconds(2);
     pace.confirm_delay = std::chrono::milliseconds(1);
-    Reflector<ConfigMap> reflector(*fixture.client, fixture.clock, fixture.random,
-                                   Selection{"ns", {}, {}}, note, pace);
-    auto body = [](Reflector<ConfigMap>* subject,
-                   async::Event* event) -> async::Task<Result<void>> {
+    ConfigMaps reflector(*fixture.client, fixture.clock, fixture.random, Selection{"ns", {}, {}},
+                         note, pace);
+    reflector.set_undecoded_callback(std::move(undecoded));
+    running = &reflector;
+    auto body = [](ConfigMaps* subject, async::Event* event) -> async::Task<Result<void>> {
         auto executor = co_await async::current_executor();
         async::Scope scope(executor);
         scope.spawn("reflector", subject->run());
@@ -282,6 +292,43 @@ TEST(Reflector, KeepsWhatItKnewWhenAListCannotBeDecoded) {
                               : list_of("8", {undecodable("a", "8", "1")}));
     });
     EXPECT_EQ(reflect(fixture, 4), (std::vector<std::string>{"+a/1", "+b/2", "-b/2", "-a/1"}));
+}
+
+TEST(Reflector, KnowsWhatIsThereThoughItCannotBeDecodedFromWhatIsGone) {
+    int lists = 0;
+    int watches = 0;
+    Fixture fixture([&](const TestRequest& request) {
+        if (!is_watch(request)) {
+            return answer(
+                200, ++lists == 1
+                         ? list_of("1", {undecodable("x", "1", "9"), undecodable("z", "1", "7"),
+                                         config_map("a", "1", "1")})
+                         : list_of("9", {config_map("a", "1", "1"), config_map("x", "5", "9"),
+                                         config_map("c", "7", "3"), config_map("d", "9", "4")}));
+        }
+        return ++watches == 1 ? answer(200, event("ADDED", undecodable("y", "4", "8")) +
+                                                event("MODIFIED", config_map("x", "5", "9")) +
+                                                event("DELETED", undecodable("y", "6", "8")) +
+                                                event("ADDED", config_map("c", "7", "3")))
+                              : refusal(410, "Expired", "too old");
+    });
+    std::vector<std::string> undecoded;
+    auto look = [&](const ConfigMaps& reflector) {
+        std::string text;
+        for (const char* uid : {"1", "7", "8", "9"}) {
+            text += reflector.has_undecoded(uid) ? uid : "";
+        }
+        undecoded.push_back(text);
+    };
+    std::vector<std::string> told;
+    auto tell = [&](const ConfigMaps::Undecoded& object, const Error& error) {
+        told.push_back(object.ns + "/" + object.name + "/" + object.uid);
+        EXPECT_NE(error.message.find("data"), std::string::npos) << error.message;
+    };
+    EXPECT_EQ(reflect(fixture, 4, look, tell),
+              (std::vector<std::string>{"+a/1", "+x/9", "+c/3", "+d/4"}));
+    EXPECT_EQ(undecoded, (std::vector<std::string>{"79", "78", "7", ""}));
+    EXPECT_EQ(told, (std::vector<std::string>{"ns/x/9", "ns/z/7", "ns/y/8"}));
 }
 
 TEST(ApiClient, WaitsWhenTheBurstIsSpent) {
