@@ -34,6 +34,14 @@ public:
         co_await caller.stop();
         co_return starting;
     }
+    // Its children are ours when this returns.
+    Task<void> kill_keeper() {
+        auto keeper = os::open_pidfd(keeper_pid());
+        CO_REQUIRE_OK(keeper);
+        CO_REQUIRE_OK(os::send_signal(keeper->get(), SIGKILL));
+        auto gone = co_await async::wait_readable(keeper->get(), soon());
+        CO_REQUIRE(gone, "the keeper lives");
+    }
     // Every thread of the pool hangs, as on a slow disk, until `go` is done.
     void cork_pool(async::Scope& scope, std::shared_future<void> go) {
         for (std::size_t i = 0; i < kPoolThreads; ++i) {
@@ -58,11 +66,7 @@ public:
     // Everything that runs ends at once, and what is in memory is gone.
     Task<void> lose_power() {
         co_await crash();
-        auto keeper = os::open_pidfd(keeper_pid());
-        CO_REQUIRE_OK(keeper);
-        CO_REQUIRE_OK(os::send_signal(keeper->get(), SIGKILL));
-        auto gone = co_await async::wait_readable(keeper->get(), soon());
-        CO_REQUIRE_OK(gone);
+        co_await kill_keeper();
         (void)os::unmount_below(paths_.run_dir);
         CO_REQUIRE_OK(os::remove_tree(paths_.run_dir));
     }
@@ -115,10 +119,7 @@ TEST_F(Recovery, GuestsOutliveTheirKeeper) {
         CO_REQUIRE_OK(id);
         auto before = *t->record(*id);
         pid_t keeper = t->keeper_pid();
-        auto keeper_fd = os::open_pidfd(keeper);
-        ::kill(keeper, SIGKILL);
-        auto waited8 = co_await async::wait_readable(keeper_fd->get(), soon());
-        CO_REQUIRE(waited8, "keeper lives");
+        co_await t->kill_keeper();
         co_await async::yield_now();
         auto again = co_await t->start_actor("hold");
         EXPECT_EQ(again.error().code, Code::conflict) << "a second copy was started";
@@ -159,10 +160,9 @@ TEST_F(Recovery, AKilledOrphanThatNobodySawIsReportedAsUnknown) {
         auto id = co_await t->boot_with("hold");
         CO_REQUIRE_OK(id);
         auto before = *t->record(*id);
-        pid_t keeper = t->keeper_pid();
         auto runner_fd = os::open_pidfd(before.pid);
         co_await t->crash();
-        ::kill(keeper, SIGKILL);
+        co_await t->kill_keeper();
         ::kill(before.pid, SIGKILL);
         auto waited9 = co_await async::wait_readable(runner_fd->get(), soon());
         CO_REQUIRE(waited9, "runner lives");
