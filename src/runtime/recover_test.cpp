@@ -31,6 +31,12 @@ public:
         async::Scope caller(reactor_.executor());
         caller.spawn("start", start_quietly("print up ; hold"));
         auto starting = co_await found(pods::ContainerRecord::Phase::starting);
+        // The page is the last of its files; soon after it the request is on its way.
+        fs::path page = wire::runner_page_file(paths_.run_dir.string(), starting.id.str());
+        while (!fs::exists(page)) {
+            (void)co_await async::sleep_for(std::chrono::milliseconds(2));
+        }
+        (void)co_await async::sleep_for(std::chrono::milliseconds(50));
         co_await caller.stop();
         co_return starting;
     }
