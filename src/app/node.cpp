@@ -4,6 +4,7 @@
 #include "app/commands.h"
 #include "app/file_objects.h"
 #include "app/local.h"
+#include "app/memory.h"
 #include "app/node_settings.h"
 #include "app/powers.h"
 #include "app/rooms.h"
@@ -187,6 +188,7 @@ public:
             auto files = static_pods(base_, *rooms, settings_);
             co_await files->scan();
             rooms->pods().sources_ready(spared_by(files));
+            scope_.spawn("memory", return_memory(base_.pool));
             scope_.spawn("static pods", files->run(settings_.file_check_frequency));
             log::info("node started", log::kv("node", settings_.node_name),
                       log::kv("pods", settings_.static_pod_path.string()));
@@ -228,6 +230,7 @@ public:
           scope_(base.reactor.executor()) {}
 
     async::Task<Result<void>> run() {
+        scope_.spawn("memory", return_memory(base_.pool));
         scope_.spawn("events", events_.run());
         objects_.start();
         status_.start();

@@ -1,6 +1,6 @@
-// The parts of {fmt} that are not in its headers, compiled into this executable: every shared library
-// costs each runner 10 KB for pages that it relocates and for the kernel's books, and Debian has no
-// static one.
+// The parts of {fmt} that are not in its headers, compiled into this executable: every shared
+// library costs each runner 10 KB for pages that it relocates and for the kernel's books, and
+// Debian has no static one.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE
