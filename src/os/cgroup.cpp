@@ -24,6 +24,20 @@ constexpr std::string_view kControllers[] = {"memory", "cpu", "cpuacct", "pids"}
 constexpr auto kRemoveWait = std::chrono::seconds(5);
 constexpr auto kRemovePoll = std::chrono::milliseconds(2);
 
+// Between the names of parent and child; in no name of a pod.
+constexpr char kBeside = ':';
+
+bool is_there(const std::filesystem::path& path) {
+    return ::access(path.c_str(), F_OK) == 0;
+}
+
+Result<void> make_folder(const std::filesystem::path& folder) {
+    if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
+        return fail_errno(errno, fmt::format("make cgroup {}", folder.string()));
+    }
+    return {};
+}
+
 // "/a/b" relative to the root that a mount shows.
 std::optional<std::string> below_mount_root(std::string_view path, std::string_view mount_root) {
     if (mount_root == "/") {
@@ -133,7 +147,8 @@ HierarchyMap find_hierarchies(std::string_view mountinfo, std::string_view own,
     return found;
 }
 
-Folders::Folders(HierarchyMap bases) : bases_(std::move(bases)) {
+Folders::Folders(HierarchyMap bases, Orphans orphans)
+    : orphans_(orphans), bases_(std::move(bases)) {
     for (const auto& [key, base] : bases_) {
         if (std::find(distinct_.begin(), distinct_.end(), base) == distinct_.end()) {
             distinct_.push_back(base);
@@ -149,10 +164,38 @@ std::vector<std::string> Folders::bases() const {
     return texts;
 }
 
+std::filesystem::path Folders::folder_in(const std::filesystem::path& base,
+                                         const std::string& name) const {
+    const auto slash = name.find('/');
+    if (slash == std::string::npos || orphans_ == Orphans::refused) {
+        return name.empty() ? base : base / name;
+    }
+    auto flat = name;
+    flat[slash] = kBeside;
+    const auto beside = base / flat;
+    // Once made it stays where it is, also when its parent gets a folder later.
+    return is_there(beside) || !is_there(base / name.substr(0, slash)) ? beside : base / name;
+}
+
 std::vector<std::filesystem::path> Folders::folders(const std::string& name) const {
     std::vector<std::filesystem::path> all;
     for (const auto& base : distinct_) {
-        all.push_back(name.empty() ? base : base / name);
+        all.push_back(folder_in(base, name));
+    }
+    return all;
+}
+
+std::vector<std::filesystem::path> Folders::whole(const std::string& name) const {
+    auto all = folders(name);
+    if (name.empty() || name.find('/') != std::string::npos || orphans_ == Orphans::refused) {
+        return all;
+    }
+    for (const auto& base : distinct_) {
+        for (const auto& entry : list_folder(base).value_or(std::vector<std::string>{})) {
+            if (entry.starts_with(name + kBeside)) {
+                all.push_back(base / entry);
+            }
+        }
     }
     return all;
 }
@@ -163,21 +206,24 @@ std::optional<std::filesystem::path> Folders::folder(std::string_view hierarchy,
     if (base == bases_.end()) {
         return std::nullopt;
     }
-    return name.empty() ? base->second : base->second / name;
+    return folder_in(base->second, name);
 }
 
 Result<void> Folders::make(const std::string& name) const {
     for (const auto& folder : folders(name)) {
-        if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
-            return fail_errno(errno, fmt::format("make cgroup {}", folder.string()));
-        }
+        SKIFF_CHECK(make_folder(folder));
     }
     return {};
 }
 
+Result<void> Folders::make_in(std::string_view hierarchy, const std::string& name) const {
+    auto group = folder(hierarchy, name);
+    return group ? make_folder(*group) : Result<void>{};
+}
+
 std::vector<int> Folders::processes(const std::string& name) const {
     std::set<int> found;
-    for (const auto& folder : folders(name)) {
+    for (const auto& folder : whole(name)) {
         collect_processes(folder, found);
     }
     return {found.begin(), found.end()};
@@ -187,7 +233,7 @@ Result<void> Folders::remove(const std::string& name) const {
     auto deadline = std::chrono::steady_clock::now() + kRemoveWait;
     while (true) {
         std::optional<Error> problem;
-        for (const auto& folder : folders(name)) {
+        for (const auto& folder : whole(name)) {
             remove_folders(folder, problem);
         }
         if (!problem) {
@@ -205,16 +251,19 @@ Result<void> Folders::remove(const std::string& name) const {
 
 std::vector<std::string> Folders::children(const std::string& name) const {
     std::set<std::string> found;
+    const std::string prefix = name.empty() ? "" : name + "/";
     for (const auto& folder : folders(name)) {
-        auto names = list_folder(folder);
-        if (!names) {
-            continue;
-        }
-        for (const auto& child : *names) {
+        for (const auto& entry : list_folder(folder).value_or(std::vector<std::string>{})) {
             std::error_code ignored;
-            if (std::filesystem::is_directory(folder / child, ignored)) {
-                found.insert(name.empty() ? child : name + "/" + child);
+            if (std::filesystem::is_directory(folder / entry, ignored)) {
+                found.insert(prefix + entry.substr(0, entry.find(kBeside)));
             }
+        }
+    }
+    for (const auto& folder : name.empty() ? std::vector<std::filesystem::path>{} : whole(name)) {
+        const std::string entry = folder.filename().string();
+        if (entry.starts_with(name + kBeside)) {
+            found.insert(prefix + entry.substr(name.size() + 1));
         }
     }
     return {found.begin(), found.end()};

@@ -68,6 +68,14 @@ public:
     // the kernel refuses is a warning in the log; only a group that cannot be made is an error.
     [[nodiscard]] virtual Result<CgroupPlace> create(const std::string& name,
                                                      const CgroupLimits& limits) const = 0;
+    // The same for a group that only holds others and that no process joins. Where a hierarchy has
+    // no limit to keep for it, it may have no folder there, and its children lie beside one
+    // another.
+    [[nodiscard]] virtual Result<void> create_parent(const std::string& name,
+                                                     const CgroupLimits& limits) const {
+        SKIFF_CHECK(create(name, limits));
+        return {};
+    }
     // Where the group lies or would lie.
     [[nodiscard]] virtual CgroupPlace place(const std::string& name) const = 0;
     // nullopt when there is no such group or the kernel does not tell.

@@ -24,8 +24,12 @@ using HierarchyMap = std::map<std::string, std::filesystem::path, std::less<>>;
 [[nodiscard]] HierarchyMap find_hierarchies(std::string_view mountinfo, std::string_view own,
                                             const std::string& root);
 
-// Parts that both versions share. Folders of a group are the bases with the name appended, each
-// once.
+// Where a group lies whose parent has no folder: nowhere, it cannot be made; or as "parent:child"
+// in the base itself.
+enum class Orphans { refused, beside };
+
+// Parts that both versions share. A group's folder in a hierarchy is the base with its name
+// appended.
 class Folders : public CgroupTree {
 public:
     [[nodiscard]] std::vector<std::string> bases() const override;
@@ -35,8 +39,11 @@ public:
     [[nodiscard]] std::vector<std::string> children(const std::string& name) const override;
 
 protected:
-    explicit Folders(HierarchyMap bases);
+    Folders(HierarchyMap bases, Orphans orphans);
+    // The group's folder in every hierarchy, or in one (which may be none of this machine's).
     [[nodiscard]] Result<void> make(const std::string& name) const;
+    [[nodiscard]] Result<void> make_in(std::string_view hierarchy, const std::string& name) const;
+    // Where the group lies or would lie, each folder once.
     [[nodiscard]] std::vector<std::filesystem::path> folders(const std::string& name) const;
     // The group's folder in one hierarchy, nullopt when that is not there.
     [[nodiscard]] std::optional<std::filesystem::path> folder(std::string_view hierarchy,
@@ -45,6 +52,12 @@ protected:
     void warn(std::string text) { warnings_.push_back(std::move(text)); }
 
 private:
+    // folders(), and those of its children that do not lie below them.
+    [[nodiscard]] std::vector<std::filesystem::path> whole(const std::string& name) const;
+    [[nodiscard]] std::filesystem::path folder_in(const std::filesystem::path& base,
+                                                  const std::string& name) const;
+
+    Orphans orphans_;
     HierarchyMap bases_;
     std::vector<std::filesystem::path> distinct_;
     std::vector<std::string> warnings_;

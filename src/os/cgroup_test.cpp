@@ -237,5 +237,73 @@ TEST_F(LiveV2, JoinsKillsAndRemovesAGroupWithAnother) {
     EXPECT_THAT(tree_->children(""), IsEmpty());
 }
 
+// Version 1, on plain folders.
+class FakeV1 : public testing::Test {
+protected:
+    FakeV1() {
+        SystemRandom random;
+        top_ = fs::temp_directory_path() / ("skiff-cgroup-" + random.hex(6));
+        for (const char* name : {"memory", "cpu", "pids"}) {
+            bases_.push_back(fmt::format("{}={}", name, (top_ / name / "skiff-1").string()));
+        }
+        bases_.push_back("cpuacct=" + (top_ / "cpu/skiff-1").string());
+        tree_ = CgroupTree::reopen(bases_);
+    }
+    ~FakeV1() override { (void)remove_tree(top_); }
+
+    fs::path in(const std::string& hierarchy, const std::string& name) const {
+        return top_ / hierarchy / "skiff-1" / name;
+    }
+
+    fs::path top_;
+    std::vector<std::string> bases_;
+    std::unique_ptr<CgroupTree> tree_;
+};
+
+TEST_F(FakeV1, AParentHasAFolderOnlyWhereItHasALimit) {
+    ASSERT_TRUE(tree_->create_parent("pod1", {}));
+    auto place = tree_->create("pod1/c", {});
+    ASSERT_TRUE(place);
+    EXPECT_THAT(place->folders, UnorderedElementsAre(in("cpu", "pod1/c"), in("memory", "pod1:c"),
+                                                     in("pids", "pod1:c")));
+    EXPECT_EQ(place->oom_counter, in("memory", "pod1:c") / "memory.oom_control");
+    for (const auto& folder : place->folders) {
+        EXPECT_TRUE(fs::is_directory(folder)) << folder;
+    }
+    EXPECT_THAT(tree_->children(""), ElementsAre("pod1"));
+    EXPECT_THAT(tree_->children("pod1"), ElementsAre("pod1/c"));
+}
+
+TEST_F(FakeV1, WhatWasMadeStaysWhereItIsWhenItsParentGetsALimit) {
+    ASSERT_TRUE(tree_->create_parent("pod1", {}));
+    ASSERT_TRUE(tree_->create("pod1/old", {}));
+    CgroupLimits limits;
+    limits.memory = 64_MiB;
+    fs::create_directories(in("memory", "pod1"));
+    ASSERT_TRUE(tree_->create_parent("pod1", limits));
+    auto fresh = tree_->create("pod1/fresh", {});
+    ASSERT_TRUE(fresh);
+    EXPECT_THAT(fresh->folders, Contains(in("memory", "pod1/fresh")));
+    EXPECT_THAT(tree_->place("pod1/old").folders, Contains(in("memory", "pod1:old")));
+    EXPECT_THAT(tree_->children("pod1"), UnorderedElementsAre("pod1/old", "pod1/fresh"));
+}
+
+TEST_F(FakeV1, RemovesAParentWithAllThatLiesBesideIt) {
+    for (const char* pod : {"pod1", "pod10"}) {
+        ASSERT_TRUE(tree_->create_parent(pod, {}));
+        ASSERT_TRUE(tree_->create(std::string(pod) + "/c", {}));
+    }
+    // Plain folders hold plain files, which the kernel's do not.
+    for (const auto& entry : fs::recursive_directory_iterator(top_)) {
+        if (entry.is_regular_file()) {
+            fs::remove(entry.path());
+        }
+    }
+    ASSERT_TRUE(tree_->remove("pod1"));
+    EXPECT_THAT(tree_->children(""), ElementsAre("pod10"));
+    EXPECT_FALSE(fs::exists(in("memory", "pod1:c")));
+    EXPECT_TRUE(fs::exists(in("memory", "pod10:c")));
+}
+
 }  // namespace
 }  // namespace skiff::os

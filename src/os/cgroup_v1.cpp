@@ -19,7 +19,7 @@ constexpr std::int64_t kQuotaMicrosMin = 1'000;  // the kernel refuses less
 
 class V1 final : public Folders {
 public:
-    explicit V1(HierarchyMap bases) : Folders(usable(std::move(bases))) {
+    explicit V1(HierarchyMap bases) : Folders(usable(std::move(bases)), Orphans::beside) {
         if (!map().contains("memory")) {
             warn("memory limits are enforced by the engine only: no memory cgroup");
         }
@@ -33,28 +33,21 @@ public:
 
     Result<CgroupPlace> create(const std::string& name, const CgroupLimits& limits) const override {
         SKIFF_CHECK(make(name));
-        if (auto group = folder("memory", name); group && limits.memory) {
-            auto bytes = fmt::format("{}", limits.memory->value);
-            write_limit(*group / "memory.limit_in_bytes", bytes);
-            // Without this a guest over its limit would be swapped instead of refused.
-            auto with_swap = *group / "memory.memsw.limit_in_bytes";
-            if (::access(with_swap.c_str(), W_OK) == 0) {
-                write_limit(with_swap, bytes);
-            }
-        }
-        if (auto group = folder("cpu", name)) {
-            write_limit(*group / "cpu.shares",
-                        fmt::format("{}", cpu_shares(limits.cpu_request_millis)));
-            if (limits.cpu_limit_millis) {
-                auto quota = *limits.cpu_limit_millis * kPeriodMicros / 1000;
-                write_limit(*group / "cpu.cfs_quota_us",
-                            fmt::format("{}", std::max(quota, kQuotaMicrosMin)));
-            }
-        }
-        if (auto group = folder("pids", name); group && limits.pids) {
-            write_limit(*group / "pids.max", fmt::format("{}", *limits.pids));
-        }
+        set_limits(name, limits);
         return place(name);
+    }
+
+    // Each folder of a hierarchy costs the kernel some 10 KB, one of the memory's some 40.
+    Result<void> create_parent(const std::string& name, const CgroupLimits& limits) const override {
+        SKIFF_CHECK(make_in("cpu", name));
+        if (limits.memory) {
+            SKIFF_CHECK(make_in("memory", name));
+        }
+        if (limits.pids) {
+            SKIFF_CHECK(make_in("pids", name));
+        }
+        set_limits(name, limits);
+        return {};
     }
 
     CgroupPlace place(const std::string& name) const override {
@@ -101,6 +94,30 @@ public:
     }
 
 private:
+    void set_limits(const std::string& name, const CgroupLimits& limits) const {
+        if (auto group = folder("memory", name); group && limits.memory) {
+            auto bytes = fmt::format("{}", limits.memory->value);
+            write_limit(*group / "memory.limit_in_bytes", bytes);
+            // Without this a guest over its limit would be swapped instead of refused.
+            auto with_swap = *group / "memory.memsw.limit_in_bytes";
+            if (::access(with_swap.c_str(), W_OK) == 0) {
+                write_limit(with_swap, bytes);
+            }
+        }
+        if (auto group = folder("cpu", name)) {
+            write_limit(*group / "cpu.shares",
+                        fmt::format("{}", cpu_shares(limits.cpu_request_millis)));
+            if (limits.cpu_limit_millis) {
+                auto quota = *limits.cpu_limit_millis * kPeriodMicros / 1000;
+                write_limit(*group / "cpu.cfs_quota_us",
+                            fmt::format("{}", std::max(quota, kQuotaMicrosMin)));
+            }
+        }
+        if (auto group = folder("pids", name); group && limits.pids) {
+            write_limit(*group / "pids.max", fmt::format("{}", *limits.pids));
+        }
+    }
+
     // Makes the bases and drops the hierarchies where that fails, and those that are not needed.
     static HierarchyMap usable(HierarchyMap bases) {
         bases.erase(std::string(kUnified));

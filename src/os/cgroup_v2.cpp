@@ -39,7 +39,7 @@ void move_to_leaf(const std::filesystem::path& folder) {
 
 class V2 final : public Folders {
 public:
-    explicit V2(std::filesystem::path base) : Folders(make_base(base)) {
+    explicit V2(std::filesystem::path base) : Folders(make_base(base), Orphans::refused) {
         if (map().empty()) {
             warn("cgroups are read-only here: no limit is enforced by the kernel");
             return;

@@ -234,7 +234,7 @@ Task<Result<void>> KeeperRuntime::prepare_copy(pods::PodSandbox sandbox) {
         }
         found = pods_.emplace(sandbox.pod, std::move(pod)).first;
     }
-    auto created = cgroups_->create(pod_cgroup(sandbox.pod), limits);
+    auto created = cgroups_->create_parent(pod_cgroup(sandbox.pod), limits);
     if (!created) {
         co_return fail(std::move(created.error()).with_reason(kSandboxFailed));
     }
