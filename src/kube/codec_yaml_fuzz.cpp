@@ -8,7 +8,8 @@ namespace skiff::kube {
 
 static boost::json::value value_of(const std::string& text) {
     boost::json::parse_options options;
-    options.max_depth = 1000;  // the codec's own bound is lower
+    options.max_depth = 1000;  // what the codec accepts is its own affair
+    options.allow_invalid_utf8 = true;
     return boost::json::parse(text, {}, options);
 }
 
