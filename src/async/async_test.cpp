@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "async/blocking.h"
+#include "async/both.h"
 #include "async/event.h"
 #include "async/lanes.h"
 #include "async/scope.h"
@@ -91,6 +92,46 @@ TEST(Scope, StopUnwindsEveryTask) {
     };
     run_to_end(reactor, body(reactor, &unwound));
     EXPECT_TRUE(unwound);
+}
+
+Task<Result<int>> after_a_turn(int value) {
+    co_await yield_now();
+    co_return value;
+}
+
+TEST(Both, RunsBothAndReturnsBoth) {
+    Reactor reactor;
+    auto body = []() -> Task<void> {
+        auto [first, second] = co_await both(after_a_turn(1), after_a_turn(2));
+        EXPECT_EQ(*first, 1);
+        EXPECT_EQ(*second, 2);
+    };
+    run_to_end(reactor, body());
+}
+
+TEST(Both, IsCancelledWhileBothWait) {
+    Reactor reactor;
+    auto body = [](Reactor& r) -> Task<void> {
+        Event never;
+        bool first_ended = false;
+        bool second_ended = false;
+        auto wait = [](Event* event, bool* unwound) -> Task<Result<void>> {
+            co_await wait_forever(*event, unwound);
+            co_return co_await event->wait();
+        };
+        auto two = [](Task<Result<void>> one, Task<Result<void>> other) -> Task<void> {
+            auto done = co_await both(std::move(one), std::move(other));
+            (void)done;
+        };
+        Scope scope(r.executor());
+        scope.spawn("both", two(wait(&never, &first_ended), wait(&never, &second_ended)));
+        co_await yield_now();
+        co_await yield_now();
+        co_await scope.stop();
+        EXPECT_TRUE(first_ended);
+        EXPECT_TRUE(second_ended);
+    };
+    run_to_end(reactor, body(reactor));
 }
 
 TEST(Scope, SpawnNeverRunsTheTaskInsideTheCall) {

@@ -34,8 +34,8 @@ public:
     template <typename R>
     class Begun {
     public:
-        // What it returned; once. Cancelled: the work owns copies of all it needs, so it is left to
-        // itself.
+        // What it returned; once, but again after a wait that was cancelled. Cancelled: the work
+        // owns copies of all it needs, so it is left to itself.
         [[nodiscard]] Task<R> result() {
             auto state = state_;
             if (!state) {

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
+
+#include "base/sanitizer.h"
 
 namespace skiff::engine {
 
@@ -35,17 +38,21 @@ constexpr int kBlocksMax = 100'000;
 }  // namespace
 
 void fill_heap() {
+    if constexpr (!kLimitsAddressSpace) {
+        return;  // the heap of a sanitizer has no holes of this kind, and grows without end
+    }
     // Larger than any hole, so it lies behind them all.
     void* const end = std::malloc(kBlockMax + kBlockMax / 2);
-    std::free(end);
     int blocks = 0;
     for (std::size_t size = kBlockMax; size >= 16; size -= std::max(size / 16, std::size_t{16})) {
         void* block = nullptr;
         // What lies in a hole is kept, for good.
-        while ((block = std::malloc(size)) < end && ++blocks < kBlocksMax) {
+        while ((block = std::malloc(size)) != nullptr && std::less<>{}(block, end) &&
+               ++blocks < kBlocksMax) {
         }
         std::free(block);
     }
+    std::free(end);
 }
 
 void draw_fresh_secrets() {

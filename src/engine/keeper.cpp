@@ -115,13 +115,17 @@ void Keeper::poll_once() {
 Result<void> Keeper::run() {
     while (!(draining_ && children_.empty())) {
         poll_once();
-        if (draining_) {
-            spare_.reset();  // it sees its socket end
+        if (draining_ && spare_) {
+            spare_->socket.reset();  // it sees that and ends
         }
         if (settings_.starts_max > 0 && starts_ >= settings_.starts_max && !is_building() &&
             !draining_) {
             execute_anew();
         }
+    }
+    if (spare_) {
+        spare_->socket.reset();
+        (void)::waitpid(spare_->pid, nullptr, 0);
     }
     log::info("keeper ends", log::kv("build", build_id()));
     (void)os::remove_file(wire::keeper_socket(settings_.run_dir, build_id()));
@@ -288,6 +292,7 @@ void Keeper::on(const wire::Shutdown& shutdown) {
             break;
         case wire::ShutdownMode::go_on:
             draining_ = ending_;
+            spare_wanted_ = true;
             break;
     }
 }
@@ -343,6 +348,7 @@ Result<void> Keeper::start(const wire::Start& request, const std::vector<os::Fd>
 
 // A runner that waited, or else a new one, with its order on the way.
 Result<Keeper::Spare> Keeper::order_runner(const std::vector<os::Fd>& fds, int stop_fd) {
+    static_assert(wire::kMessageFdsMax + 1 <= os::kPacketFdsMax, "a Start and its eventfd");
     RunnerOrder order;
     order.has_stop = stop_fd >= 0;
     std::vector<int> numbers;
@@ -355,13 +361,17 @@ Result<Keeper::Spare> Keeper::order_runner(const std::vector<os::Fd>& fds, int s
     const std::string bytes = wire::encode(order);
     if (spare_) {
         Spare spare = std::move(*std::exchange(spare_, std::nullopt));
-        if (auto sent = os::send_packet(spare.socket.get(), bytes, numbers); sent) {
+        auto sent = os::send_packet(spare.socket.get(), bytes, numbers);
+        if (sent && *sent == os::Sent::whole) {
             return spare;
         }
         log::warn("a waiting runner is gone", log::kv("pid", spare.pid));
     }
     SKIFF_TRY(Spare fresh, fork_runner());
-    SKIFF_CHECK(os::send_packet(fresh.socket.get(), bytes, numbers));
+    SKIFF_TRY(const auto sent, os::send_packet(fresh.socket.get(), bytes, numbers));
+    if (sent != os::Sent::whole) {
+        return fail(Code::exhausted, "a runner's order does not fit its socket");
+    }
     return fresh;
 }
 
@@ -418,9 +428,10 @@ void Keeper::keep_spare() {
 void Keeper::read_report(Child& child) {
     std::array<char, kReportBytesMax> buffer;
     const ssize_t size = ::read(child.report_fd, buffer.data(), buffer.size());
-    if (size < 0) {
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
+    // A reset is the end as well: of a runner that died before it took its order.
     ::close(std::exchange(child.report_fd, -1));
     auto report = size > 0
                       ? wire::decode<RunnerReport>({buffer.data(), static_cast<std::size_t>(size)})
@@ -472,6 +483,9 @@ void Keeper::reap() {
 void Keeper::bury(Child child, int wait_status) {
     if (child.stop_fd >= 0) {
         ::close(child.stop_fd);
+    }
+    if (child.report_fd >= 0) {
+        ::close(child.report_fd);
     }
     if (child.phase != ChildPhase::running) {
         if (child.intent != Intent::none) {

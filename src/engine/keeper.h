@@ -97,8 +97,8 @@ private:
     std::vector<std::unique_ptr<Connection>> connections_;
     std::map<std::string, Child> children_;  // by container id
     std::vector<wire::Exited> exits_;        // not forgotten yet
-    // Waits for the next start; only while it is quiet, so that a burst forks no more than it
-    // needs.
+    // Waits for the next start. Forked while it is quiet, so that a burst forks no more than it
+    // needs; after a failure not before the next start: a machine in trouble gets no loop of forks.
     std::optional<Spare> spare_;
     bool spare_wanted_ = true;
     std::uint64_t starts_ = 0;

@@ -209,12 +209,20 @@ private:
         }
         return page.page;
     }
+    // A deletion of an earlier object of the name may be told again.
+    void forget_undecoded(const std::string& name, const std::string& uid) {
+        auto found = undecoded_.find(name);
+        if (found != undecoded_.end() && found->second == uid) {
+            undecoded_.erase(found);
+        }
+    }
+
     // The same in a watch: the next events must come through.
     Result<std::string> skip_event(std::string_view json, const Error& error) {
         SKIFF_TRY(auto event, undecoded_event(json));
         std::string name = key(event.ns, event.name);
         if (event.kind == WatchKind::deleted) {
-            undecoded_.erase(name);
+            forget_undecoded(name, event.uid);
         } else {
             tell_skipped(event, error);
         }
@@ -272,7 +280,7 @@ private:
                 break;
             case WatchKind::deleted: {
                 std::string name = key(event.object);
-                undecoded_.erase(name);
+                forget_undecoded(name, event.object.metadata.uid);
                 remove(name, std::make_shared<const T>(std::move(event.object)));
                 break;
             }

@@ -29,7 +29,7 @@ using HierarchyMap = std::map<std::string, std::filesystem::path, std::less<>>;
 enum class Orphans { refused, beside };
 
 // Parts that both versions share. A group's folder in a hierarchy is the base with its name
-// appended.
+// appended, but for orphans.
 class Folders : public CgroupTree {
 public:
     [[nodiscard]] std::vector<std::string> bases() const override;
@@ -40,7 +40,8 @@ public:
 
 protected:
     Folders(HierarchyMap bases, Orphans orphans);
-    // The group's folder in every hierarchy, or in one (which may be none of this machine's).
+    // Makes the group's folder in every hierarchy, or in one; fine where it is there or the machine
+    // has no such hierarchy.
     [[nodiscard]] Result<void> make(const std::string& name) const;
     [[nodiscard]] Result<void> make_in(std::string_view hierarchy, const std::string& name) const;
     // Where the group lies or would lie, each folder once.

@@ -279,7 +279,6 @@ TEST_F(FakeV1, WhatWasMadeStaysWhereItIsWhenItsParentGetsALimit) {
     ASSERT_TRUE(tree_->create("pod1/old", {}));
     CgroupLimits limits;
     limits.memory = 64_MiB;
-    fs::create_directories(in("memory", "pod1"));
     ASSERT_TRUE(tree_->create_parent("pod1", limits));
     auto fresh = tree_->create("pod1/fresh", {});
     ASSERT_TRUE(fresh);
@@ -292,12 +291,6 @@ TEST_F(FakeV1, RemovesAParentWithAllThatLiesBesideIt) {
     for (const char* pod : {"pod1", "pod10"}) {
         ASSERT_TRUE(tree_->create_parent(pod, {}));
         ASSERT_TRUE(tree_->create(std::string(pod) + "/c", {}));
-    }
-    // Plain folders hold plain files, which the kernel's do not.
-    for (const auto& entry : fs::recursive_directory_iterator(top_)) {
-        if (entry.is_regular_file()) {
-            fs::remove(entry.path());
-        }
     }
     ASSERT_TRUE(tree_->remove("pod1"));
     EXPECT_THAT(tree_->children(""), ElementsAre("pod10"));

@@ -236,6 +236,31 @@ TEST_F(Decide, AfterPowerLossOnlyUnfinishedContainersRunAgainAndInitContainersBe
     EXPECT_FALSE(sandbox_was_lost(records, previous));
 }
 
+// What is kept on disk is the last end that could be kept, not the last run.
+TEST_F(Decide, AfterPowerLossALaterRunThatTheApiServerKnowsOfWins) {
+    pod.spec.restartPolicy = "OnFailure";
+    ended("main", 1);
+    ran("main", 1);
+    previous = run().status;
+    ASSERT_EQ(of(run(), "main").restartCount, 1);
+    reboot();
+    Decision decision = run();
+    ASSERT_EQ(describe(decision), "start:main");
+    EXPECT_EQ(decision.actions[0].attempt, 2U);
+    EXPECT_EQ(of(decision, "main").restartCount, 1);
+}
+
+TEST_F(Decide, AfterPowerLossASuccessThatTheApiServerKnowsOfIsNotRepeated) {
+    pod.spec.restartPolicy = "OnFailure";
+    ended("main", 1);
+    ended("main", 0, 1);
+    previous = run().status;
+    records.pop_back();  // it could not be kept
+    reboot();
+    previous.phase = "Running";
+    EXPECT_EQ(describe(run()), "tear_down");
+}
+
 TEST_F(Decide, AnInitContainerThatFailedForGoodEndsItsPodAfterPowerLossToo) {
     pod.spec.restartPolicy = "Never";
     add_init("one");

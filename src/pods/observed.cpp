@@ -127,6 +127,12 @@ ContainerView view_of(const std::string& name, const std::vector<ContainerRecord
         }
         return view;
     }
+    // The API server may have been told of a later run than the last whose end was kept.
+    if (view.latest->source == Instance::Source::earlier && remembered &&
+        remembered->attempt > view.latest->attempt) {
+        view.before = std::exchange(view.latest, std::move(remembered));
+        return view;
+    }
     if (!view.before) {
         // The record of the run before is gone; what the status told of it stays true.
         if (remembered && remembered->id != view.latest->id) {

@@ -149,6 +149,8 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
     limits.cpu_limit_millis = spec.cpu_limit_millis;
     limits.cpu_request_millis = spec.cpu_request_millis;
     limits.pids = settings_.pids_max;
+    // From here on a failure that somebody else sees is ours to clean up after.
+    container->waiter = Container::Waiter::start;
     // The disk is the pool's business, and the cgroups are made meanwhile.
     container->making = pool_.begin([paths = paths_, stored, logs = settings_.logs] {
         return make_container_files(paths, stored, logs);
@@ -162,6 +164,9 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
     if (!files || !place) {
         co_return fail(std::move(files ? place.error() : files.error()));
     }
+    if (container->start_error) {
+        co_return fail(Error(*container->start_error));
+    }
     if (container->stop_by) {
         co_return fail(Code::conflict, "it was stopped before it started");
     }
@@ -172,7 +177,6 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
         co_return fail(std::move(plan.error()));
     }
     plan->start.request_id = next_request_++;
-    container->waiter = Container::Waiter::start;
     wire::Message message = std::move(plan->start);
     auto sent = co_await keepers_.send(stored.keeper, std::move(message), std::move(plan->fds));
     if (!sent) {
@@ -205,7 +209,9 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
 Task<void> KeeperRuntime::discard_made(Held container) {
     auto files = co_await container->making->result();
     if (!files && files.error().code == Code::cancelled) {
-        co_return;  // The record stays, and the next agent removes what it names.
+        // The record stays, and the next agent removes what it names; as it does when this task is
+        // not even begun because the agent ends.
+        co_return;
     }
     container->making.reset();
     discard(container);

@@ -116,6 +116,7 @@ void KeeperRuntime::load_containers() {
             Held container = add(std::move(stored));
             container->boot = pods::ContainerRecord::Boot::earlier;
             container->named.set();  // what could tell the names is gone
+            container->kept = true;  // this is the record that was kept
         }
     }
     for (auto& stored : present) {

@@ -68,7 +68,7 @@ struct RunnerPage {
     std::uint64_t log_lines;       // written so far
     std::uint64_t log_lines_lost;  // dropped so far
     std::array<LogSlot, kLogSlotsMax> slots;
-    // Monotonic clock in nanoseconds, for measuring a start: the fork, and the call of the guest.
+    // Monotonic clock in nanoseconds, for measuring a start: the order, and the call of the guest.
     std::int64_t ordered_monotonic_ns;
     std::int64_t running_monotonic_ns;
     std::int64_t started_ns;   // wall clock, the call of the guest
