@@ -4,7 +4,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -210,6 +212,24 @@ public:
     }
     // Breaks the connections to keepers under the runtime's hands.
     static void drop_links() {
+        for (int fd : links()) {
+            ::shutdown(fd, SHUT_RDWR);
+        }
+    }
+
+    // Bytes that were sent to keepers and that those have not read.
+    static int unread_by_keepers() {
+        int sum = 0;
+        for (int fd : links()) {
+            int bytes = 0;
+            sum += ::ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+        }
+        return sum;
+    }
+
+    // This process's sockets to keepers.
+    static std::vector<int> links() {
+        std::vector<int> found;
         auto fds = os::list_folder("/proc/self/fd");
         for (const auto& name : *fds) {
             int fd = static_cast<int>(parse_uint(name).value_or(0));
@@ -218,9 +238,10 @@ public:
             bool connected = ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
             if (connected && peer.sun_family == AF_UNIX &&
                 std::string_view(peer.sun_path).find("keeper-") != std::string_view::npos) {
-                ::shutdown(fd, SHUT_RDWR);
+                found.push_back(fd);
             }
         }
+        return found;
     }
 
     std::optional<pods::ContainerRecord> record(const ContainerId& id) {

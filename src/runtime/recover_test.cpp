@@ -28,15 +28,15 @@ public:
             co_await ended(*first);
         }
         ::kill(keeper_pid(), SIGSTOP);
+        int before = unread_by_keepers();
         async::Scope caller(reactor_.executor());
         caller.spawn("start", start_quietly("print up ; hold"));
         auto starting = co_await found(pods::ContainerRecord::Phase::starting);
-        // The page is the last of its files; soon after it the request is on its way.
-        fs::path page = wire::runner_page_file(paths_.run_dir.string(), starting.id.str());
-        while (!fs::exists(page)) {
+        SteadyTime deadline = soon();
+        while (unread_by_keepers() <= before && std::chrono::steady_clock::now() < deadline) {
             (void)co_await async::sleep_for(std::chrono::milliseconds(2));
         }
-        (void)co_await async::sleep_for(std::chrono::milliseconds(50));
+        EXPECT_GT(unread_by_keepers(), before) << "the request was not sent";
         co_await caller.stop();
         co_return starting;
     }
