@@ -191,8 +191,10 @@ class Interrupted(unittest.TestCase):
     """An `up` that does not come to its end leaves nothing."""
 
     def interrupt(self, number, marker):
+        # A shell's background jobs are born with SIGINT ignored, and these tests may be part of one.
         child = subprocess.Popen([CLUSTER, "up", "--name", "self-3"], stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.DEVNULL)
+                                 stderr=subprocess.DEVNULL,
+                                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.assertTrue(wait_until(
             lambda: os.path.exists(os.path.join(folder_of("self-3"), marker)), 60))
         mark = mark_of("self-3")
