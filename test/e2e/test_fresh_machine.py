@@ -45,12 +45,18 @@ def machine():
 
 def on(root, command, timeout):
     """Runs a shell command there, with mounts and a process tree that end with it."""
+    # Its root by pivot_root(2): in a chroot the kernel gives nobody a user namespace.
     inside = f"""
         set -e
+        mount --rbind {root} {root}
         mount -t proc proc {root}/proc
         mount --rbind /sys {root}/sys
         mount --rbind /dev {root}/dev
-        exec chroot {root} /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+        cd {root}
+        mkdir -p .before
+        pivot_root . .before
+        umount --lazy /.before
+        exec /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
             /bin/bash -c 'cd /root/skiff && {command}'
     """
     return subprocess.run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c",
