@@ -22,8 +22,9 @@ using testing::plain_grant;
 
 std::vector<pid_t> children_of(pid_t pid) {
     std::vector<pid_t> children;
-    const auto text = os::read_kernel_file(fmt::format("/proc/{0}/task/{0}/children", pid));
-    for (const auto word : split(trim(text.value_or("")), ' ')) {
+    const std::string text =
+        os::read_kernel_file(fmt::format("/proc/{0}/task/{0}/children", pid)).value_or("");
+    for (const auto word : split(trim(text), ' ')) {
         if (const auto number = parse_int(word)) {
             children.push_back(static_cast<pid_t>(*number));
         }
@@ -44,8 +45,9 @@ bool comes_true(const std::function<bool()>& condition) {
 // What the descriptors above 2 are of: "socket", "net", "uid_map" …
 std::vector<std::string> descriptors_of(pid_t pid) {
     std::vector<std::string> kinds;
-    const auto names = os::list_folder(fmt::format("/proc/{}/fd", pid));
-    for (const auto& name : names.value_or(std::vector<std::string>{})) {
+    const auto names =
+        os::list_folder(fmt::format("/proc/{}/fd", pid)).value_or(std::vector<std::string>{});
+    for (const auto& name : names) {
         std::error_code error;
         const auto target = fs::read_symlink(fmt::format("/proc/{}/fd/{}", pid, name), error);
         if (parse_int(name).value_or(0) > 2) {
