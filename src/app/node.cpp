@@ -145,12 +145,11 @@ using Watch = kube::Reflector<kube::Pod>;
 using Spared = std::function<bool(const PodUid&)>;
 
 // What housekeeping leaves alone while a file, or an object of the API server, cannot be read.
-Spared spared_by(std::shared_ptr<const StaticPods> files) {
-    return [files](const PodUid& uid) { return files->may_own(uid); };
-}
+// Either may be absent.
 Spared spared_by(std::shared_ptr<const StaticPods> files, std::shared_ptr<const Watch> watch) {
     return [files, watch](const PodUid& uid) {
-        return watch->has_undecoded(uid.str()) || (files != nullptr && files->may_own(uid));
+        return (watch != nullptr && watch->has_undecoded(uid.str())) ||
+               (files != nullptr && files->may_own(uid));
     };
 }
 
@@ -187,7 +186,7 @@ public:
         if (opened) {
             auto files = static_pods(base_, *rooms, settings_);
             co_await files->scan();
-            rooms->pods().sources_ready(spared_by(files));
+            rooms->pods().sources_ready(spared_by(files, nullptr));
             scope_.spawn("memory", return_memory(base_.pool));
             scope_.spawn("static pods", files->run(settings_.file_check_frequency));
             log::info("node started", log::kv("node", settings_.node_name),

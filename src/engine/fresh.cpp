@@ -38,7 +38,7 @@ constexpr int kBlocksMax = 100'000;
 }  // namespace
 
 void fill_heap() {
-    if constexpr (!kLimitsAddressSpace) {
+    if constexpr (kAddressSanitizer || kThreadSanitizer) {
         return;  // the heap of a sanitizer has no holes of this kind, and grows without end
     }
     // Larger than any hole, so it lies behind them all.

@@ -48,7 +48,6 @@ private:
     explicit Keeper(KeeperSettings settings) : settings_(std::move(settings)) {}
     Result<void> set_up();
     Result<void> take_over(int state_fd);
-    Result<void> listen();
     void execute_anew();
     KeeperState state() const;
 

@@ -1,7 +1,6 @@
 #include "network/network.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "os/file.h"
 #include "state/pod_mark.h"

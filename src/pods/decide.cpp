@@ -477,9 +477,6 @@ void Deciding::name_waiting() {
 }
 
 void Deciding::finish_status() {
-    auto is_earlier = [](const ContainerRecord& record) {
-        return record.boot == ContainerRecord::Boot::earlier;
-    };
     if (is_terminal(s_.pod.status.phase) && std::ranges::all_of(s_.records, is_earlier)) {
         // It ended in an earlier life of this node: there is nothing to add to what is known.
         out_.status = s_.pod.status;

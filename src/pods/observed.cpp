@@ -11,8 +11,7 @@ constexpr std::string_view kIdPrefix = "skiff://";
 
 Instance from_record(const ContainerRecord& record) {
     Instance instance;
-    instance.source = record.boot == ContainerRecord::Boot::earlier ? Instance::Source::earlier
-                                                                    : Instance::Source::record;
+    instance.source = is_earlier(record) ? Instance::Source::earlier : Instance::Source::record;
     instance.attempt = record.attempt;
     instance.id = record.id;
     instance.spec_hash = record.spec_hash;
@@ -163,9 +162,6 @@ PodView observe(const kube::Pod& pod, const std::vector<ContainerRecord>& record
 
 bool sandbox_was_lost(const std::vector<ContainerRecord>& records,
                       const kube::PodStatus& previous) {
-    auto is_earlier = [](const ContainerRecord& record) {
-        return record.boot == ContainerRecord::Boot::earlier;
-    };
     bool regular_known = std::ranges::any_of(records, [&](const ContainerRecord& record) {
         return record.kind == ContainerKind::regular && !is_earlier(record);
     });

@@ -66,6 +66,11 @@ using PodView = std::map<std::string, ContainerView>;
 [[nodiscard]] PodView observe(const kube::Pod& pod, const std::vector<ContainerRecord>& records,
                               const kube::PodStatus& previous, WallTime now);
 
+// Kept on disk from an earlier boot: it ended then, and nothing of it is there now.
+[[nodiscard]] inline bool is_earlier(const ContainerRecord& record) {
+    return record.boot == ContainerRecord::Boot::earlier;
+}
+
 // True when the pod ran before and the node has nothing of those runs any more but how they ended:
 // the machine was booted anew, so init containers have to run again (some of them may have done so
 // already).
