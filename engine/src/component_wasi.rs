@@ -1,6 +1,8 @@
-//! The host functions of components: the world `wasi:cli/command` 0.2, and `skiff:pod/lifecycle`.
+//! The host functions of components: WASI 0.2 and 0.3, outgoing HTTP, and `skiff:pod/lifecycle`.
 
 use crate::limits::MemoryCap;
+use crate::outgoing::Outgoing;
+use crate::provider::Purpose;
 use crate::stop::Stop;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,8 @@ use wasmtime::{Engine, Result, StoreContextMut};
 use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::{self, DynPollable, Pollable, subscribe};
-use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView, async_trait};
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView, async_trait, p3};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// The interface by which a guest learns that it shall end.
 pub const LIFECYCLE: &str = "skiff:pod/lifecycle";
@@ -66,6 +69,14 @@ pub struct ComponentState {
     pub table: ResourceTable,
     pub stop: Arc<Stop>,
     pub memory: MemoryCap,
+    pub http: WasiHttpCtx,
+    pub outgoing: Outgoing,
+}
+
+impl WasiHttpView for ComponentState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
+    }
 }
 
 impl WasiView for ComponentState {
@@ -74,10 +85,16 @@ impl WasiView for ComponentState {
     }
 }
 
-/// The linker of all components; made once, before any fork.
-pub fn linker(engine: &Engine) -> Result<Linker<ComponentState>> {
+/// The linker of all components of a purpose; made once, before any fork. WASI 0.3 is in it only where the
+/// purpose asks for it.
+pub fn linker(engine: &Engine, purpose: Purpose) -> Result<Linker<ComponentState>> {
     let mut linker = Linker::new(engine);
     p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    if purpose != Purpose::Command {
+        p3::add_to_linker(&mut linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    }
     linker.allow_shadowing(true);
     monotonic_clock::add_to_linker::<_, Clock>(&mut linker, |state: &mut ComponentState| {
         ClockView { stop: state.stop.clone(), wasi: WasiClocksView::clocks(state) }

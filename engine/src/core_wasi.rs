@@ -20,6 +20,8 @@ use wiggle::GuestMemory;
 
 /// The module name of WASI 0.1's functions.
 pub const MODULE: &str = "wasi_snapshot_preview1";
+/// The module name of Krustlet's HTTP requests.
+pub const HTTP_MODULE: &str = "wasi_experimental_http";
 
 /// What a core module's store holds.
 pub struct CoreState {

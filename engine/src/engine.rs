@@ -1,19 +1,21 @@
-//! An engine with its linkers, artifacts and loaded modules.
+//! Wasmtime as a provider, by Cranelift's native code or by Pulley's: settings, linkers, artifacts.
 
 use crate::component_wasi::{self, ComponentState};
 use crate::core_wasi::{self, CoreState};
 use crate::failure::{Code, Failure};
+use crate::grant::Grant;
 use crate::inspect::{self, Inspection, Kind};
+use crate::provider::{self, Program, Provider, Purpose, Runtime, Settings};
+use crate::run::{self, Ending, Outcome};
+use crate::server::{self, Server};
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use wasmtime::component::{self, Component};
 use wasmtime::{Collector, Config, Linker, Module};
-
-/// The version of the crates in Cargo.lock, which a test compares with this text.
-pub const VERSION: &str = "wasmtime 48.0.8\0";
 
 const STACK_BYTES_DEFAULT: u64 = 512 * 1024;
 /// What host functions may use of a component's stack below the guest's frames.
@@ -23,24 +25,38 @@ const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
 /// Frames in the backtrace of a trap.
 const BACKTRACE_FRAMES_MAX: usize = 20;
 
-/// What `skiff_engine` points to.
-pub struct Engine {
+/// The engine and the host functions of all its modules; made once, before any fork.
+pub struct Parts {
     pub engine: wasmtime::Engine,
     pub core: Linker<CoreState>,
     pub component: component::Linker<ComponentState>,
 }
 
-/// What `skiff_module` points to.
-pub enum Loaded {
+/// A provider over Wasmtime.
+pub struct Engine(Arc<Parts>);
+
+/// A loaded artifact.
+struct Loaded {
+    parts: Arc<Parts>,
+    code: Native,
+}
+
+enum Native {
     Core(Module),
     Component(Component),
 }
 
-fn settings(stack_bytes_max: u64) -> Config {
-    let stack = if stack_bytes_max == 0 { STACK_BYTES_DEFAULT } else { stack_bytes_max };
+fn config(settings: &Settings) -> Result<Config, wasmtime::Error> {
+    let stack = match settings.stack_bytes_max {
+        0 => STACK_BYTES_DEFAULT,
+        bytes => bytes,
+    };
     let mut config = Config::new();
+    if settings.runtime == Runtime::Pulley {
+        config.target(if cfg!(target_pointer_width = "64") { "pulley64" } else { "pulley32" })?;
+    }
     // A command owns its process: SIGKILL ends it, so its loops carry no checks (28 % on tight ones).
-    config.epoch_interruption(false).consume_fuel(false);
+    config.epoch_interruption(settings.purpose == Purpose::Server).consume_fuel(false);
     // Only native debuggers and foreign unwinders read it, and it is a tenth of the artifact.
     config.native_unwind_info(false);
     config.memory_reservation(MEMORY_RESERVATION_BYTES);
@@ -48,38 +64,41 @@ fn settings(stack_bytes_max: u64) -> Config {
     config.wasm_function_references(true).wasm_gc(true).wasm_exceptions(true);
     config.collector(Collector::Copying);
     // Threads are left out of the build: shared memories would pass by the memory cap.
-    config.concurrency_support(false);
+    let concurrent = settings.purpose != Purpose::Command;
+    config.concurrency_support(concurrent).wasm_component_model_async(concurrent);
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
-    config
+    Ok(config)
+}
+
+/// What artifacts for these settings depend on.
+pub fn compatibility(settings: &Settings, hasher: &mut impl Hasher) -> Result<(), Failure> {
+    let engine = config(settings).and_then(|config| wasmtime::Engine::new(&config));
+    let engine = engine.map_err(|error| Failure::caused(Code::Internal, &error))?;
+    provider::VERSIONS.hash(hasher);
+    engine.precompile_compatibility_hash().hash(hasher);
+    Ok(())
 }
 
 impl Engine {
-    pub fn new(stack_bytes_max: u64) -> Result<Engine, Failure> {
-        let internal = |error: wasmtime::Error| Failure::caused(Code::Internal, &error);
-        let engine = wasmtime::Engine::new(&settings(stack_bytes_max)).map_err(internal)?;
-        let core = core_wasi::linker(&engine).map_err(internal)?;
-        let component = component_wasi::linker(&engine).map_err(internal)?;
-        Ok(Engine { engine, core, component })
-    }
-
-    /// The text of `skiff_engine_compatibility_key`.
-    pub fn compatibility_key(&self) -> String {
-        let mut key = String::new();
-        for part in 0..2 {
-            let mut hasher = DefaultHasher::new();
-            part.hash(&mut hasher);
-            VERSION.hash(&mut hasher);
-            self.engine.precompile_compatibility_hash().hash(&mut hasher);
-            key += &format!("{:016x}", hasher.finish());
+    pub fn new(settings: &Settings) -> Result<Engine, Failure> {
+        let parts = || -> Result<Parts, wasmtime::Error> {
+            let engine = wasmtime::Engine::new(&config(settings)?)?;
+            let core = core_wasi::linker(&engine)?;
+            let component = component_wasi::linker(&engine, settings.purpose)?;
+            Ok(Parts { engine, core, component })
+        };
+        match parts() {
+            Ok(parts) => Ok(Engine(Arc::new(parts))),
+            Err(error) => Err(Failure::caused(Code::Internal, &error)),
         }
-        key
     }
+}
 
-    /// Compiles bytes whose inspection found nothing wrong.
-    pub fn compile(&self, wasm: &[u8], kind: Kind) -> Result<Vec<u8>, Failure> {
+impl Provider for Engine {
+    fn compile(&self, wasm: &[u8], kind: Kind) -> Result<Vec<u8>, Failure> {
         let artifact = match kind {
-            Kind::Core => self.engine.precompile_module(wasm),
-            Kind::Component => self.engine.precompile_component(wasm),
+            Kind::Core => self.0.engine.precompile_module(wasm),
+            Kind::Component => self.0.engine.precompile_component(wasm),
         };
         artifact.map_err(|error| {
             let mut failure = Failure::caused(Code::Invalid, &error);
@@ -94,42 +113,53 @@ impl Engine {
         })
     }
 
-    /// Maps an artifact. See `skiff_engine_load` for what must be true of the file.
-    pub fn load(&self, fd: RawFd) -> Result<Loaded, Failure> {
-        let file = duplicate(fd).map_err(|error| {
-            Failure::new(Code::Io, format!("cannot use the artifact's descriptor: {error}"))
-        })?;
-        let kind = artifact_kind(&file)?;
+    fn load(&self, file: File) -> Result<Box<dyn Program>, Failure> {
+        let engine = &self.0.engine;
         // SAFETY: the caller vouches for the content (documented in the header).
-        let loaded = match kind {
-            Kind::Core => {
-                unsafe { Module::deserialize_open_file(&self.engine, file) }.map(Loaded::Core)
-            }
+        let loaded = match artifact_kind(&file)? {
+            Kind::Core => unsafe { Module::deserialize_open_file(engine, file) }.map(Native::Core),
             Kind::Component => {
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-                unsafe { Component::deserialize_file(&self.engine, path) }.map(Loaded::Component)
+                unsafe { Component::deserialize_file(engine, path) }.map(Native::Component)
             }
         };
-        loaded.map_err(|error| {
-            let of_machine = error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some());
-            let code = if of_machine { Code::Io } else { Code::Incompatible };
-            Failure::caused(code, &error)
-        })
-    }
-
-    pub fn inspect_loaded(&self, loaded: &Loaded) -> Inspection {
         match loaded {
-            Loaded::Core(module) => inspect::inspect_module(module),
-            Loaded::Component(component) => inspect::inspect_component(&self.engine, component),
+            Ok(code) => Ok(Box::new(Loaded { parts: self.0.clone(), code })),
+            Err(error) => {
+                let mut causes = error.chain();
+                let of_machine = causes.any(|cause| cause.downcast_ref::<io::Error>().is_some());
+                let code = if of_machine { Code::Io } else { Code::Incompatible };
+                Err(Failure::caused(code, &error))
+            }
         }
     }
 }
 
-fn duplicate(fd: RawFd) -> io::Result<File> {
-    // SAFETY: no memory is involved; the result is owned by nobody else.
-    match unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) } {
-        -1 => Err(io::Error::last_os_error()),
-        fd => Ok(unsafe { File::from_raw_fd(fd) }),
+impl Program for Loaded {
+    fn inspect(&self) -> Inspection {
+        match &self.code {
+            Native::Core(module) => inspect::inspect_module(module),
+            Native::Component(component) => {
+                inspect::inspect_component(&self.parts.engine, component)
+            }
+        }
+    }
+
+    fn run(&self, grant: &Grant) -> Outcome {
+        match &self.code {
+            Native::Core(module) => run::run_core(&self.parts, module, grant),
+            Native::Component(component) => run::run_component(&self.parts, component, grant),
+        }
+    }
+
+    fn serve(&self, grant: &Grant, server: &Server) -> Outcome {
+        match &self.code {
+            Native::Core(_) => {
+                let text = "a core module cannot serve HTTP: only components can";
+                Outcome::failed(Ending::StartFailed, text.into())
+            }
+            Native::Component(component) => server::serve(&self.parts, component, grant, server),
+        }
     }
 }
 
@@ -156,17 +186,5 @@ fn artifact_kind(file: &File) -> Result<Kind, Failure> {
         true if flags & FLAG_MODULE != 0 => Ok(Kind::Core),
         true if flags & FLAG_COMPONENT != 0 => Ok(Kind::Component),
         _ => Err(Failure::new(Code::Incompatible, "the file is no artifact of this engine")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn version_is_the_locked_one() {
-        let lock = include_str!("../Cargo.lock");
-        let at = lock.find("name = \"wasmtime\"\n").expect("wasmtime is a dependency");
-        let version = lock[at..].lines().nth(1).expect("a version line");
-        let locked = version.trim_start_matches("version = ").trim_matches('"');
-        assert_eq!(super::VERSION, format!("wasmtime {locked}\0"));
     }
 }

@@ -1,12 +1,16 @@
 //! The functions of `include/skiff_engine.h`. Each catches panics: none crosses into C.
 
-use crate::engine::{Engine, Loaded, VERSION};
 use crate::failure::{Code, Failure, truncate};
 use crate::grant::{Grant, RawGrant};
 use crate::inspect::{Inspection, inspect_bytes};
-use crate::run::{Ending, Outcome, run};
+use crate::provider::{self, Program, Provider, Purpose, Runtime, Settings};
+use crate::run::{Ending, Outcome};
+use crate::server::{RawServer, Server};
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_int};
+use std::fs::File;
+use std::io;
+use std::os::fd::{FromRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Once;
@@ -32,7 +36,26 @@ pub struct RawConfig {
     pub size: u32,
     pub purpose: u32,
     pub stack_bytes_max: u64,
+    pub runtime: u32,
+    pub instances_max: u32,
+    pub instance_memory_bytes_max: u64,
 }
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Slice {
+    pub data: *const u8,
+    pub size: usize,
+}
+
+/// `skiff_engine`.
+pub struct Engine {
+    provider: Box<dyn Provider>,
+    settings: Settings,
+}
+
+/// `skiff_module`.
+pub struct Module(Box<dyn Program>);
 
 #[repr(C)]
 pub struct RawInspection {
@@ -42,6 +65,7 @@ pub struct RawInspection {
     pub memory_bytes_min: u64,
     pub imports: Text,
     pub exports: Text,
+    pub purpose: u32,
 }
 
 #[repr(C)]
@@ -52,8 +76,6 @@ pub struct RawOutcome {
     pub memory_bytes_peak: u64,
     pub memory_bytes_refused: u64,
 }
-
-const PURPOSE_COMMAND: u32 = 0;
 
 impl Bytes {
     const NONE: Bytes = Bytes { data: ptr::null_mut(), size: 0 };
@@ -86,6 +108,7 @@ impl RawInspection {
         memory_bytes_min: 0,
         imports: Text::NONE,
         exports: Text::NONE,
+        purpose: 0,
     };
 
     fn new(inspection: &Inspection) -> RawInspection {
@@ -96,6 +119,7 @@ impl RawInspection {
             memory_bytes_min: inspection.memory_bytes_min,
             imports: Text::new(inspection.import_lines()),
             exports: Text::new(inspection.export_lines()),
+            purpose: inspection.purpose() as u32,
         }
     }
 }
@@ -230,15 +254,20 @@ pub unsafe extern "C" fn skiff_engine_new(
             .ok_or_else(|| Failure::new(Code::Internal, "engine is NULL"))?;
         *engine = ptr::null_mut();
         keep_panics();
-        let config = match config.is_null() {
-            true => RawConfig { size: 0, purpose: PURPOSE_COMMAND, stack_bytes_max: 0 },
+        let config: RawConfig = match config.is_null() {
+            // SAFETY: a structure of integers.
+            true => unsafe { std::mem::zeroed() },
             false => unsafe { sized(config) },
         };
-        if config.purpose != PURPOSE_COMMAND {
-            let text = format!("no engine for purpose {}", config.purpose);
-            return Err(Failure::new(Code::Internal, text));
-        }
-        *engine = Box::into_raw(Box::new(Engine::new(config.stack_bytes_max)?));
+        let settings = Settings {
+            runtime: Runtime::of(config.runtime)?,
+            purpose: Purpose::of(config.purpose)?,
+            stack_bytes_max: config.stack_bytes_max,
+            instances_max: config.instances_max,
+            instance_memory_bytes_max: config.instance_memory_bytes_max,
+        };
+        let provider = provider::create(&settings)?;
+        *engine = Box::into_raw(Box::new(Engine { provider, settings }));
         Ok(())
     };
     unsafe { answer(error, make) }
@@ -256,23 +285,23 @@ pub unsafe extern "C" fn skiff_engine_free(engine: *mut Engine) {
 /// # Safety
 /// See the header.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skiff_engine_compatibility_key(
-    engine: *const Engine,
-    key: *mut Text,
-    error: *mut Text,
-) -> c_int {
+pub unsafe extern "C" fn skiff_compatibility_key(key: *mut Text, error: *mut Text) -> c_int {
     let make = || {
         unsafe { key.write(Text::NONE) };
-        let engine = unsafe { required(engine, "engine") }?;
-        unsafe { key.write(Text::new(engine.compatibility_key())) };
+        unsafe { key.write(Text::new(provider::compatibility_key()?)) };
         Ok(())
     };
     unsafe { answer(error, make) }
 }
 
 #[unsafe(no_mangle)]
+pub extern "C" fn skiff_has_runtime(runtime: u32) -> c_int {
+    c_int::from(Runtime::of(runtime).is_ok_and(provider::has))
+}
+
+#[unsafe(no_mangle)]
 pub extern "C" fn skiff_engine_version() -> *const c_char {
-    VERSION.as_ptr().cast()
+    provider::VERSIONS.as_ptr().cast()
 }
 
 /// # Safety
@@ -281,23 +310,50 @@ unsafe fn slice<'a>(wasm: *const u8, size: usize) -> &'a [u8] {
     if wasm.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(wasm, size) } }
 }
 
-/// Inspects and checks the imports; the inspection is given also when the check fails.
-///
 /// # Safety
-/// `inspection` is null or valid for a write.
-unsafe fn inspect_checked(
-    wasm: &[u8],
+/// See the header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skiff_inspect(
+    runtime: u32,
+    wasm: *const u8,
+    wasm_size: usize,
     inspection: *mut RawInspection,
-) -> Result<Inspection, Failure> {
-    if !inspection.is_null() {
+    error: *mut Text,
+) -> c_int {
+    let inspect = || {
+        keep_panics();
         unsafe { inspection.write(RawInspection::NONE) };
-    }
-    let found = inspect_bytes(wasm)?;
-    if !inspection.is_null() {
+        let found = inspect_bytes(unsafe { slice(wasm, wasm_size) })?;
         unsafe { inspection.write(RawInspection::new(&found)) };
-    }
-    found.check_imports()?;
-    Ok(found)
+        found.check_imports(Runtime::of(runtime)?)
+    };
+    unsafe { answer(error, inspect) }
+}
+
+/// # Safety
+/// See the header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skiff_link(
+    socket: Slice,
+    plugs: *const Slice,
+    plugs_count: usize,
+    linked: *mut Bytes,
+    error: *mut Text,
+) -> c_int {
+    let link = || {
+        keep_panics();
+        unsafe { linked.write(Bytes::NONE) };
+        let plugs = match plugs_count {
+            0 => &[],
+            count => unsafe { std::slice::from_raw_parts(plugs, count) },
+        };
+        let plugs: Vec<&[u8]> =
+            plugs.iter().map(|plug| unsafe { slice(plug.data, plug.size) }).collect();
+        let bytes = crate::link::link(unsafe { slice(socket.data, socket.size) }, &plugs)?;
+        unsafe { linked.write(Bytes::new(bytes)) };
+        Ok(())
+    };
+    unsafe { answer(error, link) }
 }
 
 /// # Safety
@@ -308,36 +364,32 @@ pub unsafe extern "C" fn skiff_engine_compile(
     wasm: *const u8,
     wasm_size: usize,
     artifact: *mut Bytes,
-    inspection: *mut RawInspection,
     error: *mut Text,
 ) -> c_int {
     let compile = || {
         unsafe { artifact.write(Bytes::NONE) };
-        let wasm = unsafe { slice(wasm, wasm_size) };
-        let found = unsafe { inspect_checked(wasm, inspection) }?;
         let engine = unsafe { required(engine, "engine") }?;
-        let code = engine.compile(wasm, found.kind)?;
+        let wasm = unsafe { slice(wasm, wasm_size) };
+        let found = inspect_bytes(wasm)?;
+        found.check_imports(engine.settings.runtime)?;
+        if found.purpose() != engine.settings.purpose {
+            let text = format!("an engine for {:?} cannot compile it", engine.settings.purpose);
+            return Err(Failure::new(Code::Internal, text));
+        }
+        let code = engine.provider.compile(wasm, found.kind)?;
         unsafe { artifact.write(Bytes::new(code)) };
         Ok(())
     };
     unsafe { answer(error, compile) }
 }
 
-/// # Safety
-/// See the header.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn skiff_engine_inspect(
-    engine: *const Engine,
-    wasm: *const u8,
-    wasm_size: usize,
-    inspection: *mut RawInspection,
-    error: *mut Text,
-) -> c_int {
-    let inspect = || {
-        unsafe { required(engine, "engine") }?;
-        unsafe { inspect_checked(slice(wasm, wasm_size), inspection) }.map(|_| ())
-    };
-    unsafe { answer(error, inspect) }
+/// A descriptor of our own for the caller's.
+fn duplicate(fd: RawFd) -> io::Result<File> {
+    // SAFETY: no memory is involved; the result is owned by nobody else.
+    match unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) } {
+        -1 => Err(io::Error::last_os_error()),
+        fd => Ok(unsafe { File::from_raw_fd(fd) }),
+    }
 }
 
 /// # Safety
@@ -346,12 +398,16 @@ pub unsafe extern "C" fn skiff_engine_inspect(
 pub unsafe extern "C" fn skiff_engine_load(
     engine: *const Engine,
     fd: c_int,
-    module: *mut *mut Loaded,
+    module: *mut *mut Module,
     error: *mut Text,
 ) -> c_int {
     let load = || {
         unsafe { module.write(ptr::null_mut()) };
-        let loaded = unsafe { required(engine, "engine") }?.load(fd)?;
+        let engine = unsafe { required(engine, "engine") }?;
+        let file = duplicate(fd).map_err(|error| {
+            Failure::new(Code::Io, format!("cannot use the artifact's descriptor: {error}"))
+        })?;
+        let loaded = Module(engine.provider.load(file)?);
         unsafe { module.write(Box::into_raw(Box::new(loaded))) };
         Ok(())
     };
@@ -362,15 +418,13 @@ pub unsafe extern "C" fn skiff_engine_load(
 /// See the header.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skiff_module_inspect(
-    engine: *const Engine,
-    module: *const Loaded,
+    module: *const Module,
     inspection: *mut RawInspection,
     error: *mut Text,
 ) -> c_int {
     let inspect = || {
         unsafe { inspection.write(RawInspection::NONE) };
-        let engine = unsafe { required(engine, "engine") }?;
-        let found = engine.inspect_loaded(unsafe { required(module, "module") }?);
+        let found = unsafe { required(module, "module") }?.0.inspect();
         unsafe { inspection.write(RawInspection::new(&found)) };
         Ok(())
     };
@@ -380,29 +434,30 @@ pub unsafe extern "C" fn skiff_module_inspect(
 /// # Safety
 /// See the header.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skiff_module_free(module: *mut Loaded) {
+pub unsafe extern "C" fn skiff_module_free(module: *mut Module) {
     if !module.is_null() {
         let _ = caught(|| drop(unsafe { Box::from_raw(module) }));
     }
 }
 
+/// Runs `call` with a checked grant and writes how it ended.
+///
 /// # Safety
-/// See the header.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn skiff_engine_run_command(
-    engine: *const Engine,
-    module: *const Loaded,
+/// `grant` is what the header asks for, `outcome` valid for a write.
+unsafe fn conclude(
     grant: *const RawGrant,
     outcome: *mut RawOutcome,
+    call: impl FnOnce(&Grant) -> Result<Outcome, Failure>,
 ) {
     let command = || {
         let failed = |failure: Failure| Outcome::failed(Ending::StartFailed, failure.text);
-        let engine = unsafe { required(engine, "engine") }.map_err(failed)?;
-        let module = unsafe { required(module, "module") }.map_err(failed)?;
         unsafe { required(grant, "grant") }.map_err(failed)?;
         let grant = unsafe { Grant::read(&sized(grant)) };
         let no_write = || Outcome::failed(Ending::StartFailed, "grant.write is NULL".into());
-        Ok(run(engine, module, &grant.ok_or_else(no_write)?))
+        let grant = grant.ok_or_else(no_write)?;
+        let mut outcome = call(&grant).map_err(failed)?;
+        grant.bound(&mut outcome.message);
+        Ok(outcome)
     };
     let ended = match caught(command) {
         Ok(Ok(ended) | Err(ended)) => ended,
@@ -416,4 +471,33 @@ pub unsafe extern "C" fn skiff_engine_run_command(
         memory_bytes_refused: ended.bytes_refused,
     };
     unsafe { outcome.write(raw) };
+}
+
+/// # Safety
+/// See the header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skiff_module_run(
+    module: *const Module,
+    grant: *const RawGrant,
+    outcome: *mut RawOutcome,
+) {
+    let run = |grant: &Grant| Ok(unsafe { required(module, "module") }?.0.run(grant));
+    unsafe { conclude(grant, outcome, run) };
+}
+
+/// # Safety
+/// See the header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skiff_module_serve(
+    module: *const Module,
+    grant: *const RawGrant,
+    server: *const RawServer,
+    outcome: *mut RawOutcome,
+) {
+    let serve = |grant: &Grant| {
+        unsafe { required(server, "server") }?;
+        let server = Server::read(&unsafe { sized(server) });
+        Ok(unsafe { required(module, "module") }?.0.serve(grant, &server))
+    };
+    unsafe { conclude(grant, outcome, serve) };
 }

@@ -4,9 +4,10 @@ use crate::failure::truncate;
 use crate::stdio::{Input, Output, Waiting, WriteFn};
 use crate::stop::Stop;
 use std::ffi::{CStr, c_char, c_void};
+use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use wasmtime::Result;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
@@ -19,6 +20,8 @@ const HOSTCALL_BYTES_MAX_DEFAULT: u64 = 128 << 20;
 const HANDLES_MAX_DEFAULT: u32 = 65_536;
 const BLOCKING_THREADS_MAX_DEFAULT: u32 = 4;
 const MESSAGE_BYTES_MAX_DEFAULT: u32 = 4096;
+const HTTP_REQUESTS_MAX_DEFAULT: u32 = 128;
+const COREDUMP_BYTES_MAX_DEFAULT: u64 = 64 << 20;
 
 /// `skiff_grant`, field by field.
 #[repr(C)]
@@ -44,6 +47,98 @@ pub struct RawGrant {
     pub handles_max: u32,
     pub blocking_threads_max: u32,
     pub message_bytes_max: u32,
+    pub egress_mode: u32,
+    pub egress: *const RawEgressRule,
+    pub egress_count: usize,
+    pub http_hosts: *const *const c_char,
+    pub http_hosts_count: usize,
+    pub http_mode: u32,
+    pub http_mode_set: u32,
+    pub http_requests_max: u32,
+    pub ca_fd: i32,
+    pub ca_file: *const c_char,
+    pub coredump_fd: i32,
+    pub reserved: u32,
+    pub coredump_bytes_max: u64,
+    pub counters: *const Counters,
+}
+
+/// `skiff_egress_rule`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RawEgressRule {
+    pub name: *const c_char,
+    pub address: [u8; 16],
+    pub prefix_bits: u32,
+    pub port: u32,
+}
+
+/// `skiff_counters`.
+#[repr(C)]
+#[derive(Default)]
+pub struct Counters {
+    pub denied: AtomicU64,
+    pub traps: AtomicU64,
+    pub instances: AtomicU64,
+    pub requests_active: AtomicU64,
+    pub responses: [AtomicU64; 5],
+    pub latency_us_sum: AtomicU64,
+    pub latency: [AtomicU64; 18],
+    pub received_bytes: AtomicU64,
+    pub sent_bytes: AtomicU64,
+    pub outgoing: AtomicU64,
+}
+
+/// The numbers of `skiff_egress_mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Nothing,
+    Listed,
+    Everything,
+}
+
+impl Reach {
+    /// An unknown number allows nothing.
+    fn of(number: u32) -> Reach {
+        match number {
+            1 => Reach::Listed,
+            2 => Reach::Everything,
+            _ => Reach::Nothing,
+        }
+    }
+}
+
+/// One destination that is allowed.
+#[derive(Clone, Debug)]
+pub struct EgressRule {
+    pub to: Destination,
+    /// None: every port.
+    pub port: Option<u16>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// In lower case; with a leading "*." any name below.
+    Name(String),
+    /// IPv4 is mapped to IPv6.
+    Network { address: u128, prefix_bits: u32 },
+}
+
+/// Where the guest may connect to.
+#[derive(Clone, Debug)]
+pub struct Egress {
+    pub reach: Reach,
+    pub rules: Vec<EgressRule>,
+}
+
+/// The hosts of outgoing HTTP, see `skiff_grant.http_hosts`.
+#[derive(Clone, Debug)]
+pub struct HttpHosts {
+    pub reach: Reach,
+    /// In lower case.
+    pub hosts: Vec<String>,
+    /// They narrow all HTTP and not `wasi_experimental_http` alone.
+    pub narrow_all: bool,
 }
 
 /// The grant of one run, checked and copied, but for what is called or read while it runs.
@@ -64,6 +159,15 @@ pub struct Grant {
     pub handles_max: usize,
     pub blocking_threads_max: usize,
     message_bytes_max: usize,
+    pub egress: Arc<Egress>,
+    pub http_hosts: Arc<HttpHosts>,
+    pub http_requests_max: usize,
+    pub ca_fd: Option<RawFd>,
+    pub ca_file: Option<String>,
+    pub coredump: Option<RawFd>,
+    pub coredump_bytes_max: u64,
+    counters: *const Counters,
+    own_counters: Arc<Counters>,
 }
 
 /// # Safety
@@ -91,6 +195,48 @@ fn or_default<T: PartialEq + From<u8>>(value: T, default: T) -> T {
 
 fn open(fd: i32) -> Option<RawFd> {
     (fd >= 0).then_some(fd)
+}
+
+impl Egress {
+    /// # Safety
+    /// The pointers are what the header asks for.
+    unsafe fn read(raw: &RawGrant) -> Egress {
+        let rules = match raw.egress.is_null() {
+            true => &[],
+            false => unsafe { std::slice::from_raw_parts(raw.egress, raw.egress_count) },
+        };
+        let read = |rule: &RawEgressRule| EgressRule {
+            to: match unsafe { text(rule.name) } {
+                Some(name) => Destination::Name(name.to_lowercase()),
+                None => Destination::Network {
+                    address: u128::from_be_bytes(rule.address),
+                    prefix_bits: rule.prefix_bits.min(128),
+                },
+            },
+            port: u16::try_from(rule.port).ok().filter(|port| *port != 0),
+        };
+        Egress { reach: Reach::of(raw.egress_mode), rules: rules.iter().map(read).collect() }
+    }
+}
+
+/// The counters of a run: in the caller's page, else nobody reads them.
+#[derive(Clone)]
+pub struct CountersRef {
+    shared: *const Counters,
+    own: Arc<Counters>,
+}
+
+// SAFETY: atomics that outlive the run by the contract of the grant.
+unsafe impl Send for CountersRef {}
+unsafe impl Sync for CountersRef {}
+
+impl Deref for CountersRef {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        // SAFETY: non-null means valid for the run, see the grant's contract.
+        unsafe { self.shared.as_ref() }.unwrap_or(&self.own)
+    }
 }
 
 impl Grant {
@@ -123,7 +269,29 @@ impl Grant {
                 as usize,
             message_bytes_max: or_default(raw.message_bytes_max, MESSAGE_BYTES_MAX_DEFAULT)
                 as usize,
+            egress: Arc::new(unsafe { Egress::read(raw) }),
+            http_hosts: Arc::new(HttpHosts {
+                reach: Reach::of(raw.http_mode),
+                hosts: unsafe { list(raw.http_hosts, raw.http_hosts_count) }
+                    .iter()
+                    .map(|host| host.to_lowercase())
+                    .collect(),
+                narrow_all: raw.http_mode_set != 0,
+            }),
+            http_requests_max: or_default(raw.http_requests_max, HTTP_REQUESTS_MAX_DEFAULT)
+                as usize,
+            ca_fd: open(raw.ca_fd),
+            ca_file: unsafe { text(raw.ca_file) },
+            coredump: open(raw.coredump_fd),
+            coredump_bytes_max: or_default(raw.coredump_bytes_max, COREDUMP_BYTES_MAX_DEFAULT),
+            counters: raw.counters,
+            own_counters: Arc::default(),
         })
+    }
+
+    /// Where to count; of the caller's page if it gave one.
+    pub fn counters(&self) -> CountersRef {
+        CountersRef { shared: self.counters, own: self.own_counters.clone() }
     }
 
     /// Cuts a message to what the caller wants to see of it.

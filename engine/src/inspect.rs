@@ -3,6 +3,7 @@
 use crate::component_wasi;
 use crate::core_wasi;
 use crate::failure::{Code, Failure};
+use crate::provider::{Purpose, Runtime};
 use wasmparser::{ComponentTypeRef, Encoding, ExternalKind, Parser, Payload, TypeRef};
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -22,6 +23,8 @@ pub const HAS_HTTP_02: u32 = 1 << 3;
 pub const HAS_HTTP_03: u32 = 1 << 4;
 pub const HANDLES_STOP: u32 = 1 << 5;
 pub const USES_SOCKETS: u32 = 1 << 6;
+pub const HAS_RUN_03: u32 = 1 << 7;
+pub const USES_HTTP: u32 = 1 << 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -111,6 +114,7 @@ impl Inspection {
                 Kind::Core if name == "_start" => HAS_START,
                 Kind::Core if name == "_initialize" => HAS_INITIALIZE,
                 Kind::Component if name.starts_with("wasi:cli/run@0.2.") => HAS_RUN,
+                Kind::Component if name.starts_with("wasi:cli/run@0.3.") => HAS_RUN_03,
                 Kind::Component if name.starts_with("wasi:http/incoming-handler@0.2.") => {
                     HAS_HTTP_02
                 }
@@ -127,17 +131,35 @@ impl Inspection {
                 (Kind::Component, "wasi:sockets/tcp-create-socket", _)
                 | (Kind::Component, "wasi:sockets/udp-create-socket", _)
                 | (Kind::Component, "wasi:sockets/ip-name-lookup", _)
-                | (Kind::Component, "wasi:http/outgoing-handler", _)
-                | (Kind::Component, "wasi:http/client", _) => USES_SOCKETS,
-                (Kind::Component, "wasi:sockets/types", _) => USES_SOCKETS,
+                | (Kind::Component, "wasi:sockets/types", _) => USES_SOCKETS,
+                (Kind::Component, "wasi:http/outgoing-handler", _)
+                | (Kind::Component, "wasi:http/client", _)
+                | (Kind::Core, core_wasi::HTTP_MODULE, _) => USES_SOCKETS | USES_HTTP,
                 _ => 0,
             };
         }
         flags
     }
 
-    /// Fails when nobody provides one of the imports, and names them.
-    pub fn check_imports(&self) -> Result<(), Failure> {
+    /// What an engine for it is made for.
+    pub fn purpose(&self) -> Purpose {
+        let flags = self.flags();
+        let is_command = flags & (HAS_RUN | HAS_RUN_03) != 0;
+        if flags & (HAS_HTTP_02 | HAS_HTTP_03) != 0 && !is_command {
+            Purpose::Server
+        } else if self.kind == Kind::Component && self.wasi() == 3 {
+            Purpose::Concurrent
+        } else {
+            Purpose::Command
+        }
+    }
+
+    /// Fails when the runtime lacks one of the imports, and names them.
+    pub fn check_imports(&self, runtime: Runtime) -> Result<(), Failure> {
+        if runtime == Runtime::Wasmi && self.kind == Kind::Component {
+            let text = "wasmi runs core modules only, and this is a component";
+            return Err(Failure::new(Code::Unsupported, text));
+        }
         let provided = |import: &Import| match &import.name {
             Some(name) => core_wasi::provides(&import.module, name),
             None => component_wasi::provides(&import.module),

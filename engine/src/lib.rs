@@ -1,4 +1,4 @@
-//! Skiff's WebAssembly engine: Wasmtime behind the C header `include/skiff_engine.h`, which is the only
+//! Skiff's WebAssembly engines: Wasmtime and Wasmi behind the C header `include/skiff_engine.h`, which is the only
 //! documented interface. The crate obeys; all policy is the caller's.
 
 mod component_wasi;
@@ -9,10 +9,15 @@ pub mod ffi;
 mod grant;
 mod inspect;
 mod limits;
+mod link;
+mod outgoing;
 mod poll;
+mod provider;
 mod run;
+mod server;
 mod stdio;
 mod stop;
+mod wasmi_engine;
 
-pub use engine::{Engine, Loaded};
+pub use ffi::{Engine, Module};
 pub use grant::RawGrant;

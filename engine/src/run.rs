@@ -2,9 +2,10 @@
 
 use crate::component_wasi::ComponentState;
 use crate::core_wasi::CoreState;
-use crate::engine::{Engine, Loaded};
+use crate::engine::Parts;
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
+use crate::outgoing::Outgoing;
 use crate::stdio::Waiting;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, Component, ComponentExportIndex};
@@ -13,6 +14,7 @@ use wasmtime::{
 };
 use wasmtime::{bail, format_err};
 use wasmtime_wasi::{I32Exit, ResourceTable};
+use wasmtime_wasi_http::WasiHttpCtx;
 
 /// The numbers of `skiff_outcome_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +51,8 @@ enum Stage {
 
 type Ended = std::result::Result<i32, (Stage, Error)>;
 
-/// Runs the guest; see `skiff_engine_run_command`.
-pub fn run(engine: &Engine, loaded: &Loaded, grant: &Grant) -> Outcome {
-    let mut outcome = match loaded {
-        Loaded::Core(module) => run_core(engine, module, grant),
-        Loaded::Component(component) => run_component(engine, component, grant),
-    };
-    grant.bound(&mut outcome.message);
-    outcome
-}
-
-fn run_core(engine: &Engine, module: &Module, grant: &Grant) -> Outcome {
+/// Runs a core module to its end.
+pub fn run_core(parts: &Parts, module: &Module, grant: &Grant) -> Outcome {
     let wasi = match grant.wasi(Waiting::InThread) {
         Ok(mut builder) => builder.build_p1(),
         Err(error) => return conclude(Err((Stage::Starting, error)), &MemoryCap::new(0), grant),
@@ -70,24 +63,24 @@ fn run_core(engine: &Engine, module: &Module, grant: &Grant) -> Outcome {
         memory: MemoryCap::new(grant.memory_bytes_max),
         stdin: grant.stdin,
     };
-    let mut store = Store::new(&engine.engine, state);
+    let mut store = Store::new(&parts.engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(grant.hostcall_bytes_max);
     wasmtime_wasi::WasiView::ctx(&mut store.data_mut().wasi)
         .table
         .set_max_capacity(grant.handles_max);
-    let ended = start_core(engine, module, grant, &mut store);
+    let ended = start_core(parts, module, grant, &mut store);
     conclude(ended, &store.data().memory, grant)
 }
 
 fn start_core(
-    engine: &Engine,
+    parts: &Parts,
     module: &Module,
     grant: &Grant,
     store: &mut Store<CoreState>,
 ) -> Ended {
     let starting = |error| (Stage::Starting, error);
-    let instance = engine.core.instantiate(&mut *store, module).map_err(starting)?;
+    let instance = parts.core.instantiate(&mut *store, module).map_err(starting)?;
     let (entry, before) = core_entry(store, &instance, grant.entry.as_deref()).map_err(starting)?;
     if let Some(initialize) = before {
         initialize.call(&mut *store, &[], &mut []).map_err(|error| (Stage::Running, error))?;
@@ -129,7 +122,8 @@ fn core_entry(
     Ok((found, before))
 }
 
-fn run_component(engine: &Engine, component: &Component, grant: &Grant) -> Outcome {
+/// Runs a component to its end.
+pub fn run_component(parts: &Parts, component: &Component, grant: &Grant) -> Outcome {
     let no_memory = MemoryCap::new(0);
     let event_loop = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -148,12 +142,19 @@ fn run_component(engine: &Engine, component: &Component, grant: &Grant) -> Outco
         let mut table = ResourceTable::new();
         table.set_max_capacity(grant.handles_max);
         let memory = MemoryCap::new(grant.memory_bytes_max);
-        let state = ComponentState { wasi, table, stop: grant.stop.clone(), memory };
-        let mut store = Store::new(&engine.engine, state);
+        let state = ComponentState {
+            wasi,
+            table,
+            stop: grant.stop.clone(),
+            memory,
+            http: WasiHttpCtx::new(),
+            outgoing: Outgoing,
+        };
+        let mut store = Store::new(&parts.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(grant.hostcall_bytes_max);
         store.set_max_component_handles(grant.handles_max);
-        let ended = start_component(engine, component, grant, &mut store).await;
+        let ended = start_component(parts, component, grant, &mut store).await;
         conclude(ended, &store.data().memory, grant)
     });
     // A blocked thread would keep an ordinary shutdown waiting; the process ends anyway.
@@ -162,15 +163,15 @@ fn run_component(engine: &Engine, component: &Component, grant: &Grant) -> Outco
 }
 
 async fn start_component(
-    engine: &Engine,
+    parts: &Parts,
     component: &Component,
     grant: &Grant,
     store: &mut Store<ComponentState>,
 ) -> Ended {
     let starting = |error| (Stage::Starting, error);
-    let entry = component_entry(engine, component, grant.entry.as_deref()).map_err(starting)?;
+    let entry = component_entry(parts, component, grant.entry.as_deref()).map_err(starting)?;
     let instance =
-        engine.component.instantiate_async(&mut *store, component).await.map_err(starting)?;
+        parts.component.instantiate_async(&mut *store, component).await.map_err(starting)?;
     let Some(function) = instance.get_func(&mut *store, entry) else {
         return Err(starting(format_err!("the component's entry is no function")));
     };
@@ -189,13 +190,13 @@ async fn start_component(
 
 /// The function to call: `wasi:cli/run`, or `function` or `interface#function` as the grant names it.
 fn component_entry(
-    engine: &Engine,
+    parts: &Parts,
     component: &Component,
     entry: Option<&str>,
 ) -> Result<ComponentExportIndex> {
     let Some(entry) = entry else {
         let ty = component.component_type();
-        let mut exports = ty.exports(&engine.engine);
+        let mut exports = ty.exports(&parts.engine);
         let run = exports.find(|(name, _)| name.starts_with("wasi:cli/run@0.2."));
         let Some((name, _)) = run else {
             bail!("the component exports no `wasi:cli/run` 0.2: it is not a command");

@@ -207,7 +207,7 @@ fn stop_ends_a_pending_wait_once() {
     );
     let wasm = wat::parse_str(component(STOPPABLE, &STOPPABLE_NAMES, &core)).expect("valid text");
     let engine = Engine::new();
-    let (code, found, error) = engine.inspect(&wasm);
+    let (code, found, error) = inspect(WASMTIME, &wasm);
     assert_eq!((code, error.as_str()), (OK, ""));
     assert_eq!((found.kind, found.wasi, found.flags), (2, 2, 1 << 2 | 1 << 5));
     let grant = Grant { stop_soon: true, ..Grant::default() };
@@ -279,7 +279,7 @@ fn sockets_are_denied() {
     );
     let wasm = wat::parse_str(wat).expect("valid text");
     let engine = Engine::new();
-    assert_eq!(engine.inspect(&wasm).1.flags, 1 << 2 | 1 << 6);
+    assert_eq!(inspect(WASMTIME, &wasm).1.flags, 1 << 2 | 1 << 6);
     let report = engine.run(&wasm, &Grant::default());
     assert_eq!((report.kind, report.exit_code), (EXITED, 0), "{report:?}");
 }

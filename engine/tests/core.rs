@@ -411,7 +411,7 @@ fn inspection_of_source_and_artifact_agree() {
     let imports = r#"(import "skiff" "terminating" (func (result i32)))"#;
     let wasm = wat::parse_str(module(imports, GROW)).expect("valid text");
     let engine = Engine::new();
-    let (code, found, _) = engine.inspect(&wasm);
+    let (code, found, _) = inspect(WASMTIME, &wasm);
     assert_eq!((code, found.kind, found.wasi, found.flags), (OK, 1, 1, 1 | 1 << 5));
     assert_eq!(found.memory_bytes_min, 65536);
     let imports = text(found.imports);
@@ -423,8 +423,7 @@ fn inspection_of_source_and_artifact_agree() {
     let mut again = std::mem::MaybeUninit::zeroed();
     let again = unsafe {
         let none = std::ptr::null_mut();
-        let code =
-            skiff_engine::ffi::skiff_module_inspect(engine.raw, module, again.as_mut_ptr(), none);
+        let code = skiff_engine::ffi::skiff_module_inspect(module, again.as_mut_ptr(), none);
         assert_eq!(code, OK);
         skiff_engine::ffi::skiff_module_free(module);
         again.assume_init()

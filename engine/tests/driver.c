@@ -79,7 +79,7 @@ static int compile_bytes(const skiff_engine* engine, const uint8_t* wasm, size_t
     int fd = memfd_create("artifact", MFD_CLOEXEC);
     skiff_bytes artifact;
     skiff_text error;
-    if (skiff_engine_compile(engine, wasm, size, &artifact, NULL, &error) != SKIFF_OK) {
+    if (skiff_engine_compile(engine, wasm, size, &artifact, &error) != SKIFF_OK) {
         die("compile", &error);
     }
     for (size_t done = 0; done < artifact.size;) {
@@ -92,6 +92,21 @@ static int compile_bytes(const skiff_engine* engine, const uint8_t* wasm, size_t
     }
     skiff_bytes_free(&artifact);
     return fd;
+}
+
+/* What the engine for the file must be made for. */
+static uint32_t purpose_of(uint32_t runtime, const char* path) {
+    size_t size;
+    uint8_t* wasm = read_file(path, &size);
+    skiff_inspection found;
+    skiff_text error;
+    if (skiff_inspect(runtime, wasm, size, &found, &error) != SKIFF_OK) {
+        die("inspect", &error);
+    }
+    uint32_t purpose = found.purpose;
+    skiff_inspection_free(&found);
+    free(wasm);
+    return purpose;
 }
 
 /* Compiles in a child, as Skiff does, so that the parent stays as clean as a keeper. */
@@ -132,7 +147,7 @@ static int run(const skiff_engine* engine, int artifact, const skiff_grant* gran
     prctl(PR_SET_NAME,
           "driver-runner"); /* a landmark in traces: after this line the locks are shut */
     skiff_outcome outcome;
-    skiff_engine_run_command(engine, module, grant, &outcome);
+    skiff_module_run(module, grant, &outcome);
     if (outcome.kind != SKIFF_EXITED) {
         fprintf(stderr, "driver: outcome %u: %s\n", outcome.kind, outcome.message.data);
     }
@@ -143,12 +158,12 @@ static int run(const skiff_engine* engine, int artifact, const skiff_grant* gran
     return code;
 }
 
-static int inspect(const skiff_engine* engine, const char* path) {
+static int inspect(uint32_t runtime, const char* path) {
     size_t size = 0;
     uint8_t* wasm = read_file(path, &size);
     skiff_inspection found;
     skiff_text error;
-    skiff_code code = skiff_engine_inspect(engine, wasm, size, &found, &error);
+    skiff_code code = skiff_inspect(runtime, wasm, size, &found, &error);
     printf("kind %u wasi %u flags 0x%x memory %llu\n", found.kind, found.wasi, found.flags,
            (unsigned long long)found.memory_bytes_min);
     printf("imports:\n%s\nexports:\n%s\n", found.imports.data ? found.imports.data : "",
@@ -262,7 +277,7 @@ static int selftest(const skiff_engine* engine, const skiff_grant* grant) {
     skiff_text text;
     skiff_text error;
     skiff_inspection found;
-    expect(skiff_engine_compatibility_key(engine, &text, &error) == SKIFF_OK && text.size == 32,
+    expect(skiff_compatibility_key(&text, &error) == SKIFF_OK && text.size == 32,
            "the compatibility key has 32 digits");
     skiff_text_free(&text);
     expect(text.data == NULL, "a freed text is empty");
@@ -277,14 +292,14 @@ static int selftest(const skiff_engine* engine, const skiff_grant* grant) {
     waitpid(child, &status, 0);
     expect(WIFEXITED(status) && WEXITSTATUS(status) == 3, "a forked runner ends with code 3");
 
-    skiff_code code = skiff_engine_inspect(engine, kNeedsEnv, sizeof kNeedsEnv, &found, &error);
+    skiff_code code = skiff_inspect(SKIFF_RUNTIME_WASMTIME, kNeedsEnv, sizeof kNeedsEnv, &found, &error);
     expect(code == SKIFF_UNSUPPORTED, "an import nobody has is SKIFF_UNSUPPORTED");
     expect(error.data && strstr(error.data, "env exit"), "the text names the import");
     expect(found.kind == SKIFF_CORE && found.flags == SKIFF_HAS_START, "inspected all the same");
     skiff_inspection_free(&found);
     skiff_text_free(&error);
 
-    code = skiff_engine_inspect(engine, (const uint8_t*)"#!/bin/sh", 9, &found, &error);
+    code = skiff_inspect(SKIFF_RUNTIME_WASMTIME, (const uint8_t*)"#!/bin/sh", 9, &found, &error);
     expect(code == SKIFF_INVALID && strstr(error.data, "script"), "a script is recognised");
     skiff_text_free(&error);
 
@@ -294,7 +309,7 @@ static int selftest(const skiff_engine* engine, const skiff_grant* grant) {
     skiff_module* module = NULL;
     expect(skiff_engine_load(engine, artifact, &module, &error) == SKIFF_OK, "load");
     skiff_outcome outcome;
-    skiff_engine_run_command(engine, module, &shorter, &outcome);
+    skiff_module_run(module, &shorter, &outcome);
     expect(outcome.kind == SKIFF_START_FAILED, "members beyond the caller's size are not read");
     skiff_outcome_free(&outcome);
     skiff_module_free(module);
@@ -304,14 +319,16 @@ static int selftest(const skiff_engine* engine, const skiff_grant* grant) {
 
 int main(int argc, char** argv) {
     skiff_grant grant = {
-        .size = sizeof grant, .stdin_fd = 0, .stop_fd = -1, .write = write_through};
+        .size = sizeof grant, .stdin_fd = 0, .stop_fd = -1, .ca_fd = -1, .coredump_fd = -1,
+        .egress_mode = SKIFF_EGRESS_ALL, .write = write_through};
+    skiff_engine_config config = {.size = sizeof config};
     const char* env[] = {"GREETING=hello from the driver", "PWD=/"};
     grant.env = env;
     grant.env_count = 2;
     int count = 0, option;
     const char* verb = argc > 1 ? argv[1] : "";
     optind = 2;
-    while ((option = getopt(argc, argv, "+r:m:f:")) != -1) {
+    while ((option = getopt(argc, argv, "+r:m:f:e:")) != -1) {
         switch (option) {
             case 'r':
                 grant.root = optarg;
@@ -321,6 +338,9 @@ int main(int argc, char** argv) {
                 break;
             case 'f':
                 grant.entry = optarg;
+                break;
+            case 'e':
+                config.runtime = (uint32_t)atoi(optarg);
                 break;
             default:
                 return 125;
@@ -339,7 +359,8 @@ int main(int argc, char** argv) {
     skiff_engine* engine = NULL;
     skiff_text error;
     double begin = now_ms();
-    if (skiff_engine_new(NULL, &engine, &error) != SKIFF_OK) {
+    config.purpose = testing ? SKIFF_PURPOSE_COMMAND : purpose_of(config.runtime, argv[optind]);
+    if (skiff_engine_new(&config, &engine, &error) != SKIFF_OK) {
         die("engine", &error);
     }
     if (getenv("DRIVER_VERBOSE")) {
@@ -349,7 +370,7 @@ int main(int argc, char** argv) {
         return selftest(engine, &grant);
     }
     if (strcmp(verb, "inspect") == 0) {
-        return inspect(engine, argv[optind]);
+        return inspect(config.runtime, argv[optind]);
     }
     int artifact = compile_to_file(engine, argv[optind]);
     if (count > 0) {

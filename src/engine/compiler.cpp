@@ -10,6 +10,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
+#include <list>
+#include <optional>
+#include <vector>
 #include <cerrno>
 
 #include "base/limits.h"
@@ -63,27 +67,32 @@ void prepare_last_words(const CompileSettings& settings) {
     (void)::setrlimit(RLIMIT_CPU, &cpu);
 }
 
-Result<std::span<const std::uint8_t>> map_module() {
+using Bytes8 = std::span<const std::uint8_t>;
+
+Result<Bytes8> map_module(int fd) {
     struct stat facts{};
-    if (::fstat(wire::kCompileModuleFd, &facts) < 0) {
+    if (::fstat(fd, &facts) < 0) {
         return fail_errno(errno, "read the module");
     }
     if (!S_ISREG(facts.st_mode)) {
         // From a pipe: kept for the life of the process.
-        static std::string bytes;
-        SKIFF_TRY(bytes, os::read_all(wire::kCompileModuleFd, kModuleBytesMax));
-        return std::span(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+        static std::list<std::string> pipes;
+        SKIFF_TRY(auto& bytes, os::read_all(fd, kModuleBytesMax).map([](std::string read) {
+            return std::ref(pipes.emplace_back(std::move(read)));
+        }));
+        return Bytes8(reinterpret_cast<const std::uint8_t*>(bytes.get().data()),
+                      bytes.get().size());
     }
     const auto size = static_cast<std::size_t>(facts.st_size);
     if (size == 0) {
-        return std::span<const std::uint8_t>{};
+        return Bytes8{};
     }
     SKIFF_CHECK(check_module_size(Bytes{size}));
-    void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, wire::kCompileModuleFd, 0);
+    void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (memory == MAP_FAILED) {
         return fail_errno(errno, "map the module");
     }
-    return std::span(static_cast<const std::uint8_t*>(memory), size);
+    return Bytes8(static_cast<const std::uint8_t*>(memory), size);
 }
 
 Result<void> lock_up(const CompileSettings& settings) {
@@ -165,6 +174,9 @@ wire::ModuleFacts facts_of(wasm::Inspection inspection) {
     facts.has_http_03 = inspection.has_http_03;
     facts.handles_stop = inspection.handles_stop;
     facts.uses_sockets = inspection.uses_sockets;
+    facts.has_run_03 = inspection.has_run_03;
+    facts.uses_http = inspection.uses_http;
+    facts.purpose = static_cast<wire::Purpose>(inspection.purpose);
     facts.memory_bytes_min = inspection.memory_bytes_min;
     facts.imports = bounded(std::move(inspection.imports));
     facts.exports = bounded(std::move(inspection.exports));
@@ -188,12 +200,27 @@ void add_usage(wire::CompileReport& report, std::int64_t began_ms) {
 
 Result<std::uint64_t> compile_locked(const CompileSettings& settings, wasm::Inspection& facts,
                                      std::string& key) {
-    SKIFF_TRY(const auto module, map_module());
-    SKIFF_TRY(const auto engine, wasm::Engine::create({}));
-    SKIFF_TRY(key, engine.compatibility_key());
+    SKIFF_TRY(Bytes8 module, map_module(wire::kCompileModuleFd));
+    std::vector<Bytes8> plugs;
+    for (std::size_t i = 0; i < settings.plugs; ++i) {
+        SKIFF_TRY(plugs.emplace_back(),
+                  map_module(wire::kCompileFirstPlugFd + static_cast<int>(i)));
+    }
+    SKIFF_TRY(key, wasm::compatibility_key());
     prepare_last_words(settings);
     SKIFF_CHECK(lock_up(settings));
-    SKIFF_TRY(const auto artifact, engine.compile(module, facts));
+    std::optional<wasm::Artifact> linked;
+    if (!plugs.empty()) {
+        SKIFF_TRY(linked, wasm::link(module, plugs));
+        module = {reinterpret_cast<const std::uint8_t*>(linked->bytes().data()),
+                  linked->bytes().size()};
+    }
+    SKIFF_CHECK(wasm::inspect(settings.runtime, module, facts));
+    wasm::EngineSettings engine_settings;
+    engine_settings.runtime = settings.runtime;
+    engine_settings.purpose = facts.purpose;
+    SKIFF_TRY(const auto engine, wasm::Engine::create(engine_settings));
+    SKIFF_TRY(const auto artifact, engine.compile(module));
     SKIFF_CHECK(os::write_all(wire::kCompileArtifactFd, artifact.bytes()));
     return artifact.bytes().size();
 }

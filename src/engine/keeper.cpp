@@ -202,7 +202,7 @@ void Keeper::on(Connection& from, const wire::Hello& hello) {
     wire::Welcome welcome;
     welcome.build = build_id();
     welcome.engine = wasm::Engine::version();
-    welcome.compatibility_key = parts_->engine.compatibility_key().value_or("");
+    welcome.compatibility_key = wasm::compatibility_key().value_or("");
     welcome.pid = static_cast<std::uint32_t>(::getpid());
     (void)from.send(welcome);
     for (const auto& exited : exits_) {

@@ -15,6 +15,7 @@
 #include "engine/identity.h"
 #include "engine/keeper.h"
 #include "wasm/engine.h"
+#include "wire/compile.h"
 
 namespace skiff::engine {
 namespace {
@@ -92,28 +93,49 @@ int keep(const std::vector<std::string_view>& words) {
     return served ? kExitOk : failed(served.error());
 }
 
+bool set_runtime(std::string_view name, wasm::Runtime& runtime) {
+    constexpr std::array<std::pair<std::string_view, wasm::Runtime>, 3> kNames = {
+        {{"wasmtime", wasm::Runtime::wasmtime},
+         {"pulley", wasm::Runtime::pulley},
+         {"wasmi", wasm::Runtime::wasmi}}};
+    const auto* found = std::ranges::find(kNames, name, &decltype(kNames)::value_type::first);
+    if (found == kNames.end()) {
+        return false;
+    }
+    runtime = found->second;
+    return true;
+}
+
 int compile_module(const std::vector<std::string_view>& words) {
     CompileSettings settings;
     for (const auto word : words) {
         bool known = false;
-        if (!set_number(word, "--memory-bytes", settings.memory_bytes_max, known) ||
+        if (word.starts_with("--engine=")) {
+            if (!set_runtime(word.substr(word.find('=') + 1), settings.runtime)) {
+                return misused(word);
+            }
+            continue;
+        }
+        if (!set_number(word, "--plugs", settings.plugs, known) ||
+            !set_number(word, "--memory-bytes", settings.memory_bytes_max, known) ||
             !set_number(word, "--cpu-seconds", settings.cpu_seconds_max, known) || !known) {
             return misused(word);
         }
+    }
+    if (settings.plugs > wire::kCompilePlugsMax) {
+        return misused("--plugs");
     }
     const auto status = compile(settings);
     return status ? *status : failed(status.error());
 }
 
 int version() {
-    const auto engine = wasm::Engine::create({});
-    const auto key =
-        engine ? engine->compatibility_key() : Result<std::string>(fail(engine.error()));
+    const auto key = wasm::compatibility_key();
     if (!key) {
         return failed(key.error());
     }
     fmt::print("build={}\nengine={}\ncompatibility-key={}\nversion={}\n", build_id(),
-               wasm::Engine::version(), *key, SKIFF_VERSION);
+               wasm::version(), *key, SKIFF_VERSION);
     return kExitOk;
 }
 

@@ -19,6 +19,7 @@
 #include "engine/log_writer.h"
 #include "engine/runner_policy.h"
 #include "os/file.h"
+#include "os/listen.h"
 #include "os/packet.h"
 #include "sandbox/user_namespace.h"
 #include "wire/message.h"
@@ -74,7 +75,8 @@ public:
             give_up(ready.error());
         }
         report_ready();
-        finish(parts_.engine.run(*module_, guest_));
+        finish(listen_fd_ < 0 ? wasm::run(*module_, guest_)
+                              : wasm::serve(*module_, guest_, server_settings()));
     }
 
 private:
@@ -84,6 +86,10 @@ private:
     Result<void> read_grant();
     Result<void> take_oom_score();
     Result<void> load_artifact();
+    wasm::EngineSettings engine_settings() const;
+    Result<void> listen_for_requests();
+    wasm::ServerSettings server_settings() const;
+    void open_certificates();
     void open_log();
     void prepare_guest();
     int fd_of(std::int32_t index) const {
@@ -118,6 +124,8 @@ private:
     int keeper_;
     std::vector<int> fds_;  // of the Start message
     int stop_fd_ = -1;
+    int listen_fd_ = -1;        // of a server
+    int certificates_fd_ = -1;  // the machine's, of a guest that makes requests
     std::int64_t ordered_ns_ = 0;
     wire::RunnerPage* page_ = nullptr;
     char* page_message_ = nullptr;
@@ -210,15 +218,59 @@ Result<void> Runner::take_oom_score() {
     return parse_int(trim(now)).value_or(0) >= grant_.oom_score_adj ? Result<void>{} : written;
 }
 
+wasm::EngineSettings Runner::engine_settings() const {
+    wasm::EngineSettings settings;
+    settings.runtime = static_cast<wasm::Runtime>(grant_.engine);
+    settings.purpose = static_cast<wasm::Purpose>(grant_.purpose);
+    settings.stack_bytes_max = grant_.limits.stack_bytes;
+    if (grant_.purpose == wire::Purpose::server) {
+        settings.instances_max = grant_.server.requests_max;
+        settings.instance_memory_bytes_max = grant_.limits.memory_bytes;
+    }
+    return settings;
+}
+
 Result<void> Runner::load_artifact() {
     const wasm::Engine* engine = &parts_.engine;
-    if (grant_.limits.stack_bytes > 0) {
-        SKIFF_TRY(own_engine_, wasm::Engine::create({grant_.limits.stack_bytes}));
+    const auto settings = engine_settings();
+    if (settings != wasm::EngineSettings{}) {
+        SKIFF_TRY(own_engine_, wasm::Engine::create(settings));
         engine = &*own_engine_;
     }
     SKIFF_TRY(module_, engine->load(fds_[wire::kArtifactFd]));
     ::close(fds_[wire::kArtifactFd]);
     return {};
+}
+
+// A server's socket is bound while the process may still take any port; it is in its network by now.
+Result<void> Runner::listen_for_requests() {
+    if (grant_.purpose != wire::Purpose::server) {
+        return {};
+    }
+    SKIFF_TRY(os::Fd listener, os::listen_tcp(grant_.server.address, grant_.server.port));
+    listen_fd_ = listener.release();
+    return {};
+}
+
+wasm::ServerSettings Runner::server_settings() const {
+    wasm::ServerSettings settings;
+    settings.listen_fd = listen_fd_;
+    settings.reuse_count = grant_.server.reuse_count;
+    settings.reuse_concurrent = grant_.server.reuse_concurrent;
+    settings.requests_max = grant_.server.requests_max;
+    settings.request_ms_max = grant_.server.request_ms_max;
+    settings.body_bytes_max = grant_.server.body_bytes_max;
+    settings.drain_ms = grant_.server.drain_ms;
+    return settings;
+}
+
+// Whom the machine trusts; read by the engine when a guest's first request asks for it.
+void Runner::open_certificates() {
+    if (grant_.network_use.egress == wire::Reach::nothing) {
+        return;
+    }
+    constexpr auto* kFile = "/etc/ssl/certs/ca-certificates.crt";
+    certificates_fd_ = ::open(kFile, O_RDONLY | O_CLOEXEC);
 }
 
 void Runner::open_log() {
@@ -243,12 +295,24 @@ void Runner::prepare_guest() {
     guest_.output = &*output_;
     guest_.memory_bytes_max = grant_.limits.memory_bytes;
     guest_.message_bytes_max = wire::kExitMessageBytesMax;
+    guest_.network = network_use_of(grant_.network_use);
+    guest_.network.ca_fd = certificates_fd_;
+    guest_.coredump_fd = fd_of(grant_.coredump_fd);
+    guest_.coredump_bytes_max = grant_.coredump_bytes_max;
+    static_assert(sizeof page_->counters == wasm::kCounterWords * sizeof(std::uint64_t));
+    guest_.counters = reinterpret_cast<skiff_counters*>(&page_->counters);
     page_->memory_bytes_limit = grant_.limits.memory_bytes;
 }
 
 std::vector<int> Runner::guests_fds() const {
-    std::vector<int> kept = {keeper_, stop_fd_, fd_of(grant_.stdin_fd), fd_of(grant_.log.stdout_fd),
-                             fd_of(grant_.log.stderr_fd)};
+    std::vector<int> kept = {keeper_,
+                             stop_fd_,
+                             listen_fd_,
+                             certificates_fd_,
+                             fd_of(grant_.stdin_fd),
+                             fd_of(grant_.log.stdout_fd),
+                             fd_of(grant_.log.stderr_fd),
+                             fd_of(grant_.coredump_fd)};
     for (const std::int32_t index : grant_.log.slot_fds) {
         kept.push_back(fd_of(index));
     }
@@ -276,6 +340,8 @@ Result<void> Runner::prepare(sandbox::Groundwork ground) {
                                          : parts_.network_filter,
                                      std::move(ground));
     SKIFF_CHECK(confinement.build());
+    SKIFF_CHECK(stage("network", listen_for_requests()));
+    open_certificates();
     // Native code is mapped while executable mappings and /proc can still be had. The engine keeps
     // a descriptor of the artifact (data segments are mapped from it later), so everything that is
     // not the guest's is closed before and not after.

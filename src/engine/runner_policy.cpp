@@ -1,5 +1,6 @@
 #include "engine/runner_policy.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace skiff::engine {
@@ -109,6 +110,25 @@ void add_root(sandbox::PolicyBuilder& builder, const wire::Root& root) {
 }
 
 }  // namespace
+
+wasm::NetworkUse network_use_of(const wire::NetworkUse& use) {
+    wasm::NetworkUse network;
+    network.egress = static_cast<wasm::Reach>(use.egress);
+    for (const auto& rule : use.rules) {
+        auto& out = network.rules.emplace_back();
+        out.name = rule.name;
+        std::ranges::copy(rule.address, out.address.begin());
+        out.prefix_bits = rule.prefix_bits;
+        out.port = rule.port;
+    }
+    network.may_listen = use.listen == wire::Toggle::on;
+    network.http = static_cast<wasm::Reach>(use.http);
+    network.http_given = use.http_given;
+    network.http_hosts = use.http_hosts;
+    network.http_requests_max = use.http_requests_max;
+    network.ca_file = use.ca_file;
+    return network;
+}
 
 Result<sandbox::Policy> policy_of(const wire::Grant& grant, std::span<const int> fds,
                                   Privilege privilege, Lifetime lifetime) {

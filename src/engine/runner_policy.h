@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "engine/runner.h"
 #include "sandbox/policy.h"
+#include "wasm/engine.h"
 #include "wire/grant.h"
 
 namespace skiff::engine {
@@ -13,5 +14,8 @@ namespace skiff::engine {
 // `fds`: the descriptors that the grant's indexes mean.
 [[nodiscard]] Result<sandbox::Policy> policy_of(const wire::Grant& grant, std::span<const int> fds,
                                                 Privilege privilege, Lifetime lifetime);
+
+// The engine's words for what a guest may do in its network.
+[[nodiscard]] wasm::NetworkUse network_use_of(const wire::NetworkUse& use);
 
 }  // namespace skiff::engine

@@ -32,7 +32,8 @@ TEST(WasmEngine, CompilesLoadsAndRunsInAFork) {
     const auto engine = Engine::create({});
     ASSERT_TRUE(engine) << engine.error().message;
     Inspection facts;
-    const auto artifact = engine->compile(kExit42, facts);
+    ASSERT_TRUE(inspect(Runtime::wasmtime, kExit42, facts));
+    const auto artifact = engine->compile(kExit42);
     ASSERT_TRUE(artifact) << artifact.error().message;
     EXPECT_EQ(facts.kind, ModuleKind::core);
     EXPECT_EQ(facts.wasi, WasiLevel::v01);
@@ -47,7 +48,7 @@ TEST(WasmEngine, CompilesLoadsAndRunsInAFork) {
         GuestGrant grant;
         grant.args = {"exit"};
         grant.output = &discard;
-        const Outcome outcome = module ? engine->run(*module, grant) : Outcome{};
+        const Outcome outcome = module ? run(*module, grant) : Outcome{};
         ::_exit(outcome.kind == OutcomeKind::exited ? outcome.exit_code : 1);
     }
     int status = 0;
@@ -57,17 +58,15 @@ TEST(WasmEngine, CompilesLoadsAndRunsInAFork) {
 }
 
 TEST(WasmEngine, SaysWhatIsWrongWithAModule) {
-    const auto engine = Engine::create({});
-    ASSERT_TRUE(engine);
     Inspection facts;
     const std::string text = "#!/bin/sh\necho no\n";
     const std::vector<std::uint8_t> script(text.begin(), text.end());
-    const auto invalid = engine->inspect(script, facts);
+    const auto invalid = inspect(Runtime::wasmtime, script, facts);
     ASSERT_FALSE(invalid);
     EXPECT_EQ(invalid.error().code, Code::invalid);
     std::vector<std::uint8_t> unknown = kExit42;
     unknown[45] = 'q';  // proc_exit becomes qroc_exit
-    const auto unsupported = engine->compile(unknown, facts);
+    const auto unsupported = inspect(Runtime::wasmtime, unknown, facts);
     ASSERT_FALSE(unsupported);
     EXPECT_EQ(unsupported.error().code, Code::unsupported);
     EXPECT_NE(unsupported.error().message.find("qroc_exit"), std::string::npos)
@@ -82,8 +81,8 @@ TEST(WasmEngine, RefusesAForeignArtifact) {
     const auto module = engine->load(file);
     ASSERT_FALSE(module);
     EXPECT_FALSE(module.error().message.empty());
-    EXPECT_FALSE(engine->compatibility_key()->empty());
-    EXPECT_TRUE(Engine::version().starts_with("wasmtime "));
+    EXPECT_FALSE(compatibility_key()->empty());
+    EXPECT_TRUE(version().starts_with("wasmtime "));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "wire/codec.h"
+#include "wire/grant.h"
 
 namespace skiff::wire {
 
@@ -43,11 +44,15 @@ struct ModuleFacts {
     std::uint64_t memory_bytes_min = 0;
     std::vector<std::string> imports;
     std::vector<std::string> exports;
+    bool has_run_03 = false;
+    bool uses_http = false;
+    Purpose purpose = Purpose::command;  // of the engine that runs it
     friend bool operator==(const ModuleFacts&, const ModuleFacts&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.kind, s.wasi, s.has_start, s.has_initialize, s.has_run, s.has_http_02, s.has_http_03,
-          s.handles_stop, s.uses_sockets, s.memory_bytes_min, s.imports, s.exports);
+          s.handles_stop, s.uses_sockets, s.memory_bytes_min, s.imports, s.exports,
+          s.has_run_03, s.uses_http, s.purpose);
     }
 };
 
@@ -71,11 +76,13 @@ struct CompileReport {
 // encode(report) and decode<CompileReport>(bytes) of codec.h are the format. A compiler that was
 // killed (wall time, the machine's memory) leaves no report: its wait status says so. The command
 // line is
-//   skiff-engine compile --memory-bytes=N --cpu-seconds=N    module on fd 0, artifact to fd 1 (a
-//   file),
-//                                                            report to fd 3 (a pipe or file)
+//   skiff-engine compile --engine=NAME --memory-bytes=N --cpu-seconds=N --plugs=N
+// with the module on fd 0, the artifact to fd 1 (a file), the report to fd 3 (a pipe or file), and
+// the components that are plugged into the module on fd 4 and the following.
 constexpr int kCompileModuleFd = 0;
 constexpr int kCompileArtifactFd = 1;
 constexpr int kCompileReportFd = 3;
+constexpr int kCompileFirstPlugFd = 4;
+constexpr std::size_t kCompilePlugsMax = 16;
 
 }  // namespace skiff::wire

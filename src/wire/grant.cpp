@@ -105,6 +105,29 @@ Result<void> check_identity(const Identity& who) {
     return {};
 }
 
+Result<void> check_network_use(const NetworkUse& use) {
+    if (use.rules.size() > kEgressRulesMax || use.http_hosts.size() > kEgressRulesMax) {
+        return fail(Code::exhausted, "{} egress rules and {} hosts, at most {} of each",
+                    use.rules.size(), use.http_hosts.size(), kEgressRulesMax);
+    }
+    constexpr std::size_t kAddressBytes = 16;
+    for (const auto& rule : use.rules) {
+        if (rule.name.empty() && (rule.address.size() != kAddressBytes || rule.prefix_bits > 128)) {
+            return fail(Code::invalid, "an egress rule has neither a name nor a network");
+        }
+        SKIFF_CHECK(check_texts("an egress rule", {rule.name}));
+    }
+    SKIFF_CHECK(check_texts("the hosts of HTTP", use.http_hosts));
+    return use.ca_file.empty() ? Result<void>{} : check_path("the CA file", use.ca_file);
+}
+
+Result<void> check_server(const HttpServer& server) {
+    if (server.port == 0) {
+        return fail(Code::invalid, "the server's port is 0");
+    }
+    return check_texts("the server's address", {server.address});
+}
+
 Result<void> check(const Grant& grant, std::size_t fd_count) {
     if (!valid_container_id(grant.container_id)) {
         return fail(Code::invalid, "the container id is not valid");
@@ -145,6 +168,9 @@ Result<void> check(const Grant& grant, std::size_t fd_count) {
         return fail(Code::invalid, "an OOM score of {}, allowed: -1000 to 1000",
                     grant.oom_score_adj);
     }
+    SKIFF_CHECK(check_network_use(grant.network_use));
+    SKIFF_CHECK(check_server(grant.server));
+    SKIFF_CHECK(check_fd("the core dump", grant.coredump_fd, fd_count));
     SKIFF_CHECK(check_fd("stdout", grant.log.stdout_fd, fd_count));
     return check_fd("stderr", grant.log.stderr_fd, fd_count);
 }

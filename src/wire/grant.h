@@ -196,6 +196,75 @@ struct ResourceLimits {
     }
 };
 
+// Who executes the guest, and what its engine is made for: see the engine's header.
+enum class Engine : std::uint8_t { wasmtime, pulley, wasmi };
+constexpr Engine last_of(Engine) {
+    return Engine::wasmi;
+}
+enum class Purpose : std::uint8_t { command, concurrent, server };
+constexpr Purpose last_of(Purpose) {
+    return Purpose::server;
+}
+
+// How far a guest may reach.
+enum class Reach : std::uint8_t { nothing, listed, everything };
+constexpr Reach last_of(Reach) {
+    return Reach::everything;
+}
+
+// One destination of `skiff/egress`.
+struct EgressRule {
+    std::string name;  // a host name, or "*." and a domain; empty: the network below
+    // 16 bytes, IPv6 or IPv4 mapped to it, and the bits from the left that count.
+    std::vector<std::uint8_t> address;
+    std::uint8_t prefix_bits = 0;
+    std::uint16_t port = 0;  // 0: every port
+    friend bool operator==(const EgressRule&, const EgressRule&) = default;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.name, s.address, s.prefix_bits, s.port);
+    }
+};
+constexpr std::size_t kEgressRulesMax = 256;
+
+// What a guest may do in its network.
+struct NetworkUse {
+    Reach egress = Reach::everything;
+    std::vector<EgressRule> rules;
+    Toggle listen = Toggle::on;
+    // Hosts of outgoing HTTP: Krustlet's allowed-domains. `http_given`: the pod has the annotation,
+    // so they narrow all HTTP; else they hold for `wasi_experimental_http` alone.
+    Reach http = Reach::nothing;
+    bool http_given = false;
+    std::vector<std::string> http_hosts;
+    std::uint32_t http_requests_max = 0;  // at the same time; 0: the engine's default
+    std::string ca_file;  // in the container: trusted instead of the machine's, if it is there
+    friend bool operator==(const NetworkUse&, const NetworkUse&) = default;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.egress, s.rules, s.listen, s.http, s.http_given, s.http_hosts, s.http_requests_max,
+          s.ca_file);
+    }
+};
+
+// Purpose::server only. The runner binds the socket in its network before it gives up its powers.
+struct HttpServer {
+    std::string address;  // of the machine, for NetMode::host; empty: all addresses
+    std::uint16_t port = 8080;
+    std::uint32_t reuse_count = 1;
+    std::uint32_t reuse_concurrent = 1;
+    std::uint32_t requests_max = 0;  // this and the next: 0: the engine's default
+    std::uint64_t request_ms_max = 0;
+    std::uint64_t body_bytes_max = 0;  // 0: no limit
+    std::uint64_t drain_ms = 5000;
+    friend bool operator==(const HttpServer&, const HttpServer&) = default;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.address, s.port, s.reuse_count, s.reuse_concurrent, s.requests_max, s.request_ms_max,
+          s.body_bytes_max, s.drain_ms);
+    }
+};
+
 // The runner's own log, see runner_page.h for how the agent follows and names its files.
 struct LogGrant {
     std::vector<std::int32_t> slot_fds;  // O_WRONLY | O_APPEND, regular files; empty: no log
@@ -239,12 +308,20 @@ struct Grant {
     // (-1000 to 1000, as /proc/PID/oom_score_adj).
     std::int32_t oom_score_adj = 0;
 
+    Engine engine = Engine::wasmtime;
+    Purpose purpose = Purpose::command;
+    NetworkUse network_use;
+    HttpServer server;
+    std::int32_t coredump_fd = -1;  // a file for the core dump of a trap
+    std::uint64_t coredump_bytes_max = 0;
+
     friend bool operator==(const Grant&, const Grant&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.container_id, s.label, s.args, s.env, s.cwd, s.entry, s.stdin_fd, s.tty, s.stop,
           s.limits, s.root, s.mounts, s.identity, s.network, s.hostname, s.cgroups, s.syscalls,
-          s.landlock, s.log, s.oom_score_adj);
+          s.landlock, s.log, s.oom_score_adj, s.engine, s.purpose, s.network_use, s.server,
+          s.coredump_fd, s.coredump_bytes_max);
     }
 };
 

@@ -58,6 +58,7 @@ Result<PageView> parse_page(std::string_view bytes) {
     view.memory_bytes_peak = page.memory_bytes_peak;
     view.memory_bytes_refused = page.memory_bytes_refused;
     view.memory_bytes_limit = page.memory_bytes_limit;
+    view.counters = page.counters;
     return view;
 }
 

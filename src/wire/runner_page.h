@@ -52,6 +52,20 @@ struct LogSlot {
     std::int64_t closed_ns;  // when its turn ended; 0 while current or unused
 };
 
+// What a guest did so far: skiff_counters of the engine's header, which says what each number is.
+struct GuestCounters {
+    std::uint64_t denied;
+    std::uint64_t traps;
+    std::uint64_t instances;
+    std::uint64_t requests_active;
+    std::array<std::uint64_t, 5> responses;
+    std::uint64_t latency_us_sum;
+    std::array<std::uint64_t, 18> latency;
+    std::uint64_t received_bytes;
+    std::uint64_t sent_bytes;
+    std::uint64_t outgoing;
+};
+
 // The memory layout. The fields up to `phase` are atomics for whoever maps it (std::atomic_ref).
 struct RunnerPage {
     std::uint32_t magic;
@@ -81,6 +95,7 @@ struct RunnerPage {
     std::uint64_t memory_bytes_refused;
     std::uint64_t memory_bytes_limit;
     std::uint32_t message_bytes;  // of `message`, which starts at offset 4096
+    GuestCounters counters;       // written by the engine while the guest runs
 };
 static_assert(sizeof(RunnerPage) <= 4096);
 static_assert(sizeof(LogSlot) == 40 && alignof(RunnerPage) == 8);
@@ -106,6 +121,7 @@ struct PageView {
     std::uint64_t memory_bytes_refused = 0;
     std::uint64_t memory_bytes_limit = 0;
     std::string message;  // valid UTF-8
+    GuestCounters counters{};
 };
 
 // The first kPageMessageOffset bytes of a new page file (the agent then extends it to

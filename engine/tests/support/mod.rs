@@ -15,6 +15,11 @@ use std::sync::{Mutex, MutexGuard};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+pub const WASMTIME: u32 = 0;
+pub const PULLEY: u32 = 1;
+pub const WASMI: u32 = 2;
+pub const COMMAND: u32 = 0;
+
 pub const OK: c_int = 0;
 pub const INVALID: c_int = 1;
 pub const UNSUPPORTED: c_int = 2;
@@ -86,12 +91,40 @@ fn pipe() -> (File, File) {
     unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) }
 }
 
+/// kind, wasi, flags, imports, exports, purpose; and the code.
+pub fn inspect(runtime: u32, wasm: &[u8]) -> (c_int, ffi::RawInspection, String) {
+    let mut found = std::mem::MaybeUninit::zeroed();
+    let mut error = empty();
+    let code = unsafe {
+        let (data, size) = (wasm.as_ptr(), wasm.len());
+        ffi::skiff_inspect(runtime, data, size, found.as_mut_ptr(), &mut error)
+    };
+    (code, unsafe { found.assume_init() }, text(error))
+}
+
 impl Engine {
     pub fn new() -> Engine {
+        Engine::with(WASMTIME, COMMAND)
+    }
+
+    /// An engine of a runtime that can run `wasm`.
+    pub fn fit_for(runtime: u32, wasm: &[u8]) -> Engine {
+        Engine::with(runtime, inspect(runtime, wasm).1.purpose)
+    }
+
+    pub fn with(runtime: u32, purpose: u32) -> Engine {
         let guard = ONE_AT_A_TIME.lock().unwrap_or_else(|lock| lock.into_inner());
         let mut raw = ptr::null_mut();
         let mut error = empty();
-        let code = unsafe { ffi::skiff_engine_new(ptr::null(), &mut raw, &mut error) };
+        let config = ffi::RawConfig {
+            size: size_of::<ffi::RawConfig>() as u32,
+            purpose,
+            stack_bytes_max: 0,
+            runtime,
+            instances_max: 0,
+            instance_memory_bytes_max: 0,
+        };
+        let code = unsafe { ffi::skiff_engine_new(&config, &mut raw, &mut error) };
         assert_eq!((code, text(error).as_str()), (OK, ""));
         Engine { raw, _one_at_a_time: guard }
     }
@@ -102,14 +135,7 @@ impl Engine {
         let mut error = empty();
         let code = unsafe {
             let (data, size) = (wasm.as_ptr(), wasm.len());
-            ffi::skiff_engine_compile(
-                self.raw,
-                data,
-                size,
-                &mut artifact,
-                ptr::null_mut(),
-                &mut error,
-            )
+            ffi::skiff_engine_compile(self.raw, data, size, &mut artifact, &mut error)
         };
         if code != OK {
             assert!(artifact.data.is_null());
@@ -122,18 +148,7 @@ impl Engine {
         Ok(file)
     }
 
-    /// kind, wasi, flags, imports, exports; and the code.
-    pub fn inspect(&self, wasm: &[u8]) -> (c_int, ffi::RawInspection, String) {
-        let mut found = std::mem::MaybeUninit::zeroed();
-        let mut error = empty();
-        let code = unsafe {
-            let (data, size) = (wasm.as_ptr(), wasm.len());
-            ffi::skiff_engine_inspect(self.raw, data, size, found.as_mut_ptr(), &mut error)
-        };
-        (code, unsafe { found.assume_init() }, text(error))
-    }
-
-    pub fn load(&self, file: &File) -> Result<*mut skiff_engine::Loaded, (c_int, String)> {
+    pub fn load(&self, file: &File) -> Result<*mut skiff_engine::Module, (c_int, String)> {
         let mut module = ptr::null_mut();
         let mut error = empty();
         let code =
@@ -214,10 +229,14 @@ impl Engine {
             handles_max: 0,
             blocking_threads_max: 0,
             message_bytes_max: grant.message_bytes_max,
+            ca_fd: -1,
+            coredump_fd: -1,
+            // SAFETY: numbers and pointers that may be null.
+            ..unsafe { std::mem::zeroed() }
         };
         let mut outcome = std::mem::MaybeUninit::uninit();
         let outcome = unsafe {
-            ffi::skiff_engine_run_command(self.raw, module, &raw, outcome.as_mut_ptr());
+            ffi::skiff_module_run(module, &raw, outcome.as_mut_ptr());
             outcome.assume_init()
         };
         let mut end = Vec::new();

@@ -1,0 +1,126 @@
+//! What every engine offers; `skiff_engine` is a provider, `skiff_module` a program.
+
+use crate::failure::{Code, Failure};
+use crate::grant::Grant;
+use crate::inspect::{Inspection, Kind};
+use crate::run::Outcome;
+use crate::server::Server;
+use crate::{engine, wasmi_engine};
+use std::fs::File;
+use std::hash::{DefaultHasher, Hasher};
+
+/// The numbers of `skiff_runtime`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    Wasmtime = 0,
+    Pulley = 1,
+    Wasmi = 2,
+}
+
+impl Runtime {
+    const ALL: [Runtime; 3] = [Runtime::Wasmtime, Runtime::Pulley, Runtime::Wasmi];
+
+    pub fn of(number: u32) -> Result<Runtime, Failure> {
+        let found = Runtime::ALL.into_iter().find(|runtime| *runtime as u32 == number);
+        found.ok_or_else(|| Failure::new(Code::Internal, format!("no runtime {number}")))
+    }
+}
+
+/// The numbers of `skiff_purpose`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Command = 0,
+    Concurrent = 1,
+    Server = 2,
+}
+
+impl Purpose {
+    const ALL: [Purpose; 3] = [Purpose::Command, Purpose::Concurrent, Purpose::Server];
+
+    pub fn of(number: u32) -> Result<Purpose, Failure> {
+        let found = Purpose::ALL.into_iter().find(|purpose| *purpose as u32 == number);
+        found.ok_or_else(|| Failure::new(Code::Internal, format!("no purpose {number}")))
+    }
+}
+
+/// `skiff_engine_config`.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub runtime: Runtime,
+    pub purpose: Purpose,
+    pub stack_bytes_max: u64,
+    /// 0: instances without slots.
+    pub instances_max: u32,
+    pub instance_memory_bytes_max: u64,
+}
+
+/// The engines of this library; the versions of Cargo.lock, with which a test compares them.
+pub const VERSIONS: &str = "wasmtime 48.0.8, wasmi 2.0.0\0";
+
+/// An engine. Made before a fork, used in the children: it may hold no thread and no random number.
+pub trait Provider {
+    /// Makes an artifact of bytes whose inspection found nothing wrong.
+    fn compile(&self, wasm: &[u8], kind: Kind) -> Result<Vec<u8>, Failure>;
+    /// Maps an artifact. See `skiff_engine_load` for what must be true of the file.
+    fn load(&self, artifact: File) -> Result<Box<dyn Program>, Failure>;
+}
+
+/// What a loaded artifact can do.
+pub trait Program {
+    fn inspect(&self) -> Inspection;
+    /// Runs a command to its end.
+    fn run(&self, grant: &Grant) -> Outcome;
+    /// Serves HTTP until it is told to stop.
+    fn serve(&self, grant: &Grant, server: &Server) -> Outcome;
+}
+
+/// Whether this build has the runtime.
+pub fn has(runtime: Runtime) -> bool {
+    cfg!(feature = "compiler") || runtime == Runtime::Wasmi
+}
+
+pub fn create(settings: &Settings) -> Result<Box<dyn Provider>, Failure> {
+    Ok(match settings.runtime {
+        Runtime::Wasmtime | Runtime::Pulley => Box::new(engine::Engine::new(settings)?),
+        Runtime::Wasmi => Box::new(wasmi_engine::Engine::new(settings)?),
+    })
+}
+
+/// The text of `skiff_compatibility_key`: all that artifacts of all engines here depend on.
+pub fn compatibility_key() -> Result<String, Failure> {
+    let mut key = String::new();
+    for part in 0..2 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u8(part);
+        for runtime in [Runtime::Wasmtime, Runtime::Pulley] {
+            for purpose in Purpose::ALL {
+                let settings = Settings {
+                    runtime,
+                    purpose,
+                    stack_bytes_max: 0,
+                    instances_max: 0,
+                    instance_memory_bytes_max: 0,
+                };
+                engine::compatibility(&settings, &mut hasher)?;
+            }
+        }
+        wasmi_engine::compatibility(&mut hasher);
+        key += &format!("{:016x}", hasher.finish());
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn versions_are_the_locked_ones() {
+        let lock = include_str!("../Cargo.lock");
+        let locked = |name: &str| {
+            let at = lock.find(&format!("name = \"{name}\"\n")).expect("a dependency");
+            let version = lock[at..].lines().nth(1).expect("a version line");
+            format!("{name} {}", version.trim_start_matches("version = ").trim_matches('"'))
+        };
+        let versions = format!("{}, {}\0", locked("wasmtime"), locked("wasmi"));
+        assert_eq!(super::VERSIONS, versions);
+    }
+}
