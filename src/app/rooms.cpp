@@ -4,6 +4,7 @@
 
 #include "app/node_settings.h"
 #include "app/stdin_runtime.h"
+#include "base/egress.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "logs/read.h"
@@ -180,6 +181,7 @@ async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, 
     its.lifetime = outside.lifetime;
     its.compile_time_max = settings.compile_timeout;
     its.compile_memory_max = settings.compile_memory;
+    its.wasi03 = settings.wasi03;
     runtime::RuntimeParts parts{base_.reactor, base_.pool, base_.clock, base_.random, instance_};
     SKIFF_CO_TRY(runtime_, co_await runtime::KeeperRuntime::create(std::move(its), parts));
     stdin_runtime_ = std::make_unique<StdinRuntime>(*runtime_, outside.stdin_fd);
@@ -237,6 +239,9 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     pods_settings.node.crash_back_off_max = settings.max_container_restart_period;
     pods_settings.node.guest_input = outside.stdin_fd >= 0 ? pods::NodeFacts::GuestInput::given
                                                            : pods::NodeFacts::GuestInput::none;
+    if (!settings.default_egress.empty()) {
+        SKIFF_CO_TRY(pods_settings.node.default_egress, parse_egress(settings.default_egress));
+    }
     pods_settings.pods_max = static_cast<std::size_t>(settings.max_pods);
     pods_settings.node_labels = std::move(outside.node_labels);
     pods_settings.resync = settings.sync_frequency;

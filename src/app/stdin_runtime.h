@@ -24,9 +24,9 @@ public:
     async::Task<Result<void>> prepare_pod(const pods::PodSandbox& sandbox) override {
         return inner_.prepare_pod(sandbox);
     }
-    async::Task<Result<pods::Artifact>> compile(const pods::ModuleFile& module, std::string handler,
+    async::Task<Result<pods::Artifact>> compile(pods::CompileRequest request,
                                                 std::function<void()> compiling) override {
-        return inner_.compile(module, std::move(handler), std::move(compiling));
+        return inner_.compile(std::move(request), std::move(compiling));
     }
     async::Task<Result<ContainerId>> start(const pods::ContainerSpec& spec) override {
         if (stdin_fd_ < 0 || spec.kind != pods::ContainerKind::regular) {

@@ -162,7 +162,11 @@ static std::vector<Field> make_skiff_fields() {
             "before Linux 6.3) opens files with its ids as the machine's own, without any "
             "capability. false: such a pod does not start."),
         field(kSkiff, "defaultEgress", "default-egress", &S::default_egress,
-              "Where pods without `skiff/egress` may connect to; empty: anywhere."),
+              "Where pods without `skiff/egress` may connect to, as a list of its entries or "
+              "`none`; empty: anywhere."),
+        field(kSkiff, "wasi03", "wasi03", &S::wasi03,
+              "Runs components of WASI 0.3, too. Wasmtime's promise of long support does not "
+              "cover 0.3."),
         field(kSkiff, "logLevel", "log-level", &S::log_level,
               "`debug`, `info`, `warn` or `error`."),
     };

@@ -3,6 +3,7 @@
 
 #include <climits>
 
+#include "base/egress.h"
 #include "base/text.h"
 #include "config/fields.h"
 
@@ -74,9 +75,9 @@ Result<void> resolve(Settings& settings) {
                     bounded_utf8(settings.authorization_mode, 80));
     }
     if (!settings.default_egress.empty()) {
-        return fail(
-            Code::unsupported,
-            "defaultEgress: this version cannot narrow the network of pods yet; leave it out");
+        if (auto egress = parse_egress(settings.default_egress); !egress) {
+            return fail(Code::invalid, "defaultEgress: {}", egress.error().message);
+        }
     }
     if (settings.container_log_max_size < 4_KiB) {
         return fail(Code::invalid, "containerLogMaxSize: {} is less than 4Ki",

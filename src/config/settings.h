@@ -101,6 +101,7 @@ struct Settings {
     Duration compile_timeout = std::chrono::minutes(5);
     Bytes compile_memory;  // zero: a quarter of the machine, at least 2 GiB where there is as much
     std::vector<std::string> default_egress;
+    bool wasi03 = true;
 
     // The API server.
     std::int64_t kube_api_qps = 50;

@@ -10,11 +10,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <functional>
+#include <cerrno>
 #include <list>
 #include <optional>
 #include <vector>
-#include <cerrno>
 
 #include "base/limits.h"
 #include "base/sanitizer.h"
@@ -77,11 +76,9 @@ Result<Bytes8> map_module(int fd) {
     if (!S_ISREG(facts.st_mode)) {
         // From a pipe: kept for the life of the process.
         static std::list<std::string> pipes;
-        SKIFF_TRY(auto& bytes, os::read_all(fd, kModuleBytesMax).map([](std::string read) {
-            return std::ref(pipes.emplace_back(std::move(read)));
-        }));
-        return Bytes8(reinterpret_cast<const std::uint8_t*>(bytes.get().data()),
-                      bytes.get().size());
+        SKIFF_TRY(pipes.emplace_back(), os::read_all(fd, kModuleBytesMax));
+        const std::string& bytes = pipes.back();
+        return Bytes8(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
     }
     const auto size = static_cast<std::size_t>(facts.st_size);
     if (size == 0) {
@@ -211,9 +208,9 @@ Result<std::uint64_t> compile_locked(const CompileSettings& settings, wasm::Insp
     SKIFF_CHECK(lock_up(settings));
     std::optional<wasm::Artifact> linked;
     if (!plugs.empty()) {
-        SKIFF_TRY(linked, wasm::link(module, plugs));
-        module = {reinterpret_cast<const std::uint8_t*>(linked->bytes().data()),
-                  linked->bytes().size()};
+        SKIFF_TRY(auto made, wasm::link(module, plugs));
+        const std::string_view bytes = linked.emplace(std::move(made)).bytes();
+        module = {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
     }
     SKIFF_CHECK(wasm::inspect(settings.runtime, module, facts));
     wasm::EngineSettings engine_settings;

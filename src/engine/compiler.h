@@ -15,10 +15,11 @@ struct CompileSettings {
     std::uint64_t cpu_seconds_max = 300;
 };
 
-// Reads the module from descriptor 0 and what is plugged into it from 4 on, writes the artifact to 1 and a wire::CompileReport to 3. The
-// module's bytes are looked at only after the process has locked itself up: no path, no network, no
-// other process, one thread, idle priority, bounded memory and time. Returns the exit status: 0
-// when the report says ok, 1 when it says why not. Fails only when no report can be written.
+// Reads the module from descriptor 0 and what is plugged into it from 4 on, writes the artifact to
+// 1 and a wire::CompileReport to 3. The module's bytes are looked at only after the process has
+// locked itself up: no path, no network, no other process, one thread, idle priority, bounded
+// memory and time. Returns the exit status: 0 when the report says ok, 1 when it says why not.
+// Fails only when no report can be written.
 [[nodiscard]] Result<int> compile(const CompileSettings& settings);
 
 }  // namespace skiff::engine

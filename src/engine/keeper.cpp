@@ -201,7 +201,7 @@ void Keeper::on(Connection& from, const wire::Hello& hello) {
     log::info("agent connected", log::kv("agent", hello.agent));
     wire::Welcome welcome;
     welcome.build = build_id();
-    welcome.engine = wasm::Engine::version();
+    welcome.engine = wasm::version();
     welcome.compatibility_key = wasm::compatibility_key().value_or("");
     welcome.pid = static_cast<std::uint32_t>(::getpid());
     (void)from.send(welcome);

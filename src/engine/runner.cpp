@@ -242,7 +242,8 @@ Result<void> Runner::load_artifact() {
     return {};
 }
 
-// A server's socket is bound while the process may still take any port; it is in its network by now.
+// A server's socket is bound while the process may still take any port; it is in its network by
+// now.
 Result<void> Runner::listen_for_requests() {
     if (grant_.purpose != wire::Purpose::server) {
         return {};

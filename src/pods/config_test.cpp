@@ -1,4 +1,4 @@
-// The pure parts around a container's start: admission, environment, command, ids, annotations.
+// The pure parts around a container's start: admission, environment, command, ids.
 #include <gtest/gtest.h>
 
 #include "async/scope.h"
@@ -368,27 +368,7 @@ TEST_F(IdentityOf, AnUnknownNameIsAnError) {
     EXPECT_EQ(identify()->uid, 1U);
 }
 
-// --- annotations, limits, unsupported -----------------------------------------------------------
-
-TEST(AnnotationsOf, OneContainersOwnWins) {
-    kube::Pod pod = make_pod("web");
-    const kube::Container& main = pod.spec.containers[0];
-    EXPECT_EQ(annotations_of(pod, main)->stop, Annotations::Stop::by_module);
-    pod.metadata.annotations["skiff/stop"] = "file";
-    EXPECT_EQ(annotations_of(pod, main)->stop, Annotations::Stop::file);
-    pod.metadata.annotations["main.skiff/stop"] = "sometimes";
-    EXPECT_EQ(annotations_of(pod, main).error().reason, "CreateContainerConfigError");
-}
-
-TEST(AnnotationsOf, UnknownOnesAreNamed) {
-    kube::Pod pod = make_pod("web");
-    pod.metadata.annotations = {{"skiff/stop", "file"},   {"skiff/sotp", "file"},
-                                {"main.skiff/stop", ""},  {"other.skiff/stop", ""},
-                                {"example.com/stop", ""}, {"plain", ""}};
-    EXPECT_EQ(unknown_annotations(pod),
-              (Strings{"annotation other.skiff/stop names no container of the pod",
-                       "annotation skiff/sotp is unknown and has no effect"}));
-}
+// --- limits, unsupported -----------------------------------------------------------
 
 TEST(SandboxOf, HasALimitOnlyWhenAllContainersHave) {
     kube::Pod pod = make_pod("web");
@@ -416,8 +396,9 @@ TEST(Unsupported, NamesTheFieldAndRefusesNoTighterPod) {
     pod.spec.hostPID = true;
     EXPECT_FALSE(unsupported(pod, main));
     EXPECT_EQ(refused_powers(pod).size(), 2U);
-    pod.metadata.annotations["skiff/egress"] = "none";
-    EXPECT_EQ(*unsupported(pod, main), "annotation skiff/egress is not supported by this node");
+    main.livenessProbe.emplace();
+    EXPECT_EQ(*unsupported(pod, main),
+              "spec.containers{main}.livenessProbe is not supported by this node");
 }
 
 }  // namespace

@@ -1,12 +1,10 @@
 #include "pods/container_config.h"
 
 #include <algorithm>
-#include <array>
 #include <fstream>
 
 #include "base/text.h"
 #include "kube/defaults.h"
-#include "kube/pod_fields.h"
 #include "pods/observed.h"
 
 namespace skiff::pods {
@@ -156,22 +154,6 @@ void split_function(Command& command, std::string& word) {
     }
 }
 
-constexpr std::string_view kAnnotationSuffix = "skiff/";
-constexpr std::array<std::string_view, 4> kAnnotations = {"stop", "egress", "http-reuse",
-                                                          "drain-delay"};
-
-std::string annotation(const kube::Pod& pod, const kube::Container& container,
-                       std::string_view name) {
-    for (const std::string& key :
-         {fmt::format("{}.skiff/{}", container.name, name), fmt::format("skiff/{}", name)}) {
-        auto found = pod.metadata.annotations.find(key);
-        if (found != pod.metadata.annotations.end()) {
-            return found->second;
-        }
-    }
-    return {};
-}
-
 }  // namespace
 
 Result<Identity> identity_of(const kube::Pod& pod, const kube::Container& container,
@@ -244,44 +226,6 @@ Result<Command> command_of(const kube::Container& container, const Image& image,
     }
     command.argv = std::move(words);
     return command;
-}
-
-Result<Annotations> annotations_of(const kube::Pod& pod, const kube::Container& container) {
-    Annotations annotations;
-    std::string stop = annotation(pod, container, "stop");
-    if (stop == "file") {
-        annotations.stop = Annotations::Stop::file;
-    } else if (!stop.empty()) {
-        return fail_because(Code::invalid, kConfigError,
-                            "annotation skiff/stop is \"{}\"; it may be \"file\"", stop);
-    }
-    return annotations;
-}
-
-std::vector<std::string> unknown_annotations(const kube::Pod& pod) {
-    std::vector<std::string> lines;
-    for (const auto& [key, value] : pod.metadata.annotations) {
-        std::size_t slash = key.find('/');
-        if (slash == std::string::npos) {
-            continue;
-        }
-        std::string prefix = key.substr(0, slash + 1);
-        std::string name = key.substr(slash + 1);
-        bool whole_pod = prefix == kAnnotationSuffix;
-        bool one = !whole_pod && prefix.ends_with(".skiff/");
-        if (!whole_pod && !one) {
-            continue;
-        }
-        if (std::ranges::find(kAnnotations, name) == kAnnotations.end()) {
-            lines.push_back(fmt::format("annotation {} is unknown and has no effect", key));
-            continue;
-        }
-        std::string container = one ? prefix.substr(0, prefix.size() - 7) : std::string();
-        if (one && kube::find_container(pod, container) == nullptr) {
-            lines.push_back(fmt::format("annotation {} names no container of the pod", key));
-        }
-    }
-    return lines;
 }
 
 std::optional<Bytes> memory_limit(const kube::ResourceList& limits) {

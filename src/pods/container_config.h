@@ -38,16 +38,6 @@ struct Command {
 [[nodiscard]] Result<Command> command_of(const kube::Container& container, const Image& image,
                                          const Variables& variables);
 
-// `skiff/NAME` (every container) and `CONTAINER.skiff/NAME` (one, which wins).
-struct Annotations {
-    enum class Stop { by_module, file } stop = Stop::by_module;
-};
-// Fails with reason CreateContainerConfigError for a value that the setting does not have.
-[[nodiscard]] Result<Annotations> annotations_of(const kube::Pod& pod,
-                                                 const kube::Container& container);
-// One line for each annotation below `skiff/` that nobody knows: a Warning event.
-[[nodiscard]] std::vector<std::string> unknown_annotations(const kube::Pod& pod);
-
 // The pod's share of the node.
 [[nodiscard]] PodSandbox sandbox_of(const kube::Pod& pod);
 

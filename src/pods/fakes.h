@@ -249,14 +249,14 @@ public:
         prepared.insert(sandbox.pod);
         co_return Result<void>();
     }
-    Task<Result<Artifact>> compile(const ModuleFile& module, std::string,
+    Task<Result<Artifact>> compile(CompileRequest request,
                                    std::function<void()> compiling) override {
         if (auto error = faults.take("compile")) {
             co_return fail(std::move(*error));
         }
         Artifact artifact;
-        artifact.key = module.digest;
-        if (compiled.insert(module.digest).second) {
+        artifact.key = request.module.digest;
+        if (compiled.insert(request.module.digest).second) {
             compiling();
             artifact.source = Artifact::Source::compiled;
             artifact.compile_time = std::chrono::milliseconds(1500);

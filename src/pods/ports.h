@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "async/task.h"
+#include "base/egress.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "base/types.h"
@@ -114,6 +115,13 @@ struct ModuleFile {
     std::filesystem::path path;
     std::string digest;  // "sha256:…" of its bytes
     Bytes size;
+};
+
+// What one artifact is made from.
+struct CompileRequest {
+    ModuleFile module;
+    std::vector<ModuleFile> plugs;     // components that are linked into it, in order
+    std::string handler = "wasmtime";  // or pulley, wasmi
 };
 
 class Images {
@@ -299,7 +307,30 @@ struct Artifact {
     enum class Source { cached, compiled } source = Source::cached;
     bool opens_sockets = false;  // imports something that can open a socket
     bool handles_stop = false;   // imports the lifecycle interface
+    bool serves_http = false;    // a server, and no command
+    bool is_component = false;
 };
+
+// What a guest may do with HTTP requests of its own, by Krustlet's annotations.
+struct HttpUse {
+    // Reach::nothing holds for `wasi_experimental_http` alone unless `given`.
+    Reach reach = Reach::nothing;
+    bool given = false;              // the pod has alpha.wasi.krustlet.dev/allowed-domains
+    std::vector<std::string> hosts;  // with Reach::listed
+    std::uint32_t requests_max = 0;  // at the same time; 0: the engine's default
+};
+
+// How a server serves.
+struct Serving {
+    std::string address;  // empty: all addresses of the container's network
+    std::uint16_t port = 8080;
+    std::uint32_t reuse_count = 1;  // requests for one instance
+    std::uint32_t reuse_concurrent = 1;
+    Duration drain_delay = std::chrono::seconds(5);
+};
+
+// Whether the dump of a guest that trapped is kept on the node.
+enum class CoreDump { none, kept };
 
 enum class MountAccess { read_write, read_only };
 
@@ -343,6 +374,10 @@ struct ContainerSpec {
     // Whether its end is told after power loss, too: for what may not run a second time.
     enum class EndKept { this_boot, for_ever } end_kept = EndKept::this_boot;
     std::string runtime_handler = "wasmtime";
+    Egress egress;
+    HttpUse http;
+    Serving serving;  // of a module that serves HTTP
+    CoreDump coredump = CoreDump::none;
     // `skiff run -i/-t`: descriptors of the command line that become the guest's; -1 otherwise.
     int stdin_fd = -1;
     bool tty = false;
@@ -380,12 +415,11 @@ public:
 
     // Idempotent. Fails with reason FailedCreatePodSandBox.
     [[nodiscard]] virtual Task<Result<void>> prepare_pod(const PodSandbox& sandbox) = 0;
-    // The artifact of `module` for `handler`, compiled if it is not cached. `compiling` is called
+    // The artifact of a module for a handler, compiled if it is not cached. `compiling` is called
     // before a compile starts. One compile per key at a time: concurrent callers join. Fails with
     // reason CreateContainerError for a file that is no Wasm or imports what nobody offers,
     // RunContainerError for limits that were reached.
-    [[nodiscard]] virtual Task<Result<Artifact>> compile(const ModuleFile& module,
-                                                         std::string handler,
+    [[nodiscard]] virtual Task<Result<Artifact>> compile(CompileRequest request,
                                                          std::function<void()> compiling) = 0;
     // Starts a container; it is in containers() as `started` when this returns. Creates its log
     // folder and link (contract row 34). Fails with reason CreateContainerError (before the guest)

@@ -1,6 +1,7 @@
 #include "pods/start_container.h"
 
 #include "kube/pod_fields.h"
+#include "pods/annotations.h"
 #include "pods/container_config.h"
 #include "pods/environment.h"
 #include "pods/observed.h"
@@ -20,6 +21,7 @@ struct Starting {
     const kube::Container& container;
     ContainerSpec spec;
     Command command;
+    Annotations annotations;
 };
 
 Task<Result<ModuleFile>> find_module(Starting& starting) {
@@ -38,22 +40,70 @@ Task<Result<ModuleFile>> find_module(Starting& starting) {
     co_return std::move(*found);
 }
 
-Task<Result<void>> compile(Starting& starting) {
+// One entry of `skiff/link`: a file of the container's own image, or an image that is a component.
+Task<Result<ModuleFile>> find_plug(Starting& starting, std::string entry) {
+    Images& images = starting.ports.images;
+    if (entry.starts_with('/')) {
+        if (starting.spec.image.kind == ImageKind::artifact) {
+            co_return fail_because(Code::invalid, kConfigError,
+                                   "annotation skiff/link names the file {}, but the image is a "
+                                   "single module",
+                                   entry);
+        }
+        auto file = co_await images.find_module(starting.spec.image, entry);
+        if (!file) {
+            co_return fail(std::move(file.error()).with_default_reason(kCreateError));
+        }
+        co_return std::move(*file);
+    }
+    auto image = co_await images.ensure(*starting.request.pod, starting.container.name, entry,
+                                        "IfNotPresent");
+    if (!image) {
+        co_return fail(std::move(image.error()).with_default_reason("ErrImagePull"));
+    }
+    if (image->kind != ImageKind::artifact) {
+        co_return fail_because(Code::invalid, kConfigError,
+                               "annotation skiff/link: the image {} holds files and is no single "
+                               "component",
+                               entry);
+    }
+    co_return ModuleFile{image->module, image->module_digest, image->size};
+}
+
+Task<Result<CompileRequest>> compile_request(Starting& starting) {
+    CompileRequest request;
+    request.handler = starting.request.handler;
     auto module = co_await find_module(starting);
     if (!module) {
         co_return fail(std::move(module.error()));
+    }
+    request.module = std::move(*module);
+    for (const std::string& entry : starting.annotations.link) {
+        auto plug = co_await find_plug(starting, entry);
+        if (!plug) {
+            co_return fail(std::move(plug.error()));
+        }
+        request.plugs.push_back(std::move(*plug));
+    }
+    co_return request;
+}
+
+Task<Result<void>> compile(Starting& starting) {
+    auto request = co_await compile_request(starting);
+    if (!request) {
+        co_return fail(std::move(request.error()));
     }
     const Ports* ports = &starting.ports;
     std::shared_ptr<const kube::Pod> pod = starting.request.pod;
     std::string container = starting.container.name;
     std::string name = starting.command.argv.front();
-    Bytes size = module->size;
+    Bytes size = request->module.size;
     auto told = [ports, pod, container, name, size] {
         ports->events.emit(*pod, container, EventType::normal, "Compiling",
                            fmt::format("Compiling module {} ({})", name, size));
     };
     std::function<void()> compiling = told;
-    auto artifact = co_await ports->runtime.compile(*module, starting.request.handler, compiling);
+    auto artifact = co_await ports->runtime.compile(std::move(*request), compiling);
     if (!artifact) {
         co_return fail(std::move(artifact.error()).with_default_reason(kCreateError));
     }
@@ -150,19 +200,70 @@ Result<void> identify(Starting& starting) {
     return {};
 }
 
-Result<void> choose_stop(Starting& starting) {
-    SKIFF_TRY(Annotations annotations, annotations_of(*starting.request.pod, starting.container));
-    if (annotations.stop == Annotations::Stop::file) {
+void choose_stop(Starting& starting) {
+    const Artifact& artifact = starting.spec.artifact;
+    if (starting.annotations.stop == Annotations::Stop::file && !artifact.serves_http) {
         starting.spec.stop_mode = ContainerSpec::StopMode::file;
-    } else if (starting.spec.artifact.handles_stop) {
+    } else if (artifact.handles_stop || artifact.serves_http) {
         starting.spec.stop_mode = ContainerSpec::StopMode::lifecycle;
     }
+}
+
+// Half of the grace period, at most five seconds: what a client elsewhere needs to hear that the
+// server is going, without using up the time for what is in flight.
+Duration default_drain_delay(const kube::Pod& pod) {
+    constexpr Duration kMost = std::chrono::seconds(5);
+    std::chrono::seconds grace(pod.spec.terminationGracePeriodSeconds.value_or(30));
+    return std::min<Duration>(kMost, grace / 2);
+}
+
+Result<void> choose_serving(Starting& starting) {
+    const Annotations& annotations = starting.annotations;
+    if (!starting.spec.artifact.serves_http) {
+        if (annotations.http_reuse) {
+            return fail_because(
+                Code::invalid, kConfigError,
+                "annotation skiff/http-reuse: {} serves no HTTP: it is {}",
+                starting.command.argv.front(),
+                starting.spec.artifact.is_component
+                    ? "a component that exports neither wasi:http/incoming-handler nor "
+                      "wasi:http/handler, or a command as well"
+                    : "a core module, and only components can");
+        }
+        return {};
+    }
+    Serving& serving = starting.spec.serving;
+    const auto& ports = starting.container.ports;
+    auto tcp = std::ranges::find_if(ports, [](const kube::ContainerPort& port) {
+        return port.protocol.empty() || port.protocol == "TCP";
+    });
+    if (tcp != ports.end()) {
+        serving.port = static_cast<std::uint16_t>(tcp->containerPort);
+    }
+    if (annotations.http_reuse) {
+        serving.reuse_count = annotations.http_reuse->count;
+        serving.reuse_concurrent = annotations.http_reuse->concurrent;
+    }
+    serving.drain_delay =
+        annotations.drain_delay.value_or(default_drain_delay(*starting.request.pod));
+    // A server's namespace has its own addresses, or else it stays on the node's one.
+    if (starting.spec.network == NetworkMode::host && !starting.request.network.pod_ips.empty()) {
+        serving.address = starting.request.network.pod_ips.front();
+    }
     return {};
+}
+
+bool needs_network(const Artifact& artifact) {
+    return artifact.opens_sockets || artifact.serves_http;
 }
 
 // Everything between the image and the start.
 Task<Result<void>> prepare(Starting& starting) {
     SKIFF_CO_CHECK(identify(starting));
+    SKIFF_CO_TRY(starting.annotations, annotations_of(*starting.request.pod, starting.container));
+    starting.spec.egress = starting.annotations.egress.value_or(starting.request.default_egress);
+    starting.spec.http = starting.annotations.http;
+    starting.spec.coredump = starting.annotations.coredump;
     auto environment = co_await resolve_environment(
         starting.ports.objects, starting.request.pod, starting.container.name,
         starting.request.facts, starting.spec.image.config.env, starting.request.network.hostname);
@@ -180,15 +281,16 @@ Task<Result<void>> prepare(Starting& starting) {
     if (!compiled) {
         co_return fail(std::move(compiled.error()));
     }
-    SKIFF_CO_CHECK(choose_stop(starting));
+    choose_stop(starting);
     starting.spec.function = starting.command.function;
     starting.spec.argv = starting.command.argv;
     auto mode = co_await starting.ports.network.mode_for(*starting.request.pod, starting.container,
-                                                         starting.spec.artifact.opens_sockets);
+                                                         needs_network(starting.spec.artifact));
     if (!mode) {
         co_return fail(std::move(mode.error()).with_default_reason(kCreateError));
     }
     starting.spec.network = *mode;
+    SKIFF_CO_CHECK(choose_serving(starting));
     co_return Result<void>();
 }
 

@@ -31,6 +31,7 @@ struct StartRequest {
     std::uint32_t attempt = 0;
     std::string handler;  // wasmtime, pulley, wasmi
     PodFacts facts;
+    Egress default_egress;  // the node's
     PodNetwork network;
     std::map<std::string, MountedVolume> volumes;
 };

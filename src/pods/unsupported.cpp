@@ -75,17 +75,6 @@ constexpr std::array kPodRows = {
            }},
 };
 
-struct AnnotationRow {
-    std::string_view name;
-};
-// Settings of design §7 whose room is not built yet. To ignore one would change what a pod may
-// reach.
-constexpr std::array kAnnotationRows = {
-    AnnotationRow{"egress"},
-    AnnotationRow{"http-reuse"},
-    AnnotationRow{"drain-delay"},
-};
-
 std::string list_name(const Pod& pod, const Container& container) {
     for (const auto& init : pod.spec.initContainers) {
         if (init.name == container.name) {
@@ -154,14 +143,6 @@ std::optional<std::string> unsupported(const Pod& pod, const Container& containe
     for (const PodRow& row : kPodRows) {
         if (row.asks(pod)) {
             return fmt::format("spec.{} is not supported by this node", row.field);
-        }
-    }
-    for (const AnnotationRow& row : kAnnotationRows) {
-        for (const std::string& key : {fmt::format("skiff/{}", row.name),
-                                       fmt::format("{}.skiff/{}", container.name, row.name)}) {
-            if (pod.metadata.annotations.contains(key)) {
-                return fmt::format("annotation {} is not supported by this node", key);
-            }
         }
     }
     return std::nullopt;

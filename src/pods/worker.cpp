@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "pods/annotations.h"
 #include "pods/container_config.h"
 #include "pods/status_of.h"
 #include "pods/unsupported.h"
@@ -337,6 +338,7 @@ void Worker::begin_start(const Action& action) {
     request.attempt = action.attempt;
     request.handler = handler_;
     request.facts = facts();
+    request.default_egress = context_.node.default_egress;
     request.network = network_;
     request.volumes = volumes_;
     starts_.spawn("start container", start(std::move(request), action.back_off));

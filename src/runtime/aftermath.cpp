@@ -1,6 +1,7 @@
 // KeeperRuntime: what needs a disk, done by the pool: a slow one stalls nobody else. Log files get
 // their names; ends that must be known after power loss are written to the root-dir.
 #include "base/log.h"
+#include "runtime/coredumps.h"
 #include "runtime/log_files.h"
 #include "runtime/runtime.h"
 
@@ -68,6 +69,9 @@ Task<Result<void>> KeeperRuntime::serve_disk(Whose whose) {
         }
         for (const auto& stored : to_name) {
             name_logs(paths, stored);
+            if (stored.core_dump && stored.phase == Phase::ended) {
+                settle_core_dump(paths, stored);
+            }
         }
         return kept;
     };

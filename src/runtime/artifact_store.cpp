@@ -67,6 +67,8 @@ Result<std::shared_ptr<OpenArtifact>> load_artifact(const state::Paths& paths,
         opened->artifact.module_size = Bytes{facts.module_bytes};
         opened->artifact.opens_sockets = facts.facts.uses_sockets;
         opened->artifact.handles_stop = facts.facts.handles_stop;
+        opened->artifact.serves_http = facts.facts.purpose == wire::Purpose::server;
+        opened->artifact.is_component = facts.facts.kind == wire::ModuleKind::component;
         opened->facts = std::move(facts.facts);
         return opened;
     };

@@ -44,6 +44,10 @@ std::size_t compilers(unsigned wanted) {
     return wanted != 0 ? wanted : default_at_once();
 }
 
+bool is_handler(std::string_view name) {
+    return name == "wasmtime" || name == "pulley" || name == "wasmi";
+}
+
 // A compiler that runs. Leaving the scope ends it.
 class Compiler {
 public:
@@ -174,19 +178,35 @@ void Artifacts::set_engine(std::string build, std::string compatibility_key) {
     engine_ = fmt::format("{}\n{}\n{}", build, compatibility_key, os::cpu_features());
 }
 
-std::string Artifacts::key_of(const pods::ModuleFile& module) const {
-    return sha256_hex(fmt::format("skiff artifact 1\n{}\ncommand\n{}", module.digest, engine_));
+std::string Artifacts::key_of(const pods::CompileRequest& request) const {
+    std::string modules = request.module.digest;
+    for (const auto& plug : request.plugs) {
+        modules += " " + plug.digest;
+    }
+    return sha256_hex(
+        fmt::format("skiff artifact 2\n{}\n{}\n{}", modules, request.handler, engine_));
 }
 
-Task<Result<pods::Artifact>> Artifacts::compile(pods::ModuleFile module, std::string handler,
-                                                std::function<void()> compiling) {
-    if (!handler.empty() && handler != "wasmtime") {
-        co_return fail_because(Code::unsupported, kRejected,
-                               "runtime handler \"{}\" is not offered here", handler);
+// What the node's settings say of an artifact that was made.
+Result<pods::Artifact> Artifacts::accept(const OpenArtifact& opened) const {
+    constexpr std::uint8_t kLevel03 = 3;
+    if (!settings_.wasi03 && opened.facts.wasi == kLevel03) {
+        return fail_because(Code::unsupported, kRejected,
+                            "the component uses WASI 0.3, which this node does not offer (its "
+                            "setting wasi03 is false)");
     }
-    std::string key = key_of(module);
+    return opened.artifact;
+}
+
+Task<Result<pods::Artifact>> Artifacts::compile(pods::CompileRequest request,
+                                                std::function<void()> compiling) {
+    if (!is_handler(request.handler)) {
+        co_return fail_because(Code::unsupported, kRejected,
+                               "runtime handler \"{}\" is not offered here", request.handler);
+    }
+    std::string key = key_of(request);
     if (auto opened = open_.find(key); opened != open_.end()) {
-        co_return opened->second->artifact;
+        co_return accept(*opened->second);
     }
     if (auto error = failures_.find(key, std::chrono::steady_clock::now())) {
         co_return fail(std::move(*error));
@@ -195,7 +215,7 @@ Task<Result<pods::Artifact>> Artifacts::compile(pods::ModuleFile module, std::st
         auto& slot = jobs_[key];
         if (!slot) {
             slot = std::make_shared<Job>();
-            scope_.spawn("compile " + key.substr(0, 12), run(slot, module, key));
+            scope_.spawn("compile " + key.substr(0, 12), run(slot, request, key));
         }
         auto job = slot;
         Waiting waiting(job);
@@ -214,7 +234,7 @@ Task<Result<pods::Artifact>> Artifacts::compile(pods::ModuleFile module, std::st
         if (!*job->result) {
             co_return fail((*job->result).error());
         }
-        co_return (**job->result)->artifact;
+        co_return accept(***job->result);
     }
 }
 
@@ -225,7 +245,7 @@ Task<Result<std::shared_ptr<const OpenArtifact>>> Artifacts::find(std::string ke
     co_return co_await load(std::move(key));
 }
 
-Task<void> Artifacts::run(std::shared_ptr<Job> job, pods::ModuleFile module, std::string key) {
+Task<void> Artifacts::run(std::shared_ptr<Job> job, pods::CompileRequest request, std::string key) {
     // Waiters must wake even when this task is cancelled.
     struct Finally {
         Artifacts* self;
@@ -241,7 +261,7 @@ Task<void> Artifacts::run(std::shared_ptr<Job> job, pods::ModuleFile module, std
         }
     };
     Finally finally{this, job, key};
-    auto result = co_await produce(job, std::move(module), key);
+    auto result = co_await produce(job, std::move(request), key);
     if (result) {
         failures_.forget(key);
     } else {
@@ -251,7 +271,7 @@ Task<void> Artifacts::run(std::shared_ptr<Job> job, pods::ModuleFile module, std
 }
 
 Task<Result<Artifacts::Opened>> Artifacts::produce(std::shared_ptr<Job> job,
-                                                   pods::ModuleFile module, std::string key) {
+                                                   pods::CompileRequest request, std::string key) {
     auto cached = co_await load(key);
     if (cached) {
         co_return cached;
@@ -260,11 +280,17 @@ Task<Result<Artifacts::Opened>> Artifacts::produce(std::shared_ptr<Job> job,
     if (!can_build) {
         co_return fail(std::move(cached.error()));
     }
-    auto size_work = [module] { return check_module(module); };
+    auto size_work = [request]() -> Result<void> {
+        SKIFF_CHECK(check_module(request.module));
+        for (const auto& plug : request.plugs) {
+            SKIFF_CHECK(check_module(plug));
+        }
+        return {};
+    };
     SKIFF_CO_CHECK(co_await pool_.run(std::move(size_work)));
     job->compiling.set();
     SKIFF_CO_TRY(auto turn, co_await take_turn(std::move(job), key));
-    co_return co_await build(std::move(module), std::move(key));
+    co_return co_await build(std::move(request), std::move(key));
 }
 
 Task<Result<async::Semaphore::Permit>> Artifacts::take_turn(std::shared_ptr<Job> job,
@@ -289,9 +315,10 @@ Task<Result<Artifacts::Opened>> Artifacts::load(std::string key) {
     co_return opened;
 }
 
-Task<Result<os::Fd>> Artifacts::open_input(pods::ModuleFile module, std::string key) {
+Task<Result<os::Fd>> Artifacts::open_input(pods::ModuleFile module) {
     std::optional<os::FileStamp> proven;
-    if (auto known = proven_.find(key); known != proven_.end()) {
+    const std::string digest = module.digest;
+    if (auto known = proven_.find(digest); known != proven_.end()) {
         proven = known->second;
     }
     auto work = [module = std::move(module), proven] { return open_module(module, proven); };
@@ -299,29 +326,54 @@ Task<Result<os::Fd>> Artifacts::open_input(pods::ModuleFile module, std::string 
     if (proven_.size() >= kProvenMax) {
         proven_.clear();
     }
-    proven_[key] = opened.stamp;
+    proven_[digest] = opened.stamp;
     co_return std::move(opened.fd);
 }
 
-Task<Result<Artifacts::Opened>> Artifacts::build(pods::ModuleFile module, std::string key) {
+Task<Result<std::vector<os::Fd>>> Artifacts::open_inputs(const pods::CompileRequest& request) {
+    std::vector<os::Fd> inputs;
+    SKIFF_CO_TRY(os::Fd module, co_await open_input(request.module));
+    inputs.push_back(std::move(module));
+    for (const auto& plug : request.plugs) {
+        SKIFF_CO_TRY(os::Fd input, co_await open_input(plug));
+        inputs.push_back(std::move(input));
+    }
+    co_return inputs;
+}
+
+os::SpawnSpec Artifacts::compiler_of(const pods::CompileRequest& request,
+                                     const std::vector<os::Fd>& inputs, int output,
+                                     int report) const {
+    os::SpawnSpec spec;
+    spec.program = settings_.engine_program;
+    auto seconds = std::chrono::duration_cast<std::chrono::seconds>(settings_.time_max).count();
+    spec.argv = {"skiff-engine",
+                 "compile",
+                 fmt::format("--engine={}", request.handler),
+                 fmt::format("--plugs={}", request.plugs.size()),
+                 fmt::format("--memory-bytes={}", settings_.memory_max.value),
+                 fmt::format("--cpu-seconds={}", seconds)};
+    spec.fds = {os::PassedFd{inputs.front().get(), wire::kCompileModuleFd},
+                os::PassedFd{output, wire::kCompileArtifactFd}, os::PassedFd{2, 2},
+                os::PassedFd{report, wire::kCompileReportFd}};
+    for (std::size_t i = 1; i < inputs.size(); ++i) {
+        spec.fds.push_back(
+            os::PassedFd{inputs[i].get(), wire::kCompileFirstPlugFd + static_cast<int>(i) - 1});
+    }
+    spec.session = os::Session::own;
+    spec.on_parent_death = os::OnParentDeath::die;
+    spec.schedule = os::Schedule::idle;
+    return spec;
+}
+
+Task<Result<Artifacts::Opened>> Artifacts::build(pods::CompileRequest request, std::string key) {
     auto begun = std::chrono::steady_clock::now();
-    SKIFF_CO_TRY(os::Fd input, co_await open_input(module, key));
+    SKIFF_CO_TRY(std::vector<os::Fd> inputs, co_await open_inputs(request));
     // A name that remove_stale_temporaries() knows.
     Temporary output(paths_.compiled() / fmt::format(".{}.tmp-{}", key, random_.hex(4)));
     SKIFF_CO_TRY(os::Fd output_fd, os::open(output.path(), O_RDWR | O_CREAT | O_EXCL, 0600));
     SKIFF_CO_TRY(os::Fd report_fd, os::make_memfd("report"));
-    os::SpawnSpec spec;
-    spec.program = settings_.engine_program;
-    auto seconds = std::chrono::duration_cast<std::chrono::seconds>(settings_.time_max).count();
-    spec.argv = {"skiff-engine", "compile",
-                 fmt::format("--memory-bytes={}", settings_.memory_max.value),
-                 fmt::format("--cpu-seconds={}", seconds)};
-    spec.fds = {os::PassedFd{input.get(), wire::kCompileModuleFd},
-                os::PassedFd{output_fd.get(), wire::kCompileArtifactFd}, os::PassedFd{2, 2},
-                os::PassedFd{report_fd.get(), wire::kCompileReportFd}};
-    spec.session = os::Session::own;
-    spec.on_parent_death = os::OnParentDeath::die;
-    spec.schedule = os::Schedule::idle;
+    os::SpawnSpec spec = compiler_of(request, inputs, output_fd.get(), report_fd.get());
     if (auto place = cgroups_.create("compile", os::CgroupLimits{})) {
         spec.cgroup_folders = place->folders;
     }
@@ -341,7 +393,7 @@ Task<Result<Artifacts::Opened>> Artifacts::build(pods::ModuleFile module, std::s
     if (report.code != wire::CompileCode::ok) {
         co_return fail(error_of(report));
     }
-    StoredFacts facts{key, module.size.value, report.facts, {}};
+    StoredFacts facts{key, request.module.size.value, report.facts, {}};
     auto store_work = [paths = paths_, mac_key = mac_key_, file = output.path(), facts] {
         return store_artifact(paths, mac_key, file, facts);
     };

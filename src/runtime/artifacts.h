@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "async/blocking.h"
 #include "async/scope.h"
@@ -23,6 +24,7 @@
 #include "os/cgroup.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "os/process.h"
 #include "pods/ports.h"
 #include "runtime/compile_failures.h"
 #include "state/paths.h"
@@ -35,6 +37,7 @@ struct CompileSettings {
     Duration time_max = std::chrono::minutes(5);
     Bytes memory_max;      // zero: the larger of a quarter of the machine and 2 GiB
     unsigned at_once = 0;  // zero: all cores but one, at least one
+    bool wasi03 = true;    // false: modules of WASI 0.3 are refused
 };
 
 // An artifact that containers can start from.
@@ -57,8 +60,7 @@ public:
 
     // See pods::Runtime::compile(). A failure is returned again, without a try, until its back-off
     // (CompileFailures) is over. timeout: no compiler became free.
-    [[nodiscard]] async::Task<Result<pods::Artifact>> compile(pods::ModuleFile module,
-                                                              std::string handler,
+    [[nodiscard]] async::Task<Result<pods::Artifact>> compile(pods::CompileRequest request,
                                                               std::function<void()> compiling);
     // The artifact behind a key that compile() returned; opened and checked again after a restart.
     [[nodiscard]] async::Task<Result<std::shared_ptr<const OpenArtifact>>> find(std::string key);
@@ -80,16 +82,24 @@ private:
     class Waiting;
 
     using Opened = std::shared_ptr<const OpenArtifact>;
-    [[nodiscard]] std::string key_of(const pods::ModuleFile& module) const;
-    [[nodiscard]] async::Task<void> run(std::shared_ptr<Job> job, pods::ModuleFile module,
+    [[nodiscard]] std::string key_of(const pods::CompileRequest& request) const;
+    [[nodiscard]] async::Task<void> run(std::shared_ptr<Job> job, pods::CompileRequest request,
                                         std::string key);
     [[nodiscard]] async::Task<Result<Opened>> produce(std::shared_ptr<Job> job,
-                                                      pods::ModuleFile module, std::string key);
+                                                      pods::CompileRequest request,
+                                                      std::string key);
+    [[nodiscard]] Result<pods::Artifact> accept(const OpenArtifact& opened) const;
     [[nodiscard]] async::Task<Result<Opened>> load(std::string key);
     [[nodiscard]] async::Task<Result<async::Semaphore::Permit>> take_turn(std::shared_ptr<Job> job,
                                                                           std::string key);
-    [[nodiscard]] async::Task<Result<os::Fd>> open_input(pods::ModuleFile module, std::string key);
-    [[nodiscard]] async::Task<Result<Opened>> build(pods::ModuleFile module, std::string key);
+    [[nodiscard]] async::Task<Result<os::Fd>> open_input(pods::ModuleFile module);
+    // The files of a request: the module, then what is plugged into it.
+    [[nodiscard]] async::Task<Result<std::vector<os::Fd>>> open_inputs(
+        const pods::CompileRequest& request);
+    [[nodiscard]] async::Task<Result<Opened>> build(pods::CompileRequest request, std::string key);
+    [[nodiscard]] os::SpawnSpec compiler_of(const pods::CompileRequest& request,
+                                            const std::vector<os::Fd>& inputs, int output,
+                                            int report) const;
 
     CompileSettings settings_;
     const state::Paths& paths_;
@@ -103,7 +113,7 @@ private:
     std::map<std::string, Opened> open_;
     std::map<std::string, std::shared_ptr<Job>> jobs_;
     CompileFailures failures_;
-    // Files whose digest was right, by artifact key: a module that fails is hashed once.
+    // Files whose digest was right, by digest: a module that fails is hashed once.
     std::map<std::string, os::FileStamp> proven_;
 };
 

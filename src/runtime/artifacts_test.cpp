@@ -88,7 +88,8 @@ public:
     }
     Task<Error> compile(std::string name) {
         std::function<void()> announce = [this] { ++announced_; };
-        auto artifact = co_await artifacts_->compile(module(name), "", std::move(announce));
+        pods::CompileRequest request{module(name), {}, "wasmtime"};
+        auto artifact = co_await artifacts_->compile(std::move(request), std::move(announce));
         EXPECT_FALSE(artifact);
         co_return artifact ? Error() : artifact.error();
     }

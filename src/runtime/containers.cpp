@@ -124,6 +124,7 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
     stored.stop_mode = stop_mode_of(spec.stop_mode);
     stored.ids = StoredIds{spec.uid, spec.gid, spec.groups};
     stored.message_fallback = spec.message_fallback;
+    stored.core_dump = spec.coredump == pods::CoreDump::kept;
     stored.keep_end = spec.end_kept == pods::ContainerSpec::EndKept::for_ever &&
                       settings_.lifetime == os::OnParentDeath::live_on;
     stored.memory_limit = spec.memory_limit ? spec.memory_limit->value : 0;

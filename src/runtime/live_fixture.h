@@ -158,7 +158,13 @@ public:
         module.digest = "sha256:" + state::hash_file(fd->get())->hex;
         module.size = Bytes{fs::file_size(module.path)};
         std::function<void()> compiling = [this] { ++compiles_; };
-        co_return co_await runtime_->compile(module, "wasmtime", std::move(compiling));
+        pods::CompileRequest request{module, {}, "wasmtime"};
+        co_return co_await runtime_->compile(std::move(request), std::move(compiling));
+    }
+
+    Task<Result<pods::Artifact>> compile_file(pods::ModuleFile module, std::string handler) {
+        pods::CompileRequest request{std::move(module), {}, std::move(handler)};
+        co_return co_await runtime_->compile(std::move(request), nullptr);
     }
 
     Task<Result<ContainerId>> start_guest(std::string name, std::vector<std::string> args) {

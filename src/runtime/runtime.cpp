@@ -26,6 +26,7 @@ CompileSettings compile_settings(const RuntimeSettings& settings) {
     compile.engine_program = settings.engine_program;
     compile.time_max = settings.compile_time_max;
     compile.memory_max = settings.compile_memory_max;
+    compile.wasi03 = settings.wasi03;
     compile.at_once = settings.compiles_at_once;
     return compile;
 }
@@ -277,10 +278,9 @@ Task<Result<void>> KeeperRuntime::remove_pod_copy(PodUid uid) {
     co_return Result<void>{};
 }
 
-Task<Result<pods::Artifact>> KeeperRuntime::compile(const pods::ModuleFile& module,
-                                                    std::string handler,
+Task<Result<pods::Artifact>> KeeperRuntime::compile(pods::CompileRequest request,
                                                     std::function<void()> compiling) {
-    return artifacts_.compile(module, std::move(handler), std::move(compiling));
+    return artifacts_.compile(std::move(request), std::move(compiling));
 }
 
 }  // namespace skiff::runtime

@@ -39,6 +39,7 @@ struct RuntimeSettings {
     // die: keepers and containers end with this process (`skiff run`).
     os::OnParentDeath lifetime = os::OnParentDeath::live_on;
     Duration compile_time_max = std::chrono::minutes(5);
+    bool wasi03 = true;             // components of WASI 0.3 are run
     Bytes compile_memory_max;       // zero: the larger of a quarter of the machine and 2 GiB
     unsigned compiles_at_once = 0;  // zero: all cores but one, at least one
     std::uint32_t pids_max = 128;   // threads and processes of one container
@@ -77,8 +78,7 @@ public:
     void set_observer(std::function<void(const PodUid&)> observer) override;
     [[nodiscard]] async::Task<Result<void>> prepare_pod(const pods::PodSandbox& sandbox) override;
     [[nodiscard]] async::Task<Result<pods::Artifact>> compile(
-        const pods::ModuleFile& module, std::string handler,
-        std::function<void()> compiling) override;
+        pods::CompileRequest request, std::function<void()> compiling) override;
     [[nodiscard]] async::Task<Result<ContainerId>> start(const pods::ContainerSpec& spec) override;
     [[nodiscard]] async::Task<Result<void>> stop(const ContainerId& id, Duration grace) override;
     [[nodiscard]] async::Task<Result<void>> remove(const ContainerId& id) override;

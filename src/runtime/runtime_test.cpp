@@ -176,15 +176,15 @@ TEST_F(Live, RefusesWhatIsNoWasmAndWhatIsNotWhatWasPulled) {
         module.path = path;
         module.size = Bytes{21};
         module.digest = "sha256:" + sha256_hex("#!/bin/sh\necho hello\n");
-        auto refused = co_await t->runtime_->compile(module, "", nullptr);
+        auto refused = co_await t->compile_file(module, "wasmtime");
         CO_REQUIRE(!refused, "compiled a script");
         EXPECT_EQ(refused.error().reason, "CreateContainerError");
         EXPECT_EQ(refused.error().code, Code::invalid);
         module.digest = "sha256:" + sha256_hex("something else");
-        auto other = co_await t->runtime_->compile(module, "", nullptr);
+        auto other = co_await t->compile_file(module, "wasmtime");
         CO_REQUIRE(!other, "compiled other bytes");
         EXPECT_EQ(other.error().code, Code::corrupt);
-        auto handler = co_await t->runtime_->compile(module, "nobody", nullptr);
+        auto handler = co_await t->compile_file(module, "nobody");
         EXPECT_EQ(handler.error().code, Code::unsupported);
     }(this));
 }

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "os/file.h"
+#include "runtime/coredumps.h"
 #include "runtime/log_files.h"
 #include "state/id_ranges.h"
 #include "wire/paths.h"
@@ -158,6 +159,66 @@ void set_network(const pods::ContainerSpec& spec, wire::Grant& grant) {
     grant.hostname.resize(std::min(grant.hostname.size(), kHostnameMax));
 }
 
+wire::Reach reach_of(Reach reach) {
+    switch (reach) {
+        case Reach::nothing:
+            return wire::Reach::nothing;
+        case Reach::listed:
+            return wire::Reach::listed;
+        case Reach::everything:
+            break;
+    }
+    return wire::Reach::everything;
+}
+
+wire::NetworkUse network_use_of(const pods::ContainerSpec& spec) {
+    wire::NetworkUse use;
+    if (spec.network == pods::NetworkMode::empty) {
+        use.egress = wire::Reach::nothing;
+        use.listen = wire::Toggle::off;
+        return use;
+    }
+    use.egress = reach_of(spec.egress.reach);
+    for (const auto& rule : spec.egress.rules) {
+        wire::EgressRule out;
+        out.name = rule.name;
+        out.address.assign(rule.address.begin(), rule.address.end());
+        out.prefix_bits = rule.prefix_bits;
+        out.port = rule.port;
+        use.rules.push_back(std::move(out));
+    }
+    use.http = reach_of(spec.http.reach);
+    use.http_given = spec.http.given;
+    use.http_hosts = spec.http.hosts;
+    use.http_requests_max = spec.http.requests_max;
+    // As OpenSSL and Go: a program's own choice of whom it trusts, else the usual place.
+    constexpr std::string_view kVariable = "SSL_CERT_FILE=";
+    use.ca_file = "/etc/ssl/certs/ca-certificates.crt";
+    for (const auto& entry : spec.env) {
+        if (entry.starts_with(kVariable) && entry.substr(kVariable.size()).starts_with('/')) {
+            use.ca_file = entry.substr(kVariable.size());
+        }
+    }
+    return use;
+}
+
+wire::HttpServer server_of(const pods::Serving& serving) {
+    wire::HttpServer server;
+    server.address = serving.address;
+    server.port = serving.port;
+    server.reuse_count = serving.reuse_count;
+    server.reuse_concurrent = serving.reuse_concurrent;
+    server.drain_ms = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(serving.drain_delay).count());
+    return server;
+}
+
+wire::Engine engine_of(std::string_view handler) {
+    return handler == "pulley"  ? wire::Engine::pulley
+           : handler == "wasmi" ? wire::Engine::wasmi
+                                : wire::Engine::wasmtime;
+}
+
 // Core modules have no notion of a working directory; their libc takes it from PWD.
 void set_working_dir(const pods::ContainerSpec& spec, const wire::ModuleFacts& facts,
                      wire::Grant& grant) {
@@ -237,7 +298,12 @@ Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredConta
         grant.cgroups.push_back(folder.string());
     }
     bool may_open_sockets =
-        context.artifact.artifact.opens_sockets && spec.network != pods::NetworkMode::empty;
+        (context.artifact.artifact.opens_sockets || context.artifact.artifact.serves_http) &&
+        spec.network != pods::NetworkMode::empty;
+    grant.network_use = network_use_of(spec);
+    grant.engine = engine_of(spec.runtime_handler);
+    grant.purpose = context.artifact.facts.purpose;
+    grant.server = server_of(spec.serving);
     grant.syscalls =
         may_open_sockets ? wire::SyscallProfile::command_network : wire::SyscallProfile::command;
     auto next_fd = static_cast<std::int32_t>(wire::kFirstFreeFd);
@@ -252,6 +318,11 @@ Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredConta
             grant.log.stdout_fd = next_fd;
             grant.log.stderr_fd = next_fd;
         }
+        ++next_fd;
+    }
+    if (stored.core_dump) {
+        grant.coredump_fd = next_fd;
+        grant.coredump_bytes_max = kCoreDumpMax.value;
     }
     return grant;
 }
@@ -273,6 +344,9 @@ Result<ContainerFiles> make_container_files(const state::Paths& paths,
                           stored.log_link));
     SKIFF_TRY(files.page, make_page(paths, stored, logs, settings));
     files.logs = std::move(logs.fds);
+    if (stored.core_dump) {
+        SKIFF_TRY(files.core_dump, make_core_dump_file(paths, stored));
+    }
     return files;
 }
 
@@ -296,7 +370,11 @@ Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredC
     if (spec.stdin_fd >= 0) {
         plan.fds.push_back(spec.stdin_fd);
     }
-    plan.owned = std::move(files.logs);
+    if (files.core_dump) {
+        plan.fds.push_back(files.core_dump.get());
+        plan.owned.push_back(std::move(files.core_dump));
+    }
+    std::ranges::move(files.logs, std::back_inserter(plan.owned));
     plan.owned.push_back(std::move(grant_fd));
     plan.owned.push_back(std::move(files.page));
     return plan;

@@ -52,6 +52,7 @@ struct StartPlan {
 struct ContainerFiles {
     std::vector<os::Fd> logs;  // in the order of their slots
     os::Fd page;
+    os::Fd core_dump;  // invalid: none is wanted
 };
 // Makes the logs and their link, the page, the termination message file and the writable layer.
 // On failure what was made is removed by remove_container_files(). For the pool's threads.

@@ -107,6 +107,7 @@ struct Paths {
     [[nodiscard]] fs::path ended_record(const ContainerId& id) const { return ended() / id.str(); }
     [[nodiscard]] fs::path layers() const { return root_dir / "layers"; }
     [[nodiscard]] fs::path compiled() const { return root_dir / "compiled"; }
+    [[nodiscard]] fs::path core_dumps() const { return root_dir / "coredumps"; }
     [[nodiscard]] fs::path quarantine() const { return root_dir / "quarantine"; }
 
     // Run-dir.

@@ -213,8 +213,8 @@ bool has_runtime(Runtime runtime) {
 Result<void> inspect(Runtime runtime, std::span<const std::uint8_t> wasm, Inspection& into) {
     skiff_inspection raw{};
     skiff_text error{};
-    const skiff_code code = skiff_inspect(static_cast<std::uint32_t>(runtime), wasm.data(),
-                                          wasm.size(), &raw, &error);
+    const skiff_code code =
+        skiff_inspect(static_cast<std::uint32_t>(runtime), wasm.data(), wasm.size(), &raw, &error);
     take(raw, into);
     return check(code, error);
 }
@@ -228,9 +228,9 @@ Result<Artifact> link(std::span<const std::uint8_t> socket,
     }
     skiff_bytes bytes{};
     skiff_text error{};
-    SKIFF_CHECK(check(skiff_link({socket.data(), socket.size()}, slices.data(), slices.size(),
-                                 &bytes, &error),
-                      error));
+    SKIFF_CHECK(check(
+        skiff_link({socket.data(), socket.size()}, slices.data(), slices.size(), &bytes, &error),
+        error));
     return Artifact(bytes.data, bytes.size);
 }
 
@@ -251,8 +251,8 @@ Result<Engine> Engine::create(const EngineSettings& settings) {
 Result<Artifact> Engine::compile(std::span<const std::uint8_t> wasm) const {
     skiff_bytes bytes{};
     skiff_text error{};
-    SKIFF_CHECK(check(
-        skiff_engine_compile(engine_.get(), wasm.data(), wasm.size(), &bytes, &error), error));
+    SKIFF_CHECK(check(skiff_engine_compile(engine_.get(), wasm.data(), wasm.size(), &bytes, &error),
+                      error));
     return Artifact(bytes.data, bytes.size);
 }
 

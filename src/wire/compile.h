@@ -51,8 +51,8 @@ struct ModuleFacts {
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.kind, s.wasi, s.has_start, s.has_initialize, s.has_run, s.has_http_02, s.has_http_03,
-          s.handles_stop, s.uses_sockets, s.memory_bytes_min, s.imports, s.exports,
-          s.has_run_03, s.uses_http, s.purpose);
+          s.handles_stop, s.uses_sockets, s.memory_bytes_min, s.imports, s.exports, s.has_run_03,
+          s.uses_http, s.purpose);
     }
 };
 

@@ -1,0 +1,43 @@
+// The annotations of a pod that Skiff obeys: `skiff/NAME` (every container), `CONTAINER.skiff/NAME`
+// (one, which wins), and Krustlet's two about HTTP. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/egress.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "kube/types.h"
+#include "pods/ports.h"
+
+namespace skiff::pods {
+
+struct Annotations {
+    enum class Stop { by_module, file } stop = Stop::by_module;  // skiff/stop: file
+    std::optional<Egress> egress;                                // skiff/egress
+    // skiff/http-reuse: COUNT[/CONCURRENT]
+    struct Reuse {
+        std::uint32_t count = 1;
+        std::uint32_t concurrent = 1;
+    };
+    std::optional<Reuse> http_reuse;
+    std::optional<Duration> drain_delay;  // skiff/drain-delay: how long a server accepts on
+    CoreDump coredump = CoreDump::none;   // skiff/coredump: "true"
+    // skiff/link: files of the image ("/x.wasm") or images by digest, linked into the module in
+    // this order.
+    std::vector<std::string> link;
+    // alpha.wasi.krustlet.dev/allowed-domains and …/max-concurrent-requests
+    HttpUse http;
+};
+
+// Fails with reason CreateContainerConfigError for a value that the setting does not have; the
+// message names annotation, value and what is allowed.
+[[nodiscard]] Result<Annotations> annotations_of(const kube::Pod& pod,
+                                                 const kube::Container& container);
+// One line for each annotation below `skiff/` that nobody knows: a Warning event.
+[[nodiscard]] std::vector<std::string> unknown_annotations(const kube::Pod& pod);
+
+}  // namespace skiff::pods

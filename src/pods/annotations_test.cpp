@@ -1,0 +1,111 @@
+#include "pods/annotations.h"
+
+#include <gtest/gtest.h>
+
+#include "pods/fakes.h"
+
+namespace skiff::pods {
+namespace {
+
+using fakes::make_pod;
+using Strings = std::vector<std::string>;
+constexpr const char* kDomains = "alpha.wasi.krustlet.dev/allowed-domains";
+constexpr const char* kRequests = "alpha.wasi.krustlet.dev/max-concurrent-requests";
+
+Result<Annotations> with(const std::string& key, const std::string& value) {
+    kube::Pod pod = make_pod("web");
+    pod.metadata.annotations[key] = value;
+    return annotations_of(pod, pod.spec.containers[0]);
+}
+
+TEST(AnnotationsOf, OneContainersOwnWins) {
+    kube::Pod pod = make_pod("web");
+    const kube::Container& main = pod.spec.containers[0];
+    EXPECT_EQ(annotations_of(pod, main)->stop, Annotations::Stop::by_module);
+    pod.metadata.annotations["skiff/stop"] = "file";
+    EXPECT_EQ(annotations_of(pod, main)->stop, Annotations::Stop::file);
+    pod.metadata.annotations["main.skiff/stop"] = "sometimes";
+    EXPECT_EQ(annotations_of(pod, main).error().reason, "CreateContainerConfigError");
+}
+
+TEST(AnnotationsOf, UnknownOnesAreNamed) {
+    kube::Pod pod = make_pod("web");
+    pod.metadata.annotations = {{"skiff/stop", "file"},   {"skiff/sotp", "file"},
+                                {"main.skiff/stop", ""},  {"other.skiff/stop", ""},
+                                {"example.com/stop", ""}, {"plain", ""}};
+    EXPECT_EQ(unknown_annotations(pod),
+              (Strings{"annotation other.skiff/stop names no container of the pod",
+                       "annotation skiff/sotp is unknown and has no effect"}));
+}
+
+TEST(AnnotationsOf, ReadsWhereAGuestMayConnectTo) {
+    EXPECT_FALSE(with("skiff/other", "x")->egress);
+    EXPECT_EQ(with("skiff/egress", "none")->egress->reach, Reach::nothing);
+    const auto listed = with("skiff/egress", "api.example:443, 10.0.0.0/8");
+    ASSERT_TRUE(listed);
+    EXPECT_EQ(listed->egress->rules.size(), 2U);
+}
+
+TEST(AnnotationsOf, ReadsHowAServerServes) {
+    EXPECT_FALSE(with("skiff/stop", "file")->http_reuse);
+    EXPECT_EQ(with("skiff/http-reuse", "128")->http_reuse->count, 128U);
+    EXPECT_EQ(with("skiff/http-reuse", "128")->http_reuse->concurrent, 1U);
+    EXPECT_EQ(with("skiff/http-reuse", "128/16")->http_reuse->concurrent, 16U);
+    EXPECT_EQ(with("skiff/drain-delay", "1500ms")->drain_delay, std::chrono::milliseconds(1500));
+    EXPECT_EQ(with("skiff/drain-delay", "0s")->drain_delay, Duration::zero());
+}
+
+TEST(AnnotationsOf, ReadsWhatIsLinked) {
+    EXPECT_EQ(with("skiff/link", "/a.wasm, registry.example/b@sha256:00")->link,
+              (Strings{"/a.wasm", "registry.example/b@sha256:00"}));
+}
+
+TEST(AnnotationsOf, ReadsKrustletsHttp) {
+    EXPECT_FALSE(with("plain", "")->http.given);
+    EXPECT_EQ(with("plain", "")->http.reach, Reach::nothing);
+    const auto listed =
+        with(kDomains, R"(["https://example.com/path", "http://a:b@[::1]:8080/", "x://h"])");
+    ASSERT_TRUE(listed) << listed.error().message;
+    EXPECT_TRUE(listed->http.given);
+    EXPECT_EQ(listed->http.reach, Reach::listed);
+    EXPECT_EQ(listed->http.hosts, (Strings{"example.com", "[::1]", "h"}));
+    EXPECT_EQ(with(kDomains, R"(["insecure:allow-all"])")->http.reach, Reach::everything);
+    EXPECT_EQ(with(kRequests, "8")->http.requests_max, 8U);
+}
+
+TEST(AnnotationsOf, NamesKeyValueAndWhatIsAllowed) {
+    struct Row {
+        const char* key;
+        const char* value;
+        const char* allowed;
+    };
+    for (const Row& row : std::initializer_list<Row>{{"skiff/stop", "no", "\"file\""},
+                                                     {"skiff/egress", "a b c/", "CIDR"},
+                                                     {"skiff/egress", "", "CIDR"},
+                                                     {"skiff/http-reuse", "0", "COUNT"},
+                                                     {"skiff/http-reuse", "1/0", "COUNT"},
+                                                     {"skiff/http-reuse", "1/", "COUNT"},
+                                                     {"skiff/http-reuse", "1/1001", "COUNT"},
+                                                     {"skiff/http-reuse", "-1", "COUNT"},
+                                                     {"skiff/drain-delay", "soon", "duration"},
+                                                     {"skiff/drain-delay", "2h", "duration"},
+                                                     {"skiff/coredump", "yes", "true"},
+                                                     {"skiff/link", "a.wasm", "/x.wasm"},
+                                                     {"skiff/link", "/a,,/b", "/x.wasm"},
+                                                     {kDomains, "example.com", "JSON array"},
+                                                     {kDomains, "[1]", "JSON array"},
+                                                     {kDomains, R"(["example.com"])", "JSON array"},
+                                                     {kRequests, "0", "1-65536"},
+                                                     {kRequests, "many", "1-65536"}}) {
+        const auto refused = with(row.key, row.value);
+        ASSERT_FALSE(refused) << row.key << " " << row.value;
+        EXPECT_EQ(refused.error().reason, "CreateContainerConfigError");
+        EXPECT_NE(refused.error().message.find(row.key), std::string::npos)
+            << refused.error().message;
+        EXPECT_NE(refused.error().message.find(row.allowed), std::string::npos)
+            << refused.error().message;
+    }
+}
+
+}  // namespace
+}  // namespace skiff::pods
