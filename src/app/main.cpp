@@ -104,6 +104,13 @@ void add_run(CLI::App& root, CommandLine& line) {
     run->add_option("--cpus", options.image.cpus, "CPU limit (0.5)")->type_name("NUMBER");
     run->add_option("-w,--workdir", options.image.working_dir, "working directory")
         ->type_name("PATH");
+    run->add_option("--runtime", options.image.runtime,
+                    "wasmtime (native code), pulley or wasmi (interpreters)")
+        ->check(CLI::IsMember({"wasmtime", "pulley", "wasmi"}));
+    run->add_option("--annotation", options.image.annotations,
+                    "annotation of the pod, as skiff/egress=none")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
     run->add_option("--name", options.name, "name of the pod")->type_name("NAME");
     run->add_option("--pull", options.pull, "always, missing or never")
         ->check(CLI::IsMember({"always", "missing", "never"}));

@@ -1,5 +1,7 @@
 // `skiff node`: the agent of a cluster node, or of a machine without a cluster.
+#include <algorithm>
 #include <csignal>
+#include <iterator>
 
 #include "app/commands.h"
 #include "app/file_objects.h"
@@ -239,6 +241,9 @@ public:
         auto rooms = co_await Rooms::create(base_, settings_, instance_, outside, ips_);
         Result<void> result;
         if (rooms) {
+            node_settings_.runtime_handlers = {""};
+            std::ranges::copy((*rooms)->runtime().handlers(),
+                              std::back_inserter(node_settings_.runtime_handlers));
             result = co_await serve(**rooms);
             co_await (*rooms)->stop();
         } else {

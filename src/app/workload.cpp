@@ -241,6 +241,16 @@ Result<kube::Pod> pod_of_image(const ImageRun& run) {
     container.workingDir = run.working_dir;
     container.stdin = run.interactive;
     container.tty = run.terminal;
+    if (!run.runtime.empty()) {
+        pod.spec.runtimeClassName = run.runtime;
+    }
+    for (const std::string& text : run.annotations) {
+        const std::size_t equals = text.find('=');
+        if (equals == std::string::npos || equals == 0) {
+            return fail(Code::invalid, "--annotation \"{}\": not KEY=VALUE", text);
+        }
+        pod.metadata.annotations[text.substr(0, equals)] = text.substr(equals + 1);
+    }
     for (const std::string& text : run.env) {
         SKIFF_TRY(kube::EnvVar variable, parse_env(text));
         container.env.push_back(std::move(variable));

@@ -50,6 +50,8 @@ struct ImageRun {
     std::string memory;                // quantity, empty for no limit
     std::string cpus;                  // "0.5", empty for no limit
     std::string working_dir;
+    std::string runtime;                   // wasmtime, pulley, wasmi; empty: the node's default
+    std::vector<std::string> annotations;  // KEY=VALUE, as "skiff/egress=none"
     bool interactive = false;
     bool terminal = false;
 };

@@ -93,13 +93,14 @@ int keep(const std::vector<std::string_view>& words) {
     return served ? kExitOk : failed(served.error());
 }
 
+constexpr std::array<std::pair<std::string_view, wasm::Runtime>, 3> kRuntimes = {
+    {{"wasmtime", wasm::Runtime::wasmtime},
+     {"pulley", wasm::Runtime::pulley},
+     {"wasmi", wasm::Runtime::wasmi}}};
+
 bool set_runtime(std::string_view name, wasm::Runtime& runtime) {
-    constexpr std::array<std::pair<std::string_view, wasm::Runtime>, 3> kNames = {
-        {{"wasmtime", wasm::Runtime::wasmtime},
-         {"pulley", wasm::Runtime::pulley},
-         {"wasmi", wasm::Runtime::wasmi}}};
-    const auto* found = std::ranges::find(kNames, name, &decltype(kNames)::value_type::first);
-    if (found == kNames.end()) {
+    const auto* found = std::ranges::find(kRuntimes, name, &decltype(kRuntimes)::value_type::first);
+    if (found == kRuntimes.end()) {
         return false;
     }
     runtime = found->second;
@@ -134,8 +135,14 @@ int version() {
     if (!key) {
         return failed(key.error());
     }
-    fmt::print("build={}\nengine={}\ncompatibility-key={}\nversion={}\n", build_id(),
-               wasm::version(), *key, SKIFF_VERSION);
+    std::vector<std::string_view> runtimes;
+    for (const auto& [name, runtime] : kRuntimes) {
+        if (wasm::has_runtime(runtime)) {
+            runtimes.push_back(name);
+        }
+    }
+    fmt::print("build={}\nengine={}\nruntimes={}\ncompatibility-key={}\nversion={}\n", build_id(),
+               wasm::version(), fmt::join(runtimes, ","), *key, SKIFF_VERSION);
     return kExitOk;
 }
 

@@ -85,6 +85,7 @@ private:
     Result<void> map_page();
     Result<void> read_grant();
     Result<void> take_oom_score();
+    Result<void> forbid_native_code();
     Result<void> load_artifact();
     wasm::EngineSettings engine_settings() const;
     Result<void> listen_for_requests();
@@ -230,6 +231,14 @@ wasm::EngineSettings Runner::engine_settings() const {
     return settings;
 }
 
+// An interpreter needs no executable memory, not even to load its guest.
+Result<void> Runner::forbid_native_code() {
+    if (grant_.engine == wire::Engine::wasmtime) {
+        return {};
+    }
+    return sandbox::forbid_executable_memory();
+}
+
 Result<void> Runner::load_artifact() {
     const wasm::Engine* engine = &parts_.engine;
     const auto settings = engine_settings();
@@ -351,6 +360,7 @@ Result<void> Runner::prepare(sandbox::Groundwork ground) {
     kept.insert(kept.end(), needed.begin(), needed.end());
     kept.push_back(fds_[wire::kArtifactFd]);
     sandbox::close_all_but(std::move(kept));
+    SKIFF_CHECK(stage("lockdown", forbid_native_code()));
     SKIFF_CHECK(stage("artifact", load_artifact()));
     open_log();
     prepare_guest();

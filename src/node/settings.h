@@ -35,7 +35,8 @@ struct NodeSettings {
     kube::ResourceList kube_reserved;
     // "memory.available" → "100Mi", "imagefs.inodesFree" → "5%": where pressure begins.
     std::map<std::string, std::string> eviction_hard;
-    std::vector<std::string> runtime_handlers = {"", "wasmtime"};
+    // Of RuntimeClasses; "" stands for pods without one.
+    std::vector<std::string> runtime_handlers = {"", "wasmtime", "pulley", "wasmi"};
 
     Duration status_update_frequency = std::chrono::seconds(10);
     Duration status_report_frequency = std::chrono::minutes(5);

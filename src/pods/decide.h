@@ -88,6 +88,8 @@ struct NodeFacts {
     Duration crash_back_off_max = kCrashBackOffMax;
     // Whether containers with `stdin: true` get an input (`skiff run -i`), or read its end at once.
     enum class GuestInput { none, given } guest_input = GuestInput::none;
+    // Of RuntimeClasses; the first one is that of pods without a class.
+    std::vector<std::string> handlers = {"wasmtime", "pulley", "wasmi"};
     // Of pods without `skiff/egress`.
     Egress default_egress;
 };

@@ -1,6 +1,5 @@
 // The steps that a pod's worker carries out; what to do next is decided elsewhere.
 #include <algorithm>
-#include <array>
 
 #include "async/both.h"
 #include "base/log.h"
@@ -11,7 +10,6 @@
 namespace skiff::pods {
 namespace {
 
-constexpr std::array<std::string_view, 3> kHandlers = {"wasmtime", "pulley", "wasmi"};
 constexpr Duration kStopRetry = std::chrono::seconds(1);
 
 }  // namespace
@@ -20,6 +18,8 @@ Task<Result<void>> Worker::prepare_sandbox() {
     constexpr std::string_view kReason = "FailedCreatePodSandBox";
     // update() may replace pod_ during any of the waits.
     std::shared_ptr<const kube::Pod> pod = pod_;
+    const std::vector<std::string>& handlers = context_.node.handlers;
+    handler_ = handlers.front();
     if (pod->spec.runtimeClassName && !pod->spec.runtimeClassName->empty()) {
         auto handler = co_await ports_.objects.runtime_handler(*pod->spec.runtimeClassName);
         if (!handler) {
@@ -29,10 +29,10 @@ Task<Result<void>> Worker::prepare_sandbox() {
             handler_ = std::move(*handler);
         }
     }
-    if (std::ranges::find(kHandlers, handler_) == kHandlers.end()) {
+    if (std::ranges::find(handlers, handler_) == handlers.end()) {
         co_return fail_because(Code::invalid, kReason,
                                "no runtime for handler \"{}\"; this node has {}", handler_,
-                               fmt::join(kHandlers, ", "));
+                               fmt::join(handlers, ", "));
     }
     PodSandbox sandbox = sandbox_of(*pod);
     auto prepare = ports_.runtime.prepare_pod(sandbox);

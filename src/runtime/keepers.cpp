@@ -106,6 +106,17 @@ Task<Result<void>> Keepers::read_build(SteadyTime deadline) {
     }
     current_build_ = *build;
     compatibility_key_ = line_value(text, "compatibility-key").value_or("");
+    runtimes_.clear();
+    const std::string runtimes = line_value(text, "runtimes").value_or("");
+    for (auto name : split(runtimes, ',')) {
+        if (!name.empty()) {
+            runtimes_.emplace_back(name);
+        }
+    }
+    if (runtimes_.empty()) {
+        co_return fail(Code::corrupt, "{} did not say what it can run",
+                       settings_.engine_program.string());
+    }
     co_return Result<void>{};
 }
 

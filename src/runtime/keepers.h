@@ -63,6 +63,9 @@ public:
     // Of the current engine: part of the artifacts' key. Empty before connect_all().
     [[nodiscard]] const std::string& compatibility_key() const { return compatibility_key_; }
 
+    // What the current engine offers: "wasmtime", "pulley", "wasmi".
+    [[nodiscard]] const std::vector<std::string>& runtimes() const { return runtimes_; }
+
     // Tells every keeper to kill all and end, and waits for it; kills those that do not.
     [[nodiscard]] async::Task<Result<void>> shut_down_all();
     // Drops the connections; keepers and runners go on.
@@ -109,6 +112,7 @@ private:
     std::map<std::string, std::shared_ptr<Keeper>> keepers_;
     std::string current_build_;
     std::string compatibility_key_;
+    std::vector<std::string> runtimes_;
     bool starting_ = false;
     async::Event start_done_;
     std::optional<Error> start_error_;

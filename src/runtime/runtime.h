@@ -77,6 +77,8 @@ public:
     [[nodiscard]] std::vector<PodUid> pods() const override;
     void set_observer(std::function<void(const PodUid&)> observer) override;
     [[nodiscard]] async::Task<Result<void>> prepare_pod(const pods::PodSandbox& sandbox) override;
+    // The handlers of RuntimeClasses that can be had here, the default first.
+    [[nodiscard]] const std::vector<std::string>& handlers() const { return keepers_.runtimes(); }
     [[nodiscard]] async::Task<Result<pods::Artifact>> compile(
         pods::CompileRequest request, std::function<void()> compiling) override;
     [[nodiscard]] async::Task<Result<ContainerId>> start(const pods::ContainerSpec& spec) override;

@@ -40,6 +40,11 @@ private:
     std::vector<sock_filter> program_;
 };
 
+// From now on this thread and what it starts die when they map or make memory executable. Of itself
+// it forbids nothing else; for runners of an interpreter, from before they load their guest. Needs
+// no_new_privs or CAP_SYS_ADMIN in its user namespace.
+[[nodiscard]] Result<void> forbid_executable_memory();
+
 // The profile as text, one call a line with its condition, sorted: for goldens and SECURITY.md.
 [[nodiscard]] std::string dump(SyscallProfile profile);
 // How many different calls the profile allows.
