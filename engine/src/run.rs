@@ -250,7 +250,7 @@ fn conclude(ended: Ended, memory: &MemoryCap, grant: &Grant) -> Outcome {
 }
 
 /// The causes of an error, the innermost first, then the guest's backtrace.
-fn describe(error: &Error) -> String {
+pub fn describe(error: &Error) -> String {
     let mut lines = Vec::new();
     for cause in error.chain() {
         // The backtrace is a link of the chain, and its text is printed below.
