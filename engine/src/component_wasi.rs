@@ -1,14 +1,16 @@
 //! The host functions of components: WASI 0.2 and 0.3, outgoing HTTP, and `skiff:pod/lifecycle`.
 
+use crate::grant::Grant;
 use crate::limits::MemoryCap;
 use crate::outgoing::Outgoing;
 use crate::provider::Purpose;
+use crate::stdio::Waiting;
 use crate::stop::Stop;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime::{Engine, Result, StoreContextMut};
+use wasmtime::{Engine, Result, Store, StoreContextMut};
 use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::{self, DynPollable, Pollable, subscribe};
@@ -83,6 +85,26 @@ impl WasiView for ComponentState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
+}
+
+/// A store with what the grant allows, within its limits; inside the event loop that the guest will use. A server
+/// makes one for every instance.
+pub fn new_store(engine: &Engine, grant: &Grant) -> Result<Store<ComponentState>> {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(grant.handles_max);
+    let state = ComponentState {
+        wasi: grant.wasi(Waiting::InEventLoop)?.build(),
+        table,
+        stop: grant.stop.clone(),
+        memory: MemoryCap::new(grant.memory_bytes_max),
+        http: WasiHttpCtx::new(),
+        outgoing: Outgoing,
+    };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(grant.hostcall_bytes_max);
+    store.set_max_component_handles(grant.handles_max);
+    Ok(store)
 }
 
 /// The linker of all components of a purpose; made once, before any fork. WASI 0.3 is in it only where the

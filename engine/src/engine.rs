@@ -7,7 +7,7 @@ use crate::grant::Grant;
 use crate::inspect::{self, Inspection, Kind};
 use crate::provider::{self, Program, Provider, Purpose, Runtime, Settings};
 use crate::run::{self, Ending, Outcome};
-use crate::server::{self, Server};
+use crate::server::{self, Server, slots};
 use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -82,7 +82,7 @@ pub fn compatibility(settings: &Settings, hasher: &mut impl Hasher) -> Result<()
 impl Engine {
     pub fn new(settings: &Settings) -> Result<Engine, Failure> {
         let parts = || -> Result<Parts, wasmtime::Error> {
-            let engine = wasmtime::Engine::new(&config(settings)?)?;
+            let engine = slots::engine(&config(settings)?, settings)?;
             let core = core_wasi::linker(&engine)?;
             let component = component_wasi::linker(&engine, settings.purpose)?;
             Ok(Parts { engine, core, component })

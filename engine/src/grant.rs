@@ -142,6 +142,7 @@ pub struct HttpHosts {
 }
 
 /// The grant of one run, checked and copied, but for what is called or read while it runs.
+#[derive(Clone)]
 pub struct Grant {
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -239,6 +240,10 @@ impl Deref for CountersRef {
     }
 }
 
+// SAFETY: used on the thread that runs the guest alone; what a server's tasks keep moves with them.
+unsafe impl Send for Grant {}
+unsafe impl Sync for Grant {}
+
 impl Grant {
     /// None: the grant lacks its write function.
     ///
@@ -292,6 +297,12 @@ impl Grant {
     /// Where to count; of the caller's page if it gave one.
     pub fn counters(&self) -> CountersRef {
         CountersRef { shared: self.counters, own: self.own_counters.clone() }
+    }
+
+    /// Writes whole lines to the guest's stderr, for which it is no matter that they may be lost.
+    pub fn say(&self, text: &str) {
+        let stderr = Output::new(self.write, self.write_context, 2, false);
+        let _ = stderr.write_all(format!("{text}\n").as_bytes());
     }
 
     /// Cuts a message to what the caller wants to see of it.

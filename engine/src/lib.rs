@@ -20,4 +20,5 @@ mod stop;
 mod wasmi_engine;
 
 pub use ffi::{Engine, Module};
-pub use grant::RawGrant;
+pub use grant::{Counters, RawGrant};
+pub use server::RawServer;

@@ -1,5 +1,6 @@
 //! The cap on a guest's memory.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{ResourceLimiter, Result};
 
 /// What an element of a table costs the host.
@@ -15,19 +16,74 @@ pub struct MemoryCap {
     pub bytes_peak: u64,
     /// The sum that the latest refused growth would have made; 0: none was refused.
     pub bytes_refused: u64,
+    shared: Option<SharedCap>,
+}
+
+/// The cap on the sum of all instances of a server; clones are the same one.
+#[derive(Clone)]
+pub struct SharedCap(Arc<Mutex<MemoryCap>>);
+
+impl SharedCap {
+    /// `bytes_max` 0: no cap.
+    pub fn new(bytes_max: u64) -> SharedCap {
+        SharedCap(Arc::new(Mutex::new(MemoryCap::new(bytes_max))))
+    }
+
+    pub fn all(&self) -> MutexGuard<'_, MemoryCap> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The part of one instance, given back when it is dropped.
+    pub fn part(&self) -> MemoryCap {
+        let mut part = MemoryCap::new(0);
+        part.shared = Some(self.clone());
+        part
+    }
+}
+
+impl Drop for MemoryCap {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.all().bytes -= self.bytes;
+        }
+    }
 }
 
 impl MemoryCap {
     /// `bytes_max` 0: no cap.
     pub fn new(bytes_max: u64) -> MemoryCap {
         let bytes_max = if bytes_max == 0 { u64::MAX } else { bytes_max };
-        MemoryCap { bytes_max, bytes: 0, bytes_pending: 0, bytes_peak: 0, bytes_refused: 0 }
+        MemoryCap {
+            bytes_max,
+            bytes: 0,
+            bytes_pending: 0,
+            bytes_peak: 0,
+            bytes_refused: 0,
+            shared: None,
+        }
+    }
+
+    /// Whether `bytes` more would be allowed.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        self.bytes.saturating_add(bytes) <= self.bytes_max
+    }
+
+    /// What is in use.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     fn grow(&mut self, bytes: u64) -> bool {
         let sum = self.bytes.saturating_add(bytes);
-        if sum > self.bytes_max {
-            self.bytes_refused = sum;
+        let refused = match &self.shared {
+            Some(shared) => {
+                let mut all = shared.all();
+                if all.grow(bytes) { None } else { Some(all.bytes_refused) }
+            }
+            None => (sum > self.bytes_max).then_some(sum),
+        };
+        if let Some(refused) = refused {
+            self.bytes_refused = refused;
             return false;
         }
         self.bytes = sum;
@@ -38,6 +94,11 @@ impl MemoryCap {
 
     fn take_back(&mut self) {
         if self.bytes_pending > 0 {
+            if let Some(shared) = &self.shared {
+                let mut all = shared.all();
+                all.bytes_refused = all.bytes;
+                all.bytes -= self.bytes_pending;
+            }
             self.bytes_refused = self.bytes;
             self.bytes -= self.bytes_pending;
             self.bytes_pending = 0;
@@ -105,6 +166,21 @@ mod tests {
         let mut cap = MemoryCap::new(1000);
         assert!(!cap.memory_growing(100, 300, Some(200)).unwrap());
         assert_eq!(cap.bytes_refused, 0);
+    }
+
+    #[test]
+    fn parts_share_one_cap_and_give_back() {
+        let shared = SharedCap::new(1000);
+        let (mut one, mut other) = (shared.part(), shared.part());
+        assert!(one.memory_growing(0, 600, None).unwrap());
+        assert!(!other.memory_growing(0, 500, None).unwrap());
+        assert_eq!((other.bytes_refused, shared.all().bytes_refused), (1100, 1100));
+        assert!(other.memory_growing(0, 400, None).unwrap());
+        other.memory_grow_failed(wasmtime::format_err!("no address space")).unwrap();
+        assert!(shared.all().has_room_for(400));
+        drop(one);
+        assert_eq!((shared.all().bytes(), shared.all().bytes_peak), (0, 1000));
+        assert!(other.memory_growing(0, 1000, None).unwrap());
     }
 
     #[test]

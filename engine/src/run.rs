@@ -1,11 +1,10 @@
 //! Running a command to its end.
 
-use crate::component_wasi::ComponentState;
+use crate::component_wasi::{self, ComponentState};
 use crate::core_wasi::CoreState;
 use crate::engine::Parts;
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
-use crate::outgoing::Outgoing;
 use crate::stdio::Waiting;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, Component, ComponentExportIndex};
@@ -13,8 +12,7 @@ use wasmtime::{
     Error, Extern, FrameInfo, Func, Instance, Module, Result, Store, Trap, Val, WasmBacktrace,
 };
 use wasmtime::{bail, format_err};
-use wasmtime_wasi::{I32Exit, ResourceTable};
-use wasmtime_wasi_http::WasiHttpCtx;
+use wasmtime_wasi::I32Exit;
 
 /// The numbers of `skiff_outcome_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,25 +133,10 @@ pub fn run_component(parts: &Parts, component: &Component, grant: &Grant) -> Out
         Err(error) => return conclude(Err((Stage::Starting, error.into())), &no_memory, grant),
     };
     let outcome = event_loop.block_on(async {
-        let wasi = match grant.wasi(Waiting::InEventLoop) {
-            Ok(mut builder) => builder.build(),
+        let mut store = match component_wasi::new_store(&parts.engine, grant) {
+            Ok(store) => store,
             Err(error) => return conclude(Err((Stage::Starting, error)), &no_memory, grant),
         };
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(grant.handles_max);
-        let memory = MemoryCap::new(grant.memory_bytes_max);
-        let state = ComponentState {
-            wasi,
-            table,
-            stop: grant.stop.clone(),
-            memory,
-            http: WasiHttpCtx::new(),
-            outgoing: Outgoing,
-        };
-        let mut store = Store::new(&parts.engine, state);
-        store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(grant.hostcall_bytes_max);
-        store.set_max_component_handles(grant.handles_max);
         let ended = start_component(parts, component, grant, &mut store).await;
         conclude(ended, &store.data().memory, grant)
     });
@@ -267,7 +250,7 @@ fn conclude(ended: Ended, memory: &MemoryCap, grant: &Grant) -> Outcome {
 }
 
 /// The causes of an error, the innermost first, then the guest's backtrace.
-fn describe(error: &Error) -> String {
+pub fn describe(error: &Error) -> String {
     let mut lines = Vec::new();
     for cause in error.chain() {
         // The backtrace is a link of the chain, and its text is printed below.

@@ -1,10 +1,31 @@
-//! Serving HTTP by a component.
+//! Serving HTTP by a component: settings, start and end.
+//!
+//! One event loop on the calling thread carries connections and guests. `accept` takes connections, `service` answers
+//! requests, `instances` runs the guest for one request at a time, `shared` for several at once.
+
+mod accept;
+mod bodies;
+mod exchange;
+mod fatal;
+mod instances;
+mod service;
+mod shared;
+pub mod slots;
+mod ticker;
 
 use crate::engine::Parts;
-use crate::grant::Grant;
-use crate::run::{Ending, Outcome};
+use crate::grant::{CountersRef, Grant};
+use crate::limits::SharedCap;
+use crate::run::{Ending, Outcome, describe};
+use fatal::Fatal;
+use instances::Instances;
+use service::Guests;
 use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use ticker::Ticker;
+use tokio::sync::Notify;
 use wasmtime::component::Component;
 
 /// `skiff_server`, field by field.
@@ -25,6 +46,7 @@ pub struct RawServer {
 }
 
 /// How a server serves, with the defaults filled in.
+#[derive(Clone, Copy)]
 pub struct Server {
     pub listen: RawFd,
     pub reuse_count: usize,
@@ -60,7 +82,67 @@ impl Server {
     }
 }
 
+/// What holds for all requests of a server.
+struct Terms {
+    settings: Server,
+    grant: Grant,
+    counters: CountersRef,
+    /// Of all instances.
+    memory: SharedCap,
+    fatal: Arc<Fatal>,
+    request_ended: Notify,
+}
+
 /// See `skiff_module_serve`.
-pub fn serve(_: &Parts, _: &Component, _: &Grant, _: &Server) -> Outcome {
-    Outcome::failed(Ending::StartFailed, "components cannot serve HTTP yet".into())
+pub fn serve(parts: &Parts, component: &Component, grant: &Grant, server: &Server) -> Outcome {
+    let event_loop = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(grant.blocking_threads_max)
+        .build();
+    let event_loop = match event_loop {
+        Ok(event_loop) => event_loop,
+        Err(error) => return failed(format!("cannot make an event loop: {error}")),
+    };
+    let terms = Arc::new(Terms {
+        settings: *server,
+        grant: grant.clone(),
+        counters: grant.counters(),
+        memory: SharedCap::new(grant.memory_bytes_max),
+        fatal: Arc::default(),
+        request_ended: Notify::new(),
+    });
+    // It may be an earlier run's page.
+    terms.counters.requests_active.store(0, Ordering::Relaxed);
+    let served = event_loop.block_on(serve_inside(parts, component, &terms));
+    // A blocked thread would keep an ordinary shutdown waiting; the process ends anyway.
+    event_loop.shutdown_background();
+    terms.fatal.resume();
+    let mut outcome = match served {
+        Ok(()) => Outcome { ending: Ending::Exited, exit_code: 0, ..failed(String::new()) },
+        Err(text) => failed(text),
+    };
+    let memory = terms.memory.all();
+    outcome.bytes_peak = memory.bytes_peak;
+    outcome.bytes_refused = memory.bytes_refused;
+    outcome
+}
+
+fn failed(text: String) -> Outcome {
+    Outcome::failed(Ending::StartFailed, text)
+}
+
+async fn serve_inside(
+    parts: &Parts,
+    component: &Component,
+    terms: &Arc<Terms>,
+) -> Result<(), String> {
+    let listener = accept::listen(terms.settings.listen)
+        .map_err(|error| format!("cannot listen on the given socket: {error}"))?;
+    let ticker = Ticker::start(&parts.engine)
+        .map_err(|error| format!("cannot start the thread that ends computations: {error}"))?;
+    let instances = Instances::start(parts, component, terms, ticker).await;
+    let instances = instances.map_err(|error| describe(&error))?;
+    accept::run(terms, Guests::new(instances), listener).await;
+    Ok(())
 }

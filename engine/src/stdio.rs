@@ -46,7 +46,7 @@ impl Output {
         Output { write, context, stream, terminal }
     }
 
-    fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             // SAFETY: the grant promises a function that takes these bytes, valid for the call.
             let taken =

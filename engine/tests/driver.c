@@ -8,16 +8,22 @@
  *   driver selftest                     the interface as C sees it, in short; 0 when all is well
  *   driver bench COUNT FILE [ARG...]    COUNT runners at once that stay asleep: start time and
  * private memory
+ *   driver serve [-p PORT] [-n REUSE] [-j CONCURRENT] [-t REQUEST_MS] FILE [ARG...]
+ *                                       a server until SIGTERM, then its counters
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -248,6 +254,63 @@ static int bench(const skiff_engine* engine, int artifact, skiff_grant* grant, i
     return 0;
 }
 
+static int stop_event;
+
+static void order_stop(int signal_number) {
+    (void)signal_number;
+    uint64_t one = 1;
+    if (write(stop_event, &one, sizeof one) < 0) {
+        _exit(125);
+    }
+}
+
+/* Serves in this process: it made no engine that a keeper would have. */
+static int serve(int artifact, skiff_grant* grant, skiff_engine_config config, skiff_server server,
+                 uint16_t port) {
+    skiff_text error;
+    skiff_engine* engine;
+    skiff_module* module;
+    config.instances_max = 1000;
+    if (skiff_engine_new(&config, &engine, &error) != SKIFF_OK ||
+        skiff_engine_load(engine, artifact, &module, &error) != SKIFF_OK) {
+        die("serve", &error);
+    }
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(port),
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    int one = 1;
+    server.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(server.listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(server.listen_fd, (struct sockaddr*)&address, size) != 0 ||
+        listen(server.listen_fd, 1024) != 0) {
+        perror("driver: listen");
+        return 125;
+    }
+    getsockname(server.listen_fd, (struct sockaddr*)&address, &size);
+    printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
+    fflush(stdout);
+    stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    signal(SIGTERM, order_stop);
+    signal(SIGPIPE, SIG_IGN);
+    skiff_counters counters = {0};
+    grant->counters = &counters;
+    grant->stop_fd = stop_event;
+    grant->stdin_fd = -1;
+    skiff_outcome outcome;
+    skiff_module_serve(module, grant, &server, &outcome);
+    const uint64_t* classes = counters.responses;
+    printf("responses %llu %llu %llu %llu %llu instances %llu traps %llu peak %llu\n",
+           (unsigned long long)classes[0], (unsigned long long)classes[1],
+           (unsigned long long)classes[2], (unsigned long long)classes[3],
+           (unsigned long long)classes[4], (unsigned long long)counters.instances,
+           (unsigned long long)counters.traps, (unsigned long long)outcome.memory_bytes_peak);
+    if (outcome.kind != SKIFF_EXITED) {
+        fprintf(stderr, "driver: outcome %u: %s\n", outcome.kind, outcome.message.data);
+    }
+    return outcome.kind == SKIFF_EXITED ? outcome.exit_code : 134;
+}
+
 /* (import "wasi_snapshot_preview1" "proc_exit") called with 3 by `_start`. */
 static const uint8_t kExits3[] = {
     0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x08, 0x02, 0x60, 0x01, 0x7f,
@@ -322,13 +385,15 @@ int main(int argc, char** argv) {
         .size = sizeof grant, .stdin_fd = 0, .stop_fd = -1, .ca_fd = -1, .coredump_fd = -1,
         .egress_mode = SKIFF_EGRESS_ALL, .write = write_through};
     skiff_engine_config config = {.size = sizeof config};
+    skiff_server server = {.size = sizeof server};
+    uint16_t port = 0;
     const char* env[] = {"GREETING=hello from the driver", "PWD=/"};
     grant.env = env;
     grant.env_count = 2;
     int count = 0, option;
     const char* verb = argc > 1 ? argv[1] : "";
     optind = 2;
-    while ((option = getopt(argc, argv, "+r:m:f:e:")) != -1) {
+    while ((option = getopt(argc, argv, "+r:m:f:e:p:n:j:t:")) != -1) {
         switch (option) {
             case 'r':
                 grant.root = optarg;
@@ -342,6 +407,18 @@ int main(int argc, char** argv) {
             case 'e':
                 config.runtime = (uint32_t)atoi(optarg);
                 break;
+            case 'p':
+                port = (uint16_t)atoi(optarg);
+                break;
+            case 'n':
+                server.reuse_count = (uint32_t)atoi(optarg);
+                break;
+            case 'j':
+                server.reuse_concurrent = (uint32_t)atoi(optarg);
+                break;
+            case 't':
+                server.request_ms_max = strtoull(optarg, NULL, 10);
+                break;
             default:
                 return 125;
         }
@@ -351,7 +428,7 @@ int main(int argc, char** argv) {
     }
     int testing = strcmp(verb, "selftest") == 0;
     if (optind >= argc && !testing) {
-        fprintf(stderr, "usage: driver selftest|run|inspect|bench ... FILE [ARG...]\n");
+        fprintf(stderr, "usage: driver selftest|run|inspect|bench|serve ... FILE [ARG...]\n");
         return 125;
     }
     grant.args = (const char* const*)argv + optind;
@@ -373,6 +450,9 @@ int main(int argc, char** argv) {
         return inspect(config.runtime, argv[optind]);
     }
     int artifact = compile_to_file(engine, argv[optind]);
+    if (strcmp(verb, "serve") == 0) {
+        return serve(artifact, &grant, config, server, port);
+    }
     if (count > 0) {
         return bench(engine, artifact, &grant, count);
     }

@@ -19,6 +19,7 @@ pub const WASMTIME: u32 = 0;
 pub const PULLEY: u32 = 1;
 pub const WASMI: u32 = 2;
 pub const COMMAND: u32 = 0;
+pub const SERVER: u32 = 2;
 
 pub const OK: c_int = 0;
 pub const INVALID: c_int = 1;
@@ -81,11 +82,11 @@ fn empty() -> ffi::Text {
     ffi::Text { data: ptr::null_mut(), size: 0 }
 }
 
-fn memfd() -> File {
+pub fn memfd() -> File {
     unsafe { File::from_raw_fd(libc::memfd_create(c"artifact".as_ptr(), libc::MFD_CLOEXEC)) }
 }
 
-fn pipe() -> (File, File) {
+pub fn pipe() -> (File, File) {
     let mut fds = [0; 2];
     assert_eq!(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
     unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) }
@@ -239,14 +240,19 @@ impl Engine {
             ffi::skiff_module_run(module, &raw, outcome.as_mut_ptr());
             outcome.assume_init()
         };
-        let mut end = Vec::new();
-        end.extend(outcome.kind.to_le_bytes());
-        end.extend(outcome.exit_code.to_le_bytes());
-        end.extend(outcome.memory_bytes_peak.to_le_bytes());
-        end.extend(outcome.memory_bytes_refused.to_le_bytes());
-        end.extend(text(outcome.message).into_bytes());
-        send(&mut report, 0, &end);
+        send(&mut report, 0, &encode(outcome));
     }
+}
+
+/// An outcome as a message.
+pub fn encode(outcome: ffi::RawOutcome) -> Vec<u8> {
+    let mut end = Vec::new();
+    end.extend(outcome.kind.to_le_bytes());
+    end.extend(outcome.exit_code.to_le_bytes());
+    end.extend(outcome.memory_bytes_peak.to_le_bytes());
+    end.extend(outcome.memory_bytes_refused.to_le_bytes());
+    end.extend(text(outcome.message).into_bytes());
+    end
 }
 
 impl Drop for Engine {
@@ -256,13 +262,13 @@ impl Drop for Engine {
 }
 
 /// A stop flag in a page shared with the child, and the eventfd that wakes it.
-struct SharedStop {
-    flag: *const AtomicU32,
-    event: File,
+pub struct SharedStop {
+    pub flag: *const AtomicU32,
+    pub event: File,
 }
 
 impl SharedStop {
-    fn new() -> SharedStop {
+    pub fn new() -> SharedStop {
         unsafe {
             let page = libc::mmap(
                 ptr::null_mut(),
@@ -278,7 +284,7 @@ impl SharedStop {
         }
     }
 
-    fn order(&self) {
+    pub fn order(&self) {
         unsafe { (*self.flag).store(1, Ordering::Release) };
         (&self.event).write_all(&1u64.to_ne_bytes()).expect("an eventfd takes a number");
     }
@@ -305,14 +311,14 @@ fn wait_until_asleep(process: libc::pid_t) {
 }
 
 /// A message of the child: stream 0 is its report.
-fn send(file: &mut File, stream: u8, bytes: &[u8]) {
+pub fn send(file: &mut File, stream: u8, bytes: &[u8]) {
     let mut message = vec![stream];
     message.extend((bytes.len() as u32).to_le_bytes());
     message.extend(bytes);
     file.write_all(&message).expect("the test reads");
 }
 
-unsafe extern "C" fn write_message(
+pub unsafe extern "C" fn write_message(
     context: *mut c_void,
     stream: c_int,
     bytes: *const u8,
@@ -325,7 +331,7 @@ unsafe extern "C" fn write_message(
     size as libc::ssize_t
 }
 
-fn collect(mut reader: File, stop: Option<&SharedStop>) -> Report {
+pub fn collect(mut reader: File, stop: Option<&SharedStop>) -> Report {
     let mut report = Report::default();
     let mut stop = stop;
     let mut head = [0; 5];
