@@ -33,7 +33,7 @@ struct call {
     size_t length;
     unsigned long repeat;  // How often to send it; each time with its number for `numbered`.
     bool numbered;
-    unsigned long before_ms, between_ms;
+    unsigned long before_ms, between_ms, headers_kib;
     bool has_source;
     byte_stream source;  // The answer is what is read from it.
     bool fetch, trap_after, trailers, error;
@@ -77,13 +77,17 @@ static void set_number(struct call* call, uint16_t status, const char* format,
     call->length = (size_t)snprintf(call->text, sizeof call->text, format, number);
 }
 
-static void add_header(wasi_http_types_own_fields_t fields, const char* name, const char* value) {
+static bool try_header(wasi_http_types_own_fields_t fields, const char* name, const char* value) {
     wasi_http_types_field_name_t key;
     http3_string_set(&key, name);
     wasi_http_types_field_value_t bytes = {(uint8_t*)value, strlen(value)};
     wasi_http_types_header_error_t error;
-    must(wasi_http_types_method_fields_append(wasi_http_types_borrow_fields(fields), &key, &bytes,
-                                              &error));
+    return wasi_http_types_method_fields_append(wasi_http_types_borrow_fields(fields), &key, &bytes,
+                                                &error);
+}
+
+static void add_header(wasi_http_types_own_fields_t fields, const char* name, const char* value) {
+    must(try_header(fields, name, value));
 }
 
 // A future that says that a body was taken well. The host reads it in its own time: what was begun
@@ -312,6 +316,9 @@ static void plan_plain(struct call* call, const char* path) {
         set_number(call, 200, "%lu\n", seen);
     } else if ((rest = after_verb(path, "file")) != NULL) {
         open_file(call, rest);
+    } else if ((rest = after_verb(path, "big-headers")) != NULL) {
+        set_text(call, 200, "");
+        call->headers_kib = strtoul(rest, NULL, 10);
     } else if ((rest = after_verb(path, "bytes")) != NULL) {
         plan_bytes(call, rest);
     } else if ((rest = after_verb(path, "drip")) != NULL) {
@@ -359,12 +366,27 @@ static void plan(struct call* call, wasi_http_types_own_request_t request) {
     wasi_http_types_request_drop_own(request);
 }
 
+// As many as are taken; the body says how many that were.
+static void add_big_headers(struct call* call, wasi_http_types_own_fields_t headers) {
+    char value[1025];
+    memset(value, 'h', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    unsigned long made = 0;
+    while (made < call->headers_kib && try_header(headers, "x-big", value)) {
+        made++;
+    }
+    set_number(call, 200, "%lu KiB of headers\n", made);
+}
+
 // Gives the head away; the body follows.
 static void send_head(struct call* call) {
     wasi_http_types_own_fields_t headers = wasi_http_types_constructor_fields();
     add_header(headers, "content-type", "text/plain");
     if (call->trailers) {
         add_header(headers, "trailer", "x-sum");
+    }
+    if (call->headers_kib > 0) {
+        add_big_headers(call, headers);
     }
     byte_stream body = wasi_http_types_stream_u8_new(&call->body);
     trailers_future tail =

@@ -108,6 +108,23 @@ static void trailers(struct call call, char* rest) {
     end_body(answer.stream, answer.body, &tail);
 }
 
+// KIB kibibytes of headers, or as many as are taken; the body says how many that were.
+static void big_headers(struct call call, char* rest) {
+    char value[1025];
+    memset(value, 'h', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    unsigned long kib = strtoul(rest, NULL, 10), made = 0;
+    wasi_http_types_own_fields_t head = wasi_http_types_constructor_fields();
+    while (made < kib && try_header(head, "x-big", value)) {
+        made++;
+    }
+    struct answer answer = begin_answer(call.slot, 200, head);
+    char text[48];
+    snprintf(text, sizeof text, "%lu KiB of headers\n", made);
+    write_text(answer, text);
+    end_body(answer.stream, answer.body, NULL);
+}
+
 static void grow_memory(struct call call, char* rest) {
     unsigned long mib = strtoul(rest, NULL, 10);
     unsigned long got = grow(mib);
@@ -318,12 +335,25 @@ static const struct {
     const char* name;
     void (*run)(struct call call, char* rest);
 } kVerbs[] = {
-    {"bytes", bytes},       {"count", count},     {"drip", drip},
-    {"echo", echo},         {"env", env},         {"error", error},
-    {"fetch", fetch},       {"file", file},       {"grow", grow_memory},
-    {"headers", headers},   {"nothing", nothing}, {"say", say},
-    {"sleep", nap},         {"spin", spin},       {"status", status},
-    {"trailers", trailers}, {"trap", trap},       {"trap-after", trap_after},
+    {"big-headers", big_headers},
+    {"bytes", bytes},
+    {"count", count},
+    {"drip", drip},
+    {"echo", echo},
+    {"env", env},
+    {"error", error},
+    {"fetch", fetch},
+    {"file", file},
+    {"grow", grow_memory},
+    {"headers", headers},
+    {"nothing", nothing},
+    {"say", say},
+    {"sleep", nap},
+    {"spin", spin},
+    {"status", status},
+    {"trailers", trailers},
+    {"trap", trap},
+    {"trap-after", trap_after},
 };
 
 static void answer_call(struct call call, char* path) {

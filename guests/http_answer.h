@@ -24,14 +24,19 @@ static inline void must(bool ok) {
     }
 }
 
-static inline void add_header(wasi_http_types_own_fields_t fields, const char* name,
+static inline bool try_header(wasi_http_types_own_fields_t fields, const char* name,
                               const char* value) {
     wasi_http_types_field_name_t key;
     http_string_set(&key, name);
     wasi_http_types_field_value_t bytes = {(uint8_t*)value, strlen(value)};
     wasi_http_types_header_error_t error;
-    must(wasi_http_types_method_fields_append(wasi_http_types_borrow_fields(fields), &key, &bytes,
-                                              &error));
+    return wasi_http_types_method_fields_append(wasi_http_types_borrow_fields(fields), &key, &bytes,
+                                                &error);
+}
+
+static inline void add_header(wasi_http_types_own_fields_t fields, const char* name,
+                              const char* value) {
+    must(try_header(fields, name, value));
 }
 
 // The body must be taken before the response is given away, and its stream may be taken after.
