@@ -5,7 +5,9 @@
 
 // One call that has to fill all memory that there is; for ever.
 static void attack_random(void) {
-    while (__builtin_wasm_memory_grow(0, 1024) != (size_t)-1) {
+    for (size_t step = 1024; step > 0; step /= 2) {
+        while (__builtin_wasm_memory_grow(0, step) != (size_t)-1) {
+        }
     }
     size_t end = __builtin_wasm_memory_size(0) * WASM_PAGE_BYTES;
     unsigned char* from = malloc(1);
