@@ -81,9 +81,9 @@ def service(request, peer, tmp_path_factory):
     its.stop()
 
 
-@pytest.fixture(scope="module")
-def small(peer):
-    its = Service(peer, "http-min")
+@pytest.fixture(scope="module", params=["http-min", "http-min-03"])
+def small(request, peer):
+    its = Service(peer, request.param, "-S", "p3")
     yield its
     its.stop()
 
@@ -182,14 +182,16 @@ def test_http_guest_echoes_while_the_request_lasts(service):
 
 
 @pytest.mark.parametrize("bytes_", [65536, 10_000_000])
-def test_http_guests_echo_large_bodies(service, small, bytes_):
+def test_http_guest_echoes_a_large_body(service, bytes_):
     body = bytes(range(256)) * (bytes_ // 256)
     assert service.echo(body) == (200, body)
-    assert small.echo(body) == (200, body)
 
 
-def test_http_min_says_hello(small):
+def test_http_min_says_hello_and_echoes(small):
+    body = bytes(range(256)) * 40_000
     assert small.ask("/") == (200, b"Hello from Skiff!\n")
+    assert small.echo(body) == (200, body)
+    assert small.echo(b"short") == (200, b"short")
 
 
 def test_http_guest_spins(service):
