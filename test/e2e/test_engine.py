@@ -1,0 +1,259 @@
+"""Engines, WASI levels, HTTP, sockets: what a module is decides how it runs, and its pod what it may reach."""
+
+import http.client
+import json
+import re
+import socket
+import sys
+import threading
+import time
+
+import pytest
+
+from conftest import ROOT
+from kube import container_of, pod, run, terminated_of, wait_until
+
+COMPONENT_ENGINES = ("wasmtime", "pulley")
+ENGINES = (*COMPONENT_ENGINES, "wasmi")
+
+
+def ask(its, path, port=8080, method="GET", body=None, timeout=20):
+    """One request to the pod; status, headers, body."""
+    connection = http.client.HTTPConnection(its["status"]["podIP"], port, timeout=timeout)
+    connection.request(method, path, body=body)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, dict(answer.getheaders()), text
+
+
+def serve(kube, cluster, guest, name, port, runtime="wasmtime", annotations=None, **spec):
+    """A pod that serves HTTP on `port`, ready."""
+    kube.apply(pod(name, cluster.push(guest), ports=[{"containerPort": port}],
+                   runtimeClassName=runtime, metadata={"annotations": annotations or {}}, **spec))
+    its = kube.wait_ready(name, 60)
+    wait_until(lambda: answers(its, port), 20, f"{name} answers on {port}")
+    return its
+
+
+def answers(its, port):
+    try:
+        return ask(its, "/", port, timeout=2)[0] == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def port():
+    """A port of the node that nobody has."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return free.getsockname()[1]
+
+
+# --- which engine ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_core_command_runs_on_every_engine(kube, cluster, engine):
+    script = "print hello ; write /data/x kept ; read /data/x ; env WHO ; exit 7"
+    kube.apply(pod("core", cluster.push("actor"), *script.split(), runtimeClassName=engine,
+                   env=[{"name": "WHO", "value": "world"}],
+                   volumes=[{"name": "data", "emptyDir": {}}],
+                   volumeMounts=[{"name": "data", "mountPath": "/data"}]))
+    ended = terminated_of(kube.wait_pod("core", terminated_of, 60))
+    assert ended["exitCode"] == 7
+    assert kube.logs("core").split() == ["hello", "kept", "WHO=world"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_trap_and_a_memory_limit_end_alike_on_every_engine(kube, cluster, engine):
+    kube.apply(pod("trap", cluster.push("actor"), "trap", runtimeClassName=engine),
+               pod("grow", cluster.push("actor"), "grow", 64, runtimeClassName=engine,
+                   resources={"limits": {"memory": "32Mi"}}))
+    ended = terminated_of(kube.wait_pod("trap", terminated_of, 60))
+    assert ended["exitCode"] == 134 and "unreachable" in ended["message"], ended
+    ended = terminated_of(kube.wait_pod("grow", terminated_of, 60))
+    assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled"), ended
+
+
+@pytest.mark.parametrize("engine", COMPONENT_ENGINES)
+@pytest.mark.parametrize("guest, args, wanted", [
+    ("actor-component", ["print", "hello", ";", "exit", "1"], 1),
+    ("command-03", ["exit", "3"], 3),
+])
+def test_component_commands_of_both_levels(kube, cluster, engine, guest, args, wanted):
+    kube.apply(pod("command", cluster.push(guest), *args, runtimeClassName=engine))
+    ended = terminated_of(kube.wait_pod("command", terminated_of, 60))
+    assert ended["exitCode"] == wanted, ended
+
+
+def test_what_an_engine_cannot_run_says_so(kube, cluster):
+    kube.apply(pod("component", cluster.push("actor-component"), "args", runtimeClassName="wasmi"),
+               pod("no-server", cluster.push("hello"),
+                   metadata={"annotations": {"skiff/http-reuse": "8"}}))
+    waiting = kube.wait_waiting("component", "CreateContainerError", seconds=60)
+    assert "wasmi runs core modules only" in waiting["message"], waiting
+    waiting = kube.wait_waiting("no-server", "CreateContainerConfigError", seconds=60)
+    assert "only components can" in waiting["message"], waiting
+
+
+def test_an_unknown_handler_is_tried_again(kube, cluster):
+    kube.apply({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass",
+                "metadata": {"name": kube.namespace}, "handler": "wasmer",
+                "scheduling": kube.get("runtimeclass", "wasmtime")["scheduling"]})
+    try:
+        kube.apply(pod("stranger", cluster.push("hello"), runtimeClassName=kube.namespace))
+        told = kube.wait_event("stranger", "FailedCreatePodSandBox", 30)
+        assert "wasmer" in told["message"] and "wasmi" in told["message"], told
+    finally:
+        kube("delete", "runtimeclass", kube.namespace)
+
+
+def test_missing_imports_are_named_with_their_version(kube, cluster, files):
+    # One instance type without exports, and an import of it.
+    name = b"wasi:keyvalue/store@0.2.0"
+    body = b"\x01\x00" + bytes([len(name)]) + name + b"\x05\x00"
+    component = b"\0asm\x0d\0\1\0\x07\x03\x01\x42\x00\x0a" + bytes([len(body)]) + body
+    (files / "x.wasm").write_bytes(component)
+    reference = f"{cluster.registry}/missing-imports:1"
+    run([sys.executable, ROOT / "tools/push", files / "x.wasm", reference])
+    kube.apply(pod("missing", reference))
+    waiting = kube.wait_waiting("missing", "CreateContainerError", seconds=60)
+    assert "wasi:keyvalue/store@0.2.0" in waiting["message"], waiting
+
+
+# --- serving HTTP ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", COMPONENT_ENGINES)
+@pytest.mark.parametrize("guest", ["http-hello", "http-hello-03"])
+def test_a_handler_component_is_a_server(kube, cluster, port, engine, guest):
+    its = serve(kube, cluster, guest, "web", port, engine,
+                env=[{"name": "WHO", "value": "world"}])
+    assert ask(its, "/env/WHO", port)[2].strip() == b"world"
+    body = bytes(range(256)) * 4096
+    assert ask(its, "/echo", port, "POST", body)[2] == body
+    assert [ask(its, "/count", port)[2].strip() for _ in range(3)] == [b"1"] * 3
+    status, _, _ = ask(its, "/trap", port)
+    assert status == 500
+    wait_until(lambda: "unreachable" in kube.logs("web"), 10, "the trap is logged")
+    assert ask(its, "/", port)[0] == 200
+    assert container_of(kube.pod("web"))["restartCount"] == 0
+
+
+def test_instances_are_reused_as_often_as_the_annotation_says(kube, cluster, port):
+    its = serve(kube, cluster, "http-hello", "web", port, annotations={"skiff/http-reuse": "4"})
+    counts = [int(ask(its, "/count", port)[2]) for _ in range(16)]
+    assert max(counts) <= 4 and counts.count(4) >= 3, counts
+
+
+def test_a_server_drains_and_exits_with_zero(kube, cluster, port):
+    its = serve(kube, cluster, "http-hello", "web", port, terminationGracePeriodSeconds=20,
+                annotations={"skiff/drain-delay": "2s"})
+    slow = {}
+    thread = threading.Thread(
+        target=lambda: slow.update(answer=ask(its, "/sleep/4000", port)))
+    thread.start()
+    time.sleep(0.5)  # it is in flight
+    kube("delete", "pod", "web", "--wait=false")
+    wait_until(lambda: kube.pod("web")["metadata"].get("deletionTimestamp"), 5, "told to end")
+    status, headers, _ = ask(its, "/", port)
+    assert status == 200
+    ended = terminated_of(kube.wait_pod("web", terminated_of, 20))
+    thread.join()
+    assert slow["answer"][0] == 200
+    assert ended["exitCode"] == 0, ended
+    kube.wait_gone("web")
+
+
+def test_a_taken_port_names_its_holder(kube, cluster, port):
+    serve(kube, cluster, "http-hello", "first", port)
+    kube.apply(pod("second", cluster.push("http-hello"), ports=[{"containerPort": port}]))
+    waiting = kube.wait_waiting("second", "CreateContainerError", seconds=30)
+    assert str(port) in waiting["message"] and "first" in waiting["message"], waiting
+
+
+# --- what a pod may reach ----------------------------------------------------------------------
+
+
+class Listener:
+    """An HTTP server of the machine that says hello, on the cluster's wire."""
+
+    def __init__(self, address):
+        self.socket = socket.create_server((address, 0))
+        self.address, self.port = self.socket.getsockname()[:2]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                peer, _ = self.socket.accept()
+            except OSError:
+                return
+            with peer:
+                peer.recv(4096)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+    def close(self):
+        self.socket.close()
+
+
+@pytest.fixture
+def listener(cluster):
+    its = Listener(cluster.machine)
+    yield its
+    its.close()
+
+
+@pytest.mark.parametrize("guest", ["http-hello", "http-hello-03"])
+def test_outgoing_http_obeys_egress(kube, cluster, port, listener, guest):
+    url = f"http://{listener.address}:{listener.port}/"
+    its = serve(kube, cluster, guest, "open", port)
+    assert b"hello" in ask(its, f"/fetch?url={url}", port)[2]
+    kube("delete", "pod", "open")
+    for name, egress, allowed in [("none", "none", False),
+                                  ("listed", f"{listener.address}/32:{listener.port}", True),
+                                  ("other", f"{listener.address}:1", False)]:
+        its = serve(kube, cluster, guest, name, port, annotations={"skiff/egress": egress})
+        status, _, text = ask(its, f"/fetch?url={url}", port)
+        assert (b"hello" in text) == allowed, text
+        assert allowed or re.search(rb"denied|prohibited", text, re.I), text
+        kube("delete", "pod", name)
+
+
+@pytest.mark.parametrize("guest", ["sockets", "sockets-03"])
+def test_sockets_obey_egress(kube, cluster, listener, guest):
+    words = ["tcp", listener.address, str(listener.port), "GET / HTTP/1.0\r\n\r\n"]
+    image = cluster.push(guest)
+    kube.apply(pod("open", image, *words),
+               pod("none", image, *words, metadata={"annotations": {"skiff/egress": "none"}}))
+    assert terminated_of(kube.wait_pod("open", terminated_of, 60))["exitCode"] == 0
+    assert "200 OK" in kube.logs("open")
+    assert terminated_of(kube.wait_pod("none", terminated_of, 60))["exitCode"] == 1
+    assert "access-denied" in kube.logs("none")
+
+
+def test_krustlets_http_needs_its_annotation(kube, cluster, listener):
+    url = f"http://{listener.address}:{listener.port}/"
+    image = cluster.push("core-http")
+    allowed = {"alpha.wasi.krustlet.dev/allowed-domains": json.dumps([url])}
+    kube.apply(pod("closed", image, url), pod("open", image, url,
+                                              metadata={"annotations": allowed}))
+    ended = terminated_of(kube.wait_pod("closed", terminated_of, 60))
+    assert ended["exitCode"] != 0, kube.logs("closed")
+    ended = terminated_of(kube.wait_pod("open", terminated_of, 60))
+    assert ended["exitCode"] == 0 and "hello" in kube.logs("open"), kube.logs("open")
+
+
+# --- linking, core dumps -----------------------------------------------------------------------
+
+
+def test_a_core_dump_is_kept_on_the_node(kube, cluster, node):
+    kube.apply(pod("crash", cluster.push("actor"), "trap",
+                   metadata={"annotations": {"skiff/coredump": "true"}}))
+    ended = terminated_of(kube.wait_pod("crash", terminated_of, 60))
+    assert "core dump" in ended["message"], ended
+    folder = cluster.node_folder(node) / "root/coredumps"
+    dumps = list(folder.glob(f"{kube.namespace}_crash_main_0_*.core"))
+    assert len(dumps) == 1 and dumps[0].read_bytes().startswith(b"\0asm"), dumps
