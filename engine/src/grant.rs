@@ -294,6 +294,11 @@ impl Grant {
         CountersRef { shared: self.counters, own: self.own_counters.clone() }
     }
 
+    /// The name that the guest was called by.
+    pub fn program(&self) -> Option<&str> {
+        self.args.first().map(String::as_str)
+    }
+
     /// Cuts a message to what the caller wants to see of it.
     pub fn bound(&self, message: &mut String) {
         truncate(message, self.message_bytes_max);
