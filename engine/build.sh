@@ -1,11 +1,14 @@
 #!/bin/bash
-# build.sh LIBRARY CARGO...: builds the engine and copies it to LIBRARY if it is another one.
+# build.sh LIBRARY FEATURES CARGO...: builds the engine with cargo's arguments FEATURES (may be empty) and
+# copies it to LIBRARY if it is another one.
 # Called by CMakeLists.txt, which sets CARGO_TARGET_DIR and holds its lock.
 set -euo pipefail
 library=$1
-shift
+features=$2
+shift 2
 export CARGO_TERM_PROGRESS_WHEN=${CARGO_TERM_PROGRESS_WHEN:-auto}
-"$@" build --release --locked
+# shellcheck disable=SC2086 # no or one argument
+"$@" build --release --locked $features
 target=
 for word in "$@"; do
     case $word in CARGO_TARGET_DIR=*) target=${word#*=} ;; esac

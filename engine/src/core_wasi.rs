@@ -1,21 +1,24 @@
-//! The host functions of core modules: WASI 0.1 and `skiff` `terminating`.
+//! The host functions of core modules, for both engines: WASI 0.1 and `skiff` `terminating`.
 //!
 //! Wasmtime's own linker for WASI 0.1 makes an event loop with threads for every process. Here each function
 //! runs to its end on the guest's thread: files may block it, the standard streams do so themselves, and the
 //! only wait, `poll_oneoff`, is a plain poll(2) in poll.rs. So a sleeping core module is one thread without
 //! event loop.
 
+use crate::grant::Grant;
 use crate::limits::MemoryCap;
 use crate::poll;
+use crate::stdio::Waiting;
 use crate::stop::Stop;
+use crate::wasmi_engine::host_error;
 use std::future::Future;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use wasmtime::{Caller, Engine, Extern, Linker, Result, format_err};
-use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as wasi, WasiSnapshotPreview1};
+use wasmtime_wasi::{I32Exit, WasiView};
 use wiggle::GuestMemory;
 
 /// The module name of WASI 0.1's functions.
@@ -30,20 +33,47 @@ pub struct CoreState {
     pub memory: MemoryCap,
     /// stdin's descriptor, for `poll_oneoff`; None: at its end.
     pub stdin: Option<RawFd>,
+    hostcall_bytes_max: usize,
+}
+
+impl CoreState {
+    /// Draws random numbers and opens the root.
+    pub fn new(grant: &Grant) -> Result<CoreState> {
+        let mut wasi = grant.wasi(Waiting::InThread)?.build_p1();
+        wasi.ctx().table.set_max_capacity(grant.handles_max);
+        Ok(CoreState {
+            wasi,
+            stop: grant.stop.clone(),
+            memory: MemoryCap::new(grant.memory_bytes_max),
+            stdin: grant.stdin,
+            hostcall_bytes_max: grant.hostcall_bytes_max,
+        })
+    }
+}
+
+/// A guest's call of a host function, in either engine.
+pub trait Call {
+    /// The guest's memory and its state. None: it exports no memory.
+    fn guest(&mut self) -> Option<(&mut [u8], &mut CoreState)>;
+}
+
+impl Call for Caller<'_, CoreState> {
+    fn guest(&mut self) -> Option<(&mut [u8], &mut CoreState)> {
+        let Some(Extern::Memory(memory)) = self.get_export("memory") else { return None };
+        Some(memory.data_and_store_mut(self))
+    }
 }
 
 /// Takes the guest's memory and its WASI context out of a call. Only functions that are called by a guest
 /// with an exported memory get so far; threads are off, so it is never shared.
 pub fn with_guest<R>(
-    caller: &mut Caller<'_, CoreState>,
+    caller: &mut impl Call,
     call: impl FnOnce(&mut CoreState, &mut GuestMemory<'_>) -> Result<R>,
 ) -> Result<R> {
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+    let Some((bytes, state)) = caller.guest() else {
         return Err(format_err!("the module calls WASI but exports no memory named `memory`"));
     };
-    let fuel = wasmtime::AsContextMut::as_context_mut(caller).hostcall_fuel();
-    let (bytes, state) = memory.data_and_store_mut(caller);
-    state.wasi.set_hostcall_fuel(fuel);
+    state.wasi.set_hostcall_fuel(state.hostcall_bytes_max);
     call(state, &mut GuestMemory::Unshared(bytes))
 }
 
@@ -61,14 +91,36 @@ macro_rules! wasi_functions {
         /// The names of all functions of WASI 0.1.
         const FUNCTIONS: &[&str] = &[$(stringify!($name),)* "poll_oneoff", "proc_exit"];
 
-        fn add_wasi(linker: &mut Linker<CoreState>) -> Result<()> {
+        /// Each of them for a call of either engine.
+        mod calls {
+            use super::{Call, Result, finish, wasi, with_guest};
+
+            $(pub fn $name(caller: &mut impl Call, $($arg: $ty),*) -> Result<i32> {
+                with_guest(caller, |state, memory| {
+                    wasi_functions!(@$kind wasi::$name(&mut state.wasi, memory, $($arg),*))
+                })
+            })*
+        }
+
+        fn add_to_wasmtime(linker: &mut Linker<CoreState>) -> Result<()> {
             $(linker.func_wrap(
                 MODULE,
                 stringify!($name),
-                |mut caller: Caller<'_, CoreState>, $($arg: $ty),*| -> Result<i32> {
-                    with_guest(&mut caller, |state, memory| {
-                        wasi_functions!(@$kind wasi::$name(&mut state.wasi, memory, $($arg),*))
-                    })
+                |mut caller: Caller<'_, CoreState>, $($arg: $ty),*| {
+                    calls::$name(&mut caller, $($arg),*)
+                },
+            )?;)*
+            Ok(())
+        }
+
+        fn add_to_wasmi(
+            linker: &mut wasmi::Linker<CoreState>,
+        ) -> Result<(), wasmi::errors::LinkerError> {
+            $(linker.func_wrap(
+                MODULE,
+                stringify!($name),
+                |mut caller: wasmi::Caller<'_, CoreState>, $($arg: $ty),*| {
+                    calls::$name(&mut caller, $($arg),*).map_err(host_error)
                 },
             )?;)*
             Ok(())
@@ -135,17 +187,51 @@ pub fn provides(module: &str, name: &str) -> bool {
     }
 }
 
+/// Wasmtime's own makes an error of every code above 125.
+fn exit(code: i32) -> wasmtime::Error {
+    I32Exit(code & 0xff).into()
+}
+
+fn terminating(state: &CoreState) -> i32 {
+    i32::from(state.stop.terminating())
+}
+
 /// The linker of all core modules; made once, before any fork.
 pub fn linker(engine: &Engine) -> Result<Linker<CoreState>> {
     let mut linker = Linker::new(engine);
-    add_wasi(&mut linker)?;
-    linker.func_wrap(MODULE, "poll_oneoff", poll::poll_oneoff)?;
-    // Wasmtime's own makes an error of every code above 125.
-    linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<()> {
-        Err(I32Exit(code & 0xff).into())
+    add_to_wasmtime(&mut linker)?;
+    linker.func_wrap(
+        MODULE,
+        "poll_oneoff",
+        |mut caller: Caller<'_, CoreState>, a: i32, b: i32, c: i32, d: i32| {
+            poll::poll_oneoff(&mut caller, [a, b, c, d])
+        },
+    )?;
+    linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<()> { Err(exit(code)) })?;
+    linker.func_wrap("skiff", "terminating", |caller: Caller<'_, CoreState>| {
+        terminating(caller.data())
     })?;
-    linker.func_wrap("skiff", "terminating", |caller: Caller<'_, CoreState>| -> i32 {
-        i32::from(caller.data().stop.terminating())
+    Ok(linker)
+}
+
+/// The same for Wasmi.
+pub fn wasmi_linker(
+    engine: &wasmi::Engine,
+) -> Result<wasmi::Linker<CoreState>, wasmi::errors::LinkerError> {
+    let mut linker = wasmi::Linker::new(engine);
+    add_to_wasmi(&mut linker)?;
+    linker.func_wrap(
+        MODULE,
+        "poll_oneoff",
+        |mut caller: wasmi::Caller<'_, CoreState>, a: i32, b: i32, c: i32, d: i32| {
+            poll::poll_oneoff(&mut caller, [a, b, c, d]).map_err(host_error)
+        },
+    )?;
+    linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<(), wasmi::Error> {
+        Err(host_error(exit(code)))
+    })?;
+    linker.func_wrap("skiff", "terminating", |caller: wasmi::Caller<'_, CoreState>| {
+        terminating(caller.data())
     })?;
     Ok(linker)
 }

@@ -6,7 +6,7 @@ use crate::failure::{Code, Failure};
 use crate::grant::Grant;
 use crate::inspect::{self, Inspection, Kind};
 use crate::provider::{self, Program, Provider, Purpose, Runtime, Settings};
-use crate::run::{self, Ending, Outcome};
+use crate::run::{self, Outcome};
 use crate::server::{self, Server, slots};
 use std::fs::File;
 use std::hash::{Hash, Hasher};
@@ -66,15 +66,28 @@ fn config(settings: &Settings) -> Result<Config, wasmtime::Error> {
     // Threads are left out of the build: shared memories would pass by the memory cap.
     let concurrent = settings.purpose != Purpose::Command;
     config.concurrency_support(concurrent).wasm_component_model_async(concurrent);
+    // Costs nothing before a trap and microseconds then; artifacts do not depend on it.
+    config.coredump_on_trap(true);
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
     Ok(config)
 }
 
-/// What artifacts for these settings depend on.
-pub fn compatibility(settings: &Settings, hasher: &mut impl Hasher) -> Result<(), Failure> {
-    let engine = config(settings).and_then(|config| wasmtime::Engine::new(&config));
+/// What artifacts for a runtime and a purpose depend on.
+#[cfg(feature = "compiler")]
+pub fn compatibility(
+    runtime: Runtime,
+    purpose: Purpose,
+    hasher: &mut impl Hasher,
+) -> Result<(), Failure> {
+    let settings = Settings {
+        runtime,
+        purpose,
+        stack_bytes_max: 0,
+        instances_max: 0,
+        instance_memory_bytes_max: 0,
+    };
+    let engine = config(&settings).and_then(|config| wasmtime::Engine::new(&config));
     let engine = engine.map_err(|error| Failure::caused(Code::Internal, &error))?;
-    provider::VERSIONS.hash(hasher);
     engine.precompile_compatibility_hash().hash(hasher);
     Ok(())
 }
@@ -95,6 +108,12 @@ impl Engine {
 }
 
 impl Provider for Engine {
+    #[cfg(not(feature = "compiler"))]
+    fn compile(&self, _: &[u8], _: Kind) -> Result<Vec<u8>, Failure> {
+        Err(Failure::new(Code::Unsupported, "this build has no compiler"))
+    }
+
+    #[cfg(feature = "compiler")]
     fn compile(&self, wasm: &[u8], kind: Kind) -> Result<Vec<u8>, Failure> {
         let artifact = match kind {
             Kind::Core => self.0.engine.precompile_module(wasm),
@@ -136,13 +155,13 @@ impl Provider for Engine {
 }
 
 impl Program for Loaded {
-    fn inspect(&self) -> Inspection {
-        match &self.code {
+    fn inspect(&self) -> Result<Inspection, Failure> {
+        Ok(match &self.code {
             Native::Core(module) => inspect::inspect_module(module),
             Native::Component(component) => {
                 inspect::inspect_component(&self.parts.engine, component)
             }
-        }
+        })
     }
 
     fn run(&self, grant: &Grant) -> Outcome {
@@ -154,10 +173,7 @@ impl Program for Loaded {
 
     fn serve(&self, grant: &Grant, server: &Server) -> Outcome {
         match &self.code {
-            Native::Core(_) => {
-                let text = "a core module cannot serve HTTP: only components can";
-                Outcome::failed(Ending::StartFailed, text.into())
-            }
+            Native::Core(_) => provider::cannot_serve(),
             Native::Component(component) => server::serve(&self.parts, component, grant, server),
         }
     }

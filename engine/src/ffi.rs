@@ -424,7 +424,7 @@ pub unsafe extern "C" fn skiff_module_inspect(
 ) -> c_int {
     let inspect = || {
         unsafe { inspection.write(RawInspection::NONE) };
-        let found = unsafe { required(module, "module") }?.0.inspect();
+        let found = unsafe { required(module, "module") }?.0.inspect()?;
         unsafe { inspection.write(RawInspection::new(&found)) };
         Ok(())
     };

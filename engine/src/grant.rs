@@ -305,6 +305,11 @@ impl Grant {
         let _ = stderr.write_all(format!("{text}\n").as_bytes());
     }
 
+    /// The name that the guest was called by.
+    pub fn program(&self) -> Option<&str> {
+        self.args.first().map(String::as_str)
+    }
+
     /// Cuts a message to what the caller wants to see of it.
     pub fn bound(&self, message: &mut String) {
         truncate(message, self.message_bytes_max);

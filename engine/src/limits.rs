@@ -1,10 +1,14 @@
 //! The cap on a guest's memory.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wasmi::errors::{MemoryError, TableError};
+use wasmi_core::LimiterError;
 use wasmtime::{ResourceLimiter, Result};
 
 /// What an element of a table costs the host.
 const TABLE_ELEMENT_BYTES: u64 = 8;
+/// Instances, memories and tables that one guest may have of each: Wasmtime's default.
+const STORE_ITEMS_MAX: usize = 10_000;
 
 /// Adds up all linear memories, tables and GC heaps of one guest and refuses what would pass the cap.
 /// (Wasmtime's own `StoreLimits` caps each memory for itself.)
@@ -92,6 +96,24 @@ impl MemoryCap {
         true
     }
 
+    fn memory_grows(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        self.bytes_pending = 0;
+        // A growth beyond the module's own maximum fails by the rules of WebAssembly, not by ours.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return false;
+        }
+        self.grow(desired.saturating_sub(current) as u64)
+    }
+
+    fn table_grows(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        self.bytes_pending = 0;
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return false;
+        }
+        let elements = desired.saturating_sub(current) as u64;
+        self.grow(elements.saturating_mul(TABLE_ELEMENT_BYTES))
+    }
+
     fn take_back(&mut self) {
         if self.bytes_pending > 0 {
             if let Some(shared) = &self.shared {
@@ -113,12 +135,7 @@ impl ResourceLimiter for MemoryCap {
         desired: usize,
         maximum: Option<usize>,
     ) -> Result<bool> {
-        self.bytes_pending = 0;
-        // A growth beyond the module's own maximum fails by the rules of WebAssembly, not by ours.
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        Ok(self.grow(desired.saturating_sub(current) as u64))
+        Ok(self.memory_grows(current, desired, maximum))
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
@@ -132,17 +149,55 @@ impl ResourceLimiter for MemoryCap {
         desired: usize,
         maximum: Option<usize>,
     ) -> Result<bool> {
-        self.bytes_pending = 0;
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        let elements = desired.saturating_sub(current) as u64;
-        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT_BYTES)))
+        Ok(self.table_grows(current, desired, maximum))
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
         self.take_back();
         Ok(())
+    }
+}
+
+/// The same for Wasmi.
+impl wasmi::ResourceLimiter for MemoryCap {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool, LimiterError> {
+        Ok(self.memory_grows(current, desired, maximum))
+    }
+
+    fn memory_grow_failed(&mut self, _error: &MemoryError) -> Result<(), LimiterError> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool, LimiterError> {
+        Ok(self.table_grows(current, desired, maximum))
+    }
+
+    fn table_grow_failed(&mut self, _error: &TableError) -> Result<(), LimiterError> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        STORE_ITEMS_MAX
+    }
+
+    fn tables(&self) -> usize {
+        STORE_ITEMS_MAX
+    }
+
+    fn memories(&self) -> usize {
+        STORE_ITEMS_MAX
     }
 }
 

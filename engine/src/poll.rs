@@ -1,11 +1,11 @@
 //! `poll_oneoff` of WASI 0.1: the one function in which a core module waits.
 
-use crate::core_wasi::{CoreState, finish, with_guest};
+use crate::core_wasi::{Call, CoreState, finish, with_guest};
 use crate::stdio::is_readable;
 use std::io;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use wasmtime::{Caller, Result};
+use wasmtime::Result;
 use wasmtime_wasi::clocks::WasiClocksView;
 use wasmtime_wasi::p1::types::{Errno, Fd, Filetype};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1;
@@ -50,18 +50,11 @@ impl From<Errno> for Refusal {
     }
 }
 
-/// The host function. Waits until one of the subscriptions is ready and writes the events of all that are.
+/// The host function; its arguments are subscriptions, events, count and where the count of events goes. Waits until one of the subscriptions is ready and writes the events of all that are.
 /// A clock wait that is pending when the guest is asked to stop ends as if it were due.
-pub fn poll_oneoff(
-    mut caller: Caller<'_, CoreState>,
-    subscriptions: i32,
-    events: i32,
-    count: i32,
-    event_count: i32,
-) -> Result<i32> {
-    with_guest(&mut caller, |state, memory| {
-        let arguments =
-            [subscriptions, events, count, event_count].map(|value| value as u32 as usize);
+pub fn poll_oneoff(caller: &mut impl Call, arguments: [i32; 4]) -> Result<i32> {
+    with_guest(caller, |state, memory| {
+        let arguments = arguments.map(|value| value as u32 as usize);
         match poll(state, memory, arguments) {
             Ok(()) => Ok(0),
             Err(Refusal::Errno(errno)) => Ok(i32::from(u16::from(errno))),

@@ -3,11 +3,11 @@
 use crate::failure::{Code, Failure};
 use crate::grant::Grant;
 use crate::inspect::{Inspection, Kind};
-use crate::run::Outcome;
+use crate::run::{Ending, Outcome};
 use crate::server::Server;
-use crate::{engine, wasmi_engine};
+use crate::wasmi_engine;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The numbers of `skiff_runtime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub trait Provider {
 
 /// What a loaded artifact can do.
 pub trait Program {
-    fn inspect(&self) -> Inspection;
+    fn inspect(&self) -> Result<Inspection, Failure>;
     /// Runs a command to its end.
     fn run(&self, grant: &Grant) -> Outcome;
     /// Serves HTTP until it is told to stop.
@@ -80,34 +80,51 @@ pub fn has(runtime: Runtime) -> bool {
 }
 
 pub fn create(settings: &Settings) -> Result<Box<dyn Provider>, Failure> {
-    Ok(match settings.runtime {
-        Runtime::Wasmtime | Runtime::Pulley => Box::new(engine::Engine::new(settings)?),
-        Runtime::Wasmi => Box::new(wasmi_engine::Engine::new(settings)?),
-    })
+    match settings.runtime {
+        #[cfg(feature = "compiler")]
+        Runtime::Wasmtime | Runtime::Pulley => Ok(Box::new(crate::engine::Engine::new(settings)?)),
+        #[cfg(not(feature = "compiler"))]
+        Runtime::Wasmtime | Runtime::Pulley => {
+            let text =
+                "this build has no compiler, and without one there is the runtime wasmi only";
+            Err(Failure::new(Code::Unsupported, text))
+        }
+        Runtime::Wasmi => Ok(Box::new(wasmi_engine::Engine::new(settings)?)),
+    }
+}
+
+/// What `serve` comes to for a core module.
+pub fn cannot_serve() -> Outcome {
+    let text = "a core module cannot serve HTTP: only components can";
+    Outcome::failed(Ending::StartFailed, text.into())
+}
+
+/// Two hashes of one input, 128 bits together.
+struct TwoHashers([DefaultHasher; 2]);
+
+impl Hasher for TwoHashers {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.iter_mut().for_each(|hasher| hasher.write(bytes));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0[0].finish()
+    }
 }
 
 /// The text of `skiff_compatibility_key`: all that artifacts of all engines here depend on.
 pub fn compatibility_key() -> Result<String, Failure> {
-    let mut key = String::new();
-    for part in 0..2 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u8(part);
-        for runtime in [Runtime::Wasmtime, Runtime::Pulley] {
-            for purpose in Purpose::ALL {
-                let settings = Settings {
-                    runtime,
-                    purpose,
-                    stack_bytes_max: 0,
-                    instances_max: 0,
-                    instance_memory_bytes_max: 0,
-                };
-                engine::compatibility(&settings, &mut hasher)?;
-            }
+    let mut hashers = TwoHashers([DefaultHasher::new(), DefaultHasher::new()]);
+    hashers.0[1].write_u8(1);
+    VERSIONS.hash(&mut hashers);
+    #[cfg(feature = "compiler")]
+    for runtime in [Runtime::Wasmtime, Runtime::Pulley] {
+        for purpose in Purpose::ALL {
+            crate::engine::compatibility(runtime, purpose, &mut hashers)?;
         }
-        wasmi_engine::compatibility(&mut hasher);
-        key += &format!("{:016x}", hasher.finish());
     }
-    Ok(key)
+    wasmi_engine::compatibility(&mut hashers);
+    Ok(hashers.0.iter().map(|hasher| format!("{:016x}", hasher.finish())).collect())
 }
 
 #[cfg(test)]

@@ -2,17 +2,19 @@
 
 use crate::component_wasi::{self, ComponentState};
 use crate::core_wasi::CoreState;
+use crate::coredump;
 use crate::engine::Parts;
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
 use crate::stdio::Waiting;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, Component, ComponentExportIndex};
-use wasmtime::{
-    Error, Extern, FrameInfo, Func, Instance, Module, Result, Store, Trap, Val, WasmBacktrace,
-};
+use wasmtime::{Error, Extern, FrameInfo, Module, Result, Store, Trap, Val, WasmBacktrace};
 use wasmtime::{bail, format_err};
 use wasmtime_wasi::I32Exit;
+
+/// Where the backtrace of a message begins.
+const BACKTRACE: &str = "\nwasm backtrace:";
 
 /// The numbers of `skiff_outcome_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,37 +40,39 @@ impl Outcome {
     pub fn failed(ending: Ending, message: String) -> Outcome {
         Outcome { ending, exit_code: -1, message, bytes_peak: 0, bytes_refused: 0 }
     }
+
+    /// Adds a line to the message, before the backtrace: a long one is cut at its end.
+    pub fn with_note(mut self, note: Option<String>) -> Outcome {
+        if let Some(note) = note {
+            let at = self.message.find(BACKTRACE).unwrap_or(self.message.len());
+            self.message.insert_str(at, &format!("\n{note}"));
+        }
+        self
+    }
 }
 
 /// What has been reached when an error ends a run.
-enum Stage {
+pub enum Stage {
     /// Not one instruction of the guest.
     Starting,
     Running,
 }
 
-type Ended = std::result::Result<i32, (Stage, Error)>;
+/// The exit code, or where and why there is none.
+pub type Ended = std::result::Result<i32, (Stage, Error)>;
 
 /// Runs a core module to its end.
 pub fn run_core(parts: &Parts, module: &Module, grant: &Grant) -> Outcome {
-    let wasi = match grant.wasi(Waiting::InThread) {
-        Ok(mut builder) => builder.build_p1(),
+    let state = match CoreState::new(grant) {
+        Ok(state) => state,
         Err(error) => return conclude(Err((Stage::Starting, error)), &MemoryCap::new(0), grant),
-    };
-    let state = CoreState {
-        wasi,
-        stop: grant.stop.clone(),
-        memory: MemoryCap::new(grant.memory_bytes_max),
-        stdin: grant.stdin,
     };
     let mut store = Store::new(&parts.engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(grant.hostcall_bytes_max);
-    wasmtime_wasi::WasiView::ctx(&mut store.data_mut().wasi)
-        .table
-        .set_max_capacity(grant.handles_max);
     let ended = start_core(parts, module, grant, &mut store);
-    conclude(ended, &store.data().memory, grant)
+    let dumped = coredump::of_end(&ended, &mut store, grant);
+    conclude(ended, &store.data().memory, grant).with_note(dumped)
 }
 
 fn start_core(
@@ -79,7 +83,11 @@ fn start_core(
 ) -> Ended {
     let starting = |error| (Stage::Starting, error);
     let instance = parts.core.instantiate(&mut *store, module).map_err(starting)?;
-    let (entry, before) = core_entry(store, &instance, grant.entry.as_deref()).map_err(starting)?;
+    let function = |name: &str| match instance.get_export(&mut *store, name) {
+        Some(Extern::Func(function)) => Some((function, function.ty(&*store).params().len())),
+        _ => None,
+    };
+    let (entry, before) = core_entry(grant.entry.as_deref(), function).map_err(starting)?;
     if let Some(initialize) = before {
         initialize.call(&mut *store, &[], &mut []).map_err(|error| (Stage::Running, error))?;
     }
@@ -91,19 +99,14 @@ fn start_core(
     })
 }
 
-/// The function to call, and the one to call before it.
-fn core_entry(
-    store: &mut Store<CoreState>,
-    instance: &Instance,
+/// The function of a core module to call, and the one to call before it. `function` finds an exported one
+/// and the number of its parameters.
+pub fn core_entry<F>(
     entry: Option<&str>,
-) -> Result<(Func, Option<Func>)> {
-    let mut function = |name: &str| match instance.get_export(&mut *store, name) {
-        Some(Extern::Func(function)) => Some(function),
-        _ => None,
-    };
+    mut function: impl FnMut(&str) -> Option<(F, usize)>,
+) -> Result<(F, Option<F>)> {
     let initialize = function("_initialize");
-    let found = function(entry.unwrap_or("_start"));
-    let Some(found) = found else {
+    let Some((found, parameters)) = function(entry.unwrap_or("_start")) else {
         match entry {
             Some(name) => bail!("the module exports no function `{name}`"),
             None if initialize.is_some() => bail!(
@@ -113,11 +116,11 @@ fn core_entry(
             None => bail!("the module exports no function `_start`"),
         }
     };
-    if found.ty(&*store).params().len() != 0 {
+    if parameters != 0 {
         bail!("the function `{}` takes parameters", entry.unwrap_or("_start"));
     }
-    let before = if entry == Some("_initialize") { None } else { initialize };
-    Ok((found, before))
+    let before = initialize.filter(|_| entry != Some("_initialize"));
+    Ok((found, before.map(|(initialize, _)| initialize)))
 }
 
 /// Runs a component to its end.
@@ -138,7 +141,8 @@ pub fn run_component(parts: &Parts, component: &Component, grant: &Grant) -> Out
             Err(error) => return conclude(Err((Stage::Starting, error)), &no_memory, grant),
         };
         let ended = start_component(parts, component, grant, &mut store).await;
-        conclude(ended, &store.data().memory, grant)
+        let dumped = coredump::of_end(&ended, &mut store, grant);
+        conclude(ended, &store.data().memory, grant).with_note(dumped)
     });
     // A blocked thread would keep an ordinary shutdown waiting; the process ends anyway.
     event_loop.shutdown_background();
@@ -210,7 +214,7 @@ fn find(
 
 /// Judges how a run ended. A guest that ends abnormally after a refused growth is out of memory, whatever
 /// way it chose to say so.
-fn conclude(ended: Ended, memory: &MemoryCap, grant: &Grant) -> Outcome {
+pub fn conclude(ended: Ended, memory: &MemoryCap, grant: &Grant) -> Outcome {
     let (mut ending, exit_code, mut message) = match ended {
         Ok(code) => (Ending::Exited, code, String::new()),
         Err((stage, error)) => match error.downcast_ref::<I32Exit>() {
@@ -253,14 +257,17 @@ fn conclude(ended: Ended, memory: &MemoryCap, grant: &Grant) -> Outcome {
 pub fn describe(error: &Error) -> String {
     let mut lines = Vec::new();
     for cause in error.chain() {
-        // The backtrace is a link of the chain, and its text is printed below.
+        // The backtrace, printed below, and the core dump are links of the chain.
         let text = cause.to_string();
-        if !text.starts_with("error while executing at wasm backtrace") && !lines.contains(&text) {
+        if !text.starts_with("error while executing at wasm backtrace")
+            && !text.starts_with("wasm coredump generated")
+            && !lines.contains(&text)
+        {
             lines.insert(0, text);
         }
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-        lines.push(String::from("wasm backtrace:"));
+        lines.push(BACKTRACE.trim_start().to_owned());
         for (number, frame) in backtrace.frames().iter().enumerate() {
             lines.push(format!("{number:4}: {}", describe_frame(frame)));
         }

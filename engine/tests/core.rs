@@ -1,7 +1,8 @@
-//! Core modules with WASI 0.1, and what every guest has in common.
+//! Core modules with WASI 0.1, and what every guest has in common; on every engine.
 
 mod support;
 
+use support::run_everywhere as run;
 use support::*;
 
 /// Functions that print and exit, for guests written as text.
@@ -78,6 +79,17 @@ fn endless_recursion_is_a_trap() {
     let report = run(&module("", body), &Grant::default());
     assert_eq!(report.kind, TRAPPED);
     assert!(report.message.contains("call stack exhausted"), "{}", report.message);
+}
+
+#[test]
+fn deep_recursion_within_the_stack_runs() {
+    let body = r#"(func $down (param i32) (result i32)
+        (if (result i32) (local.get 0)
+          (then (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1)))))
+          (else (i32.const 0))))
+      (func (export "_start") (call $exit (i32.rem_u (call $down (i32.const 5000)) (i32.const 256))))"#;
+    let report = run(&module("", body), &Grant::default());
+    assert_eq!((report.kind, report.exit_code), (EXITED, 5000 % 256), "{report:?}");
 }
 
 #[test]
@@ -471,6 +483,9 @@ fn garbage_collected_and_throwing_guests_run() {
             (throw $thrown (struct.get $pair 1 (struct.new $pair (i32.const 1) (i32.const 6)))))
           (unreachable))
         (call $exit))"#;
-    let report = run(&module("", body), &Grant::default());
-    assert_eq!((report.kind, report.exit_code), (EXITED, 6), "{report:?}");
+    // Wasmi says that it cannot, see wasmi.rs.
+    for runtime in [WASMTIME, PULLEY] {
+        let report = run_on(runtime, &module("", body), &Grant::default());
+        assert_eq!((report.kind, report.exit_code), (EXITED, 6), "{report:?}");
+    }
 }

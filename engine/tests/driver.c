@@ -3,6 +3,7 @@
  * forks, loads the artifact in the child and runs it there. Used by the tests and to measure what a
  * runner costs.
  *
+ *   (all: -e RUNTIME, a skiff_runtime)
  *   driver run [-r ROOT] [-m MEMORY_BYTES] [-f FUNCTION] FILE [ARG...]   ends as the guest ends
  *   driver inspect FILE
  *   driver selftest                     the interface as C sees it, in short; 0 when all is well

@@ -48,6 +48,11 @@ pub struct Grant {
     /// Asks the guest to stop as soon as its runner sleeps.
     pub stop_soon: bool,
     pub flags: u32,
+    /// Kills the runner when it maps executable memory, from before the load to its end.
+    pub no_executable_memory: bool,
+    /// Where a trap's core dump goes.
+    pub coredump: Option<File>,
+    pub coredump_bytes_max: u64,
 }
 
 /// How a guest ended and what it wrote.
@@ -60,6 +65,8 @@ pub struct Report {
     pub bytes_refused: u64,
     pub stdout: String,
     pub stderr: String,
+    /// The signal that killed the runner; only where the grant forbids it something.
+    pub signal: i32,
 }
 
 pub struct Engine {
@@ -180,9 +187,13 @@ impl Engine {
             wait_until_asleep(child);
             stop.order();
         }
-        let report = collect(reader, grant.stop_after_output.then_some(&stop));
+        let mut report = collect(reader, grant.stop_after_output.then_some(&stop));
         let mut status = 0;
         unsafe { libc::waitpid(child, &mut status, 0) };
+        if grant.no_executable_memory && libc::WIFSIGNALED(status) {
+            report.signal = libc::WTERMSIG(status);
+            return report;
+        }
         assert_eq!(status, 0, "the runner died; it had written {report:?}");
         report
     }
@@ -195,6 +206,9 @@ impl Engine {
         stop: &SharedStop,
         mut report: File,
     ) {
+        if grant.no_executable_memory {
+            forbid_executable_memory();
+        }
         let module = self.load(artifact).expect("an artifact that loads");
         let lists = [&grant.args, &grant.env].map(|list| {
             list.iter().map(|text| CString::new(*text).expect("no NUL")).collect::<Vec<_>>()
@@ -231,7 +245,8 @@ impl Engine {
             blocking_threads_max: 0,
             message_bytes_max: grant.message_bytes_max,
             ca_fd: -1,
-            coredump_fd: -1,
+            coredump_fd: grant.coredump.as_ref().map_or(-1, |file| file.as_raw_fd()),
+            coredump_bytes_max: grant.coredump_bytes_max,
             // SAFETY: numbers and pointers that may be null.
             ..unsafe { std::mem::zeroed() }
         };
@@ -355,6 +370,65 @@ pub fn collect(mut reader: File, stop: Option<&SharedStop>) -> Report {
         }
     }
     report
+}
+
+/// From here on, a mapping that could be executed kills this process.
+fn forbid_executable_memory() {
+    const ARGUMENT_2: u32 = 32; // of seccomp_data: the protection, in all of these calls
+    let mapping = [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_pkey_mprotect];
+    let statement =
+        |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
+    let (load, return_) = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_RET | libc::BPF_K);
+    let (is, has) = (libc::BPF_JMP | libc::BPF_JEQ, libc::BPF_JMP | libc::BPF_JSET);
+    let mut program = vec![
+        statement(load, 0, 0, 0),
+        statement(is, mapping[0] as u32, 2, 0),
+        statement(is, mapping[1] as u32, 1, 0),
+        statement(is, mapping[2] as u32, 0, 2),
+        statement(load, ARGUMENT_2, 0, 0),
+        statement(has, libc::PROT_EXEC as u32, 1, 0),
+        statement(return_, libc::SECCOMP_RET_ALLOW, 0, 0),
+        statement(return_, libc::SECCOMP_RET_KILL_PROCESS, 0, 0),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let set = libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter);
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
+/// Runs Wasm text.
+pub fn run_on(runtime: u32, wat: &str, grant: &Grant) -> Report {
+    let wasm = wat::parse_str(wat).expect("valid text");
+    Engine::fit_for(runtime, &wasm).run(&wasm, grant)
+}
+
+/// Runs the text of a core module on every engine, on the interpreters without executable memory, and expects
+/// the same of all. Wasmtime's report.
+pub fn run_everywhere(wat: &str, grant: &Grant) -> Report {
+    let first = run_on(WASMTIME, wat, grant);
+    for runtime in [PULLEY, WASMI] {
+        let grant = Grant {
+            args: grant.args.clone(),
+            env: grant.env.clone(),
+            root: grant.root.clone(),
+            coredump: None,
+            no_executable_memory: true,
+            ..*grant
+        };
+        let other = run_on(runtime, wat, &grant);
+        let said = |report: &Report| {
+            // What the engines say before a start is their own.
+            let is_common = report.kind != START_FAILED;
+            let first_line = report.message.lines().next().filter(|_| is_common).map(str::to_owned);
+            let (out, err) = (report.stdout.clone(), report.stderr.clone());
+            let bytes = (report.bytes_peak, report.bytes_refused);
+            (report.kind, report.exit_code, report.signal, bytes, out, err, first_line)
+        };
+        assert_eq!(said(&other), said(&first), "runtime {runtime}: {other:?}");
+    }
+    first
 }
 
 /// Runs Wasm text.
