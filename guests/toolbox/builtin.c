@@ -314,7 +314,8 @@ static int cd_main(int argc, char** argv) {
     char before[kPathMax] = "", now[kPathMax] = "";
     struct stat status;
     bool known = getcwd(before, sizeof before) != NULL;
-    /* WASI's libc keeps the folder as text and would also enter a file. */
+    /* WASI's libc keeps the folder as text, would also enter a file, and .. of the root is denied. */
+    target = *target ? absolute_path(target) : target;
     if (*target && (stat(target, &status) != 0 || (errno = ENOTDIR, !S_ISDIR(status.st_mode)) ||
                     chdir(target) != 0)) {
         complain("can't cd to %s: %s", target, strerror(errno));

@@ -198,8 +198,9 @@ int run_command(int argc, char** argv) {
         status = 127;
     }
     tool_name = before;
-    sh.status = status;
-    return status;
+    sh.status = sh.killed ? kKilledStatus : status;
+    sh.killed = false;
+    return sh.status;
 }
 
 static void trace(const struct fields* words) {
@@ -315,6 +316,21 @@ static void run_pipeline(struct node* node) {
     }
 }
 
+/* Not inlined: its buffer must not be on the stack while commands run. */
+static __attribute__((noinline)) void read_output(struct file* file, struct str* output) {
+    char part[4096];
+    for (ssize_t got; (got = file_read(file, part, sizeof part)) > 0;) {
+        for (ssize_t i = 0; i < got; i++) {
+            if (part[i]) { /* a word cannot hold a byte of zero */
+                str_byte(output, part[i]);
+            }
+        }
+    }
+    while (output->n > 0 && output->s[output->n - 1] == '\n') {
+        output->n--;
+    }
+}
+
 struct str run_substitution(const char* text, size_t size) {
     struct str output = {0};
     if (too_deep()) {
@@ -328,18 +344,8 @@ struct str run_substitution(const char* text, size_t size) {
     run_source(&src);
     end_subshell(snapshot);
     sh.substituted = sh.status;
-    char part[4096];
-    for (ssize_t got; (got = file_read(file, part, sizeof part)) > 0;) {
-        for (ssize_t i = 0; i < got; i++) {
-            if (part[i]) { /* a word cannot hold a byte of zero */
-                str_byte(&output, part[i]);
-            }
-        }
-    }
+    read_output(file, &output);
     file_drop(file);
-    while (output.n > 0 && output.s[output.n - 1] == '\n') {
-        output.n--;
-    }
     return output;
 }
 

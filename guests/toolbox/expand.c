@@ -40,6 +40,13 @@ static void emit(struct expander* e, char byte, char flag) {
 }
 
 static void emit_bytes(struct expander* e, const char* bytes, size_t size, char flag) {
+    if (size > kLineBytesMax || e->out->text.n > kLineBytesMax - size) {
+        if (sh.unwind == kUnwindNone) {
+            complain("a word is longer than %d bytes", kLineBytesMax);
+            shell_fail(2);
+        }
+        return;
+    }
     str_add(&e->out->text, bytes, size);
     for (size_t i = 0; i < size; i++) {
         str_byte(&e->out->flags, flag);
@@ -409,7 +416,7 @@ static bool expand_all(const char* raw, struct expansion* out, struct context co
     struct expander e = {.out = out};
     bool fine = expand_text(&e, raw, strlen(raw), context);
     unit_drop(e.unit);
-    return fine;
+    return fine && sh.unwind == kUnwindNone;
 }
 
 struct splitter {

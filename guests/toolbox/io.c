@@ -225,7 +225,8 @@ static bool pipe_overflow(struct file* file) {
         file->failed = true;
         complain("a pipe or $( ) holds at most %d bytes; its writer was ended", kPipeBytesMax);
     }
-    sh.status = 141;
+    sh.status = kKilledStatus;
+    sh.killed = true;
     sh.unwind = kUnwindExit;
     errno = EPIPE;
     return false;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "toolbox.h"
 
@@ -123,6 +124,57 @@ char* human_size(unsigned long long bytes) {
 char* join_path(const char* folder, const char* name) {
     size_t size = strlen(folder);
     return scratch_format("%s%s%s", folder, size > 0 && folder[size - 1] == '/' ? "" : "/", name);
+}
+
+/* How often all {N,M} of a pattern together repeat at most: matchers unroll them. */
+static unsigned long long repetitions(const char* pattern) {
+    unsigned long long all = 1;
+    for (const char* at = strchr(pattern, '{'); at; at = strchr(at, '{')) {
+        at++;
+        unsigned long long most = strtoull(at, (char**)&at, 10);
+        if (*at == ',') {
+            unsigned long long second = strtoull(at + 1, (char**)&at, 10);
+            most = second > most ? second : most;
+        }
+        most = most > 1 ? most : 1;
+        all = most > kRepetitionsMax || all * most > kRepetitionsMax ? kRepetitionsMax + 1 : all * most;
+    }
+    return all;
+}
+
+bool regex_compile(regex_t* regex, const char* pattern, int flags) {
+    if (strlen(pattern) > kPatternBytesMax || repetitions(pattern) > kRepetitionsMax) {
+        complain("%.60s: a pattern has at most %d bytes and %d repetitions", pattern, kPatternBytesMax,
+                 kRepetitionsMax);
+        return false;
+    }
+    int code = regcomp(regex, pattern, flags);
+    if (code != 0) {
+        char text[128];
+        regerror(code, regex, text, sizeof text);
+        complain("%s: %s", pattern, text);
+    }
+    return code == 0;
+}
+
+char* absolute_path(const char* path) {
+    char folder[kPathMax];
+    struct str now = {0};
+    if (path[0] != '/') {
+        path = join_path(getcwd(folder, sizeof folder) ? folder : "/", path);
+    }
+    for (const char* part = path; *part;) {
+        size_t size = strcspn(part, "/");
+        if (size == 2 && memcmp(part, "..", 2) == 0) {
+            while (now.n > 0 && now.s[--now.n] != '/') {
+            }
+        } else if (size > 0 && !(size == 1 && *part == '.')) {
+            str_byte(&now, '/');
+            str_add(&now, part, size);
+        }
+        part += size + (part[size] == '/');
+    }
+    return now.n > 0 ? str_end(&now) : "/";
 }
 
 const char* base_of(const char* path) {

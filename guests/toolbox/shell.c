@@ -307,6 +307,14 @@ static void locals_forget(void) {
     }
 }
 
+/* Not inlined: its buffer must not be on the stack while commands run. */
+static __attribute__((noinline)) void folder_restore(const char* folder) {
+    char now[kPathMax];
+    if (folder[0] && (!getcwd(now, sizeof now) || strcmp(now, folder) != 0)) {
+        (void)!chdir(folder);
+    }
+}
+
 void shell_restore(struct snapshot* saved) {
     for (int i = 0; i < kVarBuckets; i++) {
         while (sh.vars[i]) {
@@ -327,10 +335,7 @@ void shell_restore(struct snapshot* saved) {
         file_drop(fds[fd]);
         fds[fd] = saved->fds[fd];
     }
-    char now[kPathMax];
-    if (saved->folder[0] && (!getcwd(now, sizeof now) || strcmp(now, saved->folder) != 0)) {
-        (void)!chdir(saved->folder);
-    }
+    folder_restore(saved->folder);
     free(saved);
 }
 

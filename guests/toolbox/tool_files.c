@@ -39,7 +39,7 @@ int touch_main(int argc, char** argv) {
     }
     for (int i = 0; i < o.operand_count; i++) {
         const char* path = o.operands[i];
-        if (utimensat(AT_FDCWD, path, times, 0) == 0) {
+        if (utimensat(AT_FDCWD, path, times[1].tv_nsec == UTIME_NOW ? NULL : times, 0) == 0) {
             continue;
         }
         int fd = errno == ENOENT && create ? open(path, O_WRONLY | O_CREAT, 0666) : -1;
@@ -458,7 +458,6 @@ int ln_main(int argc, char** argv) {
 
 static int readlink_full(const char* path) {
     char resolved[kPathMax] = "";
-    struct str now = {0};
     for (int i = 0; i < 40; i++) {
         ssize_t size = readlink(path, resolved, sizeof resolved - 1);
         if (size < 0) {
@@ -469,22 +468,7 @@ static int readlink_full(const char* path) {
         int folder = resolved[0] == '/' || !slash ? 0 : (int)(slash - path + 1);
         path = scratch_format("%.*s%s", folder, path, resolved);
     }
-    if (path[0] != '/') {
-        char folder[kPathMax];
-        path = join_path(getcwd(folder, sizeof folder) ? folder : "/", path);
-    }
-    for (const char* part = path; *part;) { /* . and .. by text: links inside stay */
-        size_t size = strcspn(part, "/");
-        if (size == 2 && memcmp(part, "..", 2) == 0) {
-            while (now.n > 0 && now.s[--now.n] != '/') {
-            }
-        } else if (size > 0 && !(size == 1 && *part == '.')) {
-            str_byte(&now, '/');
-            str_add(&now, part, size);
-        }
-        part += size + (part[size] == '/');
-    }
-    putf("%s\n", now.n > 0 ? str_end(&now) : "/");
+    putf("%s\n", absolute_path(path)); /* links in the middle stay */
     return 0;
 }
 

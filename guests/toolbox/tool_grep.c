@@ -1,6 +1,5 @@
 /* grep, with the C library's regular expressions. */
 #include <fcntl.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +7,7 @@
 
 #include "tools.h"
 
-enum { kPatternsMax = 256, kPatternBytesMax = 65536, kContextMax = 1000 };
+enum { kPatternsMax = 256, kContextMax = 1000 };
 
 struct grep {
     char* patterns[kPatternsMax];
@@ -51,11 +50,7 @@ static bool add_pattern_file(struct grep* g, const char* path) {
 static bool compile(struct grep* g) {
     for (; g->compiled < g->count && !g->fixed; g->compiled++) {
         int flags = (g->extended ? REG_EXTENDED : 0) | (g->fold ? REG_ICASE : 0);
-        int code = regcomp(&g->regexes[g->compiled], g->patterns[g->compiled], flags);
-        if (code != 0) {
-            char text[128];
-            regerror(code, &g->regexes[g->compiled], text, sizeof text);
-            complain("%s: %s", g->patterns[g->compiled], text);
+        if (!regex_compile(&g->regexes[g->compiled], g->patterns[g->compiled], flags)) {
             return false;
         }
     }

@@ -1,7 +1,6 @@
 /* sed: s, p, d, q, =, y, a, i, c with addresses and ranges; no hold space, labels or groups. */
 #include <errno.h>
 #include <fcntl.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,13 +79,8 @@ static char* part_until(const char** at, char delimiter, bool regex) {
 }
 
 static bool compile_regex(const struct sed* sed, regex_t* regex, const char* text, bool fold) {
-    int code = regcomp(regex, text, (sed->extended ? REG_EXTENDED : 0) | (fold ? REG_ICASE : 0));
-    if (code != 0) {
-        char why[128];
-        regerror(code, regex, why, sizeof why);
-        complain("%s: %s", text, why);
-    }
-    return code == 0;
+    int flags = (sed->extended ? REG_EXTENDED : 0) | (fold ? REG_ICASE : 0);
+    return regex_compile(regex, text, flags);
 }
 
 static bool parse_address(struct sed* sed, const char** at, struct address* address) {

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <regex.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,11 +28,14 @@ enum {
     kLineBytesMax = 16 << 20,    /* of a text file; also a script, a variable */
     kScriptBytesMax = 16 << 20,  /* read from a file */
     kFieldsMax = 100000,         /* words of one command after expansion */
-    kRunDepthMax = 160,          /* nested commands, functions, substitutions */
+    kRunDepthMax = 400,         /* nested commands, functions, substitutions */
     kParseDepthMax = 100,        /* nested constructs in one script */
     kDoubtsMax = 1000,
     kTreeDepthMax = 128,         /* nested folders */
     kPathMax = 4096,
+    kPatternBytesMax = 16384,
+    kRepetitionsMax = 10000,
+    kKilledStatus = 141, /* as of SIGPIPE */
 };
 
 #define PRINTF_LIKE(a, b) __attribute__((format(printf, a, b)))
@@ -154,6 +158,7 @@ struct shell {
     int getopts_at;        /* within a cluster of options */
     bool errexit, nounset, xtrace, noglob, pipefail;
     bool interactive;
+    bool killed;  /* the running command wrote into a full pipe */
     bool leaving; /* exit was called: also an interactive shell ends */
 };
 extern struct shell sh;
@@ -354,7 +359,9 @@ struct options options_of(int argc, char** argv, const char* spec);
 int options_next(struct options* options); /* a letter, 0 at the end, '?' when complained */
 bool parse_number(const char* text, long long* value); /* decimal, whole text */
 bool parse_size(const char* text, long long* value);   /* with k, M, G behind */
+bool regex_compile(regex_t* regex, const char* pattern, int flags); /* false: complained */
 char* human_size(unsigned long long bytes);            /* in scratch */
+char* absolute_path(const char* path); /* . and .. taken out by text; in scratch */
 char* join_path(const char* folder, const char* name); /* in scratch */
 int compare_text(const void* a, const void* b);        /* of char* */
 /* Backslash sequences read. octal_zero: \0NNN as in echo, else \NNN. *stop is set at \c. */
