@@ -8,6 +8,10 @@
 
 #include "toolbox.h"
 
+#ifdef TOOLBOX_COMPONENT
+#include "toolbox_component.h"
+#endif
+
 extern char** environ;
 
 tool_main tool_find(const char* name) {
@@ -212,3 +216,18 @@ int main(int argc, char** argv) {
     flush_all();
     return output_failed && status == 0 ? 1 : status;
 }
+
+#ifdef TOOLBOX_COMPONENT
+/* The linker wraps every export of a command, so also the allocation that the host calls, in calls of
+ * the constructors, unless somebody calls them. Run again and from there, they would trap. */
+void __wasm_call_ctors(void);
+int __main_void(void);
+
+__attribute__((export_name("_start"))) void _start(void) {
+    __wasm_call_ctors();
+    int status = __main_void();
+    if (status != 0) {
+        wasi_cli_exit_exit_with_code((uint8_t)status); /* libc's exit would only tell 0 or 1 */
+    }
+}
+#endif
