@@ -193,7 +193,8 @@ static const struct {
                 {"<", 7},  {">", 7},  {"*", 10}, {"/", 10}, {"%", 10}, {"+", 9},
                 {"-", 9},  {"&", 5},  {"^", 4},  {"|", 3}};
 
-/* The operator at this place if it binds at least as hard as `level`; never one of an assignment. */
+/* The operator at this place if it binds at least as hard as `level`; never one of an assignment.
+ */
 static int binary_at(struct arith* a, int level) {
     blanks(a);
     for (size_t i = 0; i < sizeof binaries / sizeof *binaries; i++) {
@@ -263,8 +264,8 @@ static int64_t conditional(struct arith* a) {
 }
 
 static int64_t assignment(struct arith* a) {
-    static const char* const ops[] = {"=",  "*=", "/=",  "%=",  "+=", "-=",
-                                      "&=", "^=", "|=", "<<=", ">>="};
+    static const char* const ops[] = {
+        "=", "*=", "/=", "%=", "+=", "-=", "&=", "^=", "|=", "<<=", ">>="};
     char name[kNameBytes];
     const char* start = a->at;
     if (++a->depth > kArithDepthMax) {

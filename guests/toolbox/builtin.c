@@ -83,8 +83,8 @@ static int shift_main(int argc, char** argv) {
 }
 
 static bool set_option(char letter, bool on) {
-    bool* options[] = {['e'] = &sh.errexit, ['u'] = &sh.nounset, ['x'] = &sh.xtrace,
-                       ['f'] = &sh.noglob};
+    bool* options[] = {
+        ['e'] = &sh.errexit, ['u'] = &sh.nounset, ['x'] = &sh.xtrace, ['f'] = &sh.noglob};
     size_t index = (unsigned char)letter;
     if (index < sizeof options / sizeof *options && options[index]) {
         *options[index] = on;
@@ -93,7 +93,8 @@ static bool set_option(char letter, bool on) {
     if (strchr("aCmnvbhi", letter) && letter) {
         return true; /* nothing to do without processes, or only for people */
     }
-    complain("set: unknown option %c%c: known are e, f, u, x and -o pipefail", on ? '-' : '+', letter);
+    complain("set: unknown option %c%c: known are e, f, u, x and -o pipefail", on ? '-' : '+',
+             letter);
     return false;
 }
 
@@ -314,7 +315,8 @@ static int cd_main(int argc, char** argv) {
     char before[kPathMax] = "", now[kPathMax] = "";
     struct stat status;
     bool known = getcwd(before, sizeof before) != NULL;
-    /* WASI's libc keeps the folder as text, would also enter a file, and .. of the root is denied. */
+    /* WASI's libc keeps the folder as text, would also enter a file, and .. of the root is denied.
+     */
     target = *target ? absolute_path(target) : target;
     if (*target && (stat(target, &status) != 0 || (errno = ENOTDIR, !S_ISDIR(status.st_mode)) ||
                     chdir(target) != 0)) {
@@ -350,7 +352,7 @@ static bool describe(const char* name, bool short_form) {
     if (function_find(name)) {
         putf(short_form ? "%s\n" : "%s is a shell function\n", name);
     } else if (builtin_find(name)) {
-        putf(short_form          ? "%s\n"
+        putf(short_form              ? "%s\n"
              : builtin_special(name) ? "%s is a special shell builtin\n"
                                      : "%s is a shell builtin\n",
              name);
@@ -482,16 +484,21 @@ static const struct builtin {
     tool_main run;
     bool special;
 } builtins[] = {
-    {":", true_main, true},         {".", source_main, true},       {"source", source_main, true},
-    {"[", test_main, false},        {"break", break_main, true},    {"cd", cd_main, false},
-    {"command", command_main, false}, {"continue", break_main, true}, {"echo", echo_main, false},
-    {"eval", eval_main, true},      {"exec", exec_main, true},      {"exit", exit_main, true},
-    {"export", declare_main, true}, {"false", false_main, false},   {"getopts", getopts_main, false},
-    {"hash", true_main, false},     {"local", local_main, true},   {"printf", printf_main, false},
-    {"pwd", pwd_main, false},       {"read", read_main, false},     {"readonly", declare_main, true},
-    {"return", return_main, true},  {"set", set_main, true},        {"shift", shift_main, true},
-    {"test", test_main, false},     {"trap", trap_main, true},      {"true", true_main, false},
-    {"type", type_main, false},     {"umask", umask_main, false},   {"unset", unset_main, true},
+    {":", true_main, true},           {".", source_main, true},
+    {"source", source_main, true},    {"[", test_main, false},
+    {"break", break_main, true},      {"cd", cd_main, false},
+    {"command", command_main, false}, {"continue", break_main, true},
+    {"echo", echo_main, false},       {"eval", eval_main, true},
+    {"exec", exec_main, true},        {"exit", exit_main, true},
+    {"export", declare_main, true},   {"false", false_main, false},
+    {"getopts", getopts_main, false}, {"hash", true_main, false},
+    {"local", local_main, true},      {"printf", printf_main, false},
+    {"pwd", pwd_main, false},         {"read", read_main, false},
+    {"readonly", declare_main, true}, {"return", return_main, true},
+    {"set", set_main, true},          {"shift", shift_main, true},
+    {"test", test_main, false},       {"trap", trap_main, true},
+    {"true", true_main, false},       {"type", type_main, false},
+    {"umask", umask_main, false},     {"unset", unset_main, true},
     {"wait", wait_main, false},
 };
 

@@ -1,7 +1,6 @@
-/* Runs the tree. A subshell is shell_save and shell_restore around its commands; a pipeline runs its
- * commands one after the other, each a subshell, with the data between two of them in memory. */
-#include <errno.h>
-#include <fcntl.h>
+/* Runs the tree. A subshell is shell_save and shell_restore around its commands; a pipeline runs
+ * its commands one after the other, each a subshell, with the data between two of them in memory.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,89 +16,6 @@ static bool too_deep(void) {
     }
     complain("commands are nested more than %d deep", kRunDepthMax);
     shell_fail(2);
-    return true;
-}
-
-/* ---- redirections ---- */
-
-struct saved_fds {
-    struct file* fds[kFds];
-};
-
-static void fds_save(struct saved_fds* saved) {
-    for (int fd = 0; fd < kFds; fd++) {
-        saved->fds[fd] = file_hold(fds[fd]);
-    }
-}
-
-static void fds_restore(struct saved_fds* saved) {
-    for (int fd = 0; fd < kFds; fd++) {
-        file_drop(fds[fd]);
-        fds[fd] = saved->fds[fd];
-    }
-}
-
-static void fds_forget(struct saved_fds* saved) {
-    for (int fd = 0; fd < kFds; fd++) {
-        file_drop(saved->fds[fd]);
-    }
-}
-
-/* Takes over the file. */
-static void fd_set_file(int fd, struct file* file) {
-    file_drop(fds[fd]);
-    fds[fd] = file;
-}
-
-static bool redirect_copy(const struct redir* redir, const char* word) {
-    if (strcmp(word, "-") == 0) {
-        fd_set_file(redir->fd, NULL);
-        return true;
-    }
-    if (word[0] < '0' || word[0] > '9' || word[1] || !fds[word[0] - '0']) {
-        complain("%s: bad descriptor: an open one from 0 to 9 is needed", word);
-        return false;
-    }
-    fd_set_file(redir->fd, file_hold(fds[word[0] - '0']));
-    return true;
-}
-
-static bool redirect(const struct redir* redir) {
-    if (redir->kind == kRedirHere) {
-        const char* text = redir->literal ? redir->word : expand_here(redir->word);
-        if (text) {
-            fd_set_file(redir->fd, file_text(text, strlen(text)));
-        }
-        return text != NULL;
-    }
-    const char* word = expand_one(redir->word);
-    if (!word) {
-        return false;
-    }
-    if (redir->kind == kRedirDup) {
-        return redirect_copy(redir, word);
-    }
-    static const int flags[] = {[kRedirIn] = O_RDONLY,
-                                [kRedirOut] = O_WRONLY | O_CREAT | O_TRUNC,
-                                [kRedirAppend] = O_WRONLY | O_CREAT | O_APPEND,
-                                [kRedirBoth] = O_RDWR | O_CREAT};
-    struct file* file = file_open(word, flags[redir->kind]);
-    if (!file) {
-        complain("cannot %s %s: %s", redir->kind == kRedirIn ? "open" : "create", word,
-                 strerror(errno));
-        return false;
-    }
-    fd_set_file(redir->fd, file);
-    return true;
-}
-
-static bool redirect_all(const struct redir* redir) {
-    for (; redir; redir = redir->next) {
-        if (!redirect(redir)) {
-            sh.status = 2;
-            return false;
-        }
-    }
     return true;
 }
 
@@ -218,8 +134,8 @@ static void trace(const struct fields* words) {
 }
 
 static void run_words(struct node* node, struct fields* words) {
-    bool special = words->count > 0 && builtin_special(words->items[0]) &&
-                   !function_find(words->items[0]);
+    bool special =
+        words->count > 0 && builtin_special(words->items[0]) && !function_find(words->items[0]);
     bool temporary = words->count > 0 && !special;
     struct local* locals = sh.locals;
     trace(words);
@@ -476,7 +392,8 @@ static void run_if(struct node* node) {
 
 static void run_and_or(struct node* list) {
     for (struct node* node = list; node && sh.unwind == kUnwindNone; node = node->next) {
-        if ((node->link == kLinkAnd && sh.status != 0) || (node->link == kLinkOr && sh.status == 0)) {
+        if ((node->link == kLinkAnd && sh.status != 0) ||
+            (node->link == kLinkOr && sh.status == 0)) {
             continue;
         }
         sh.guarded += node->next != NULL;

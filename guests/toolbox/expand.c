@@ -1,5 +1,6 @@
-/* Expansion of words. A word is read once, left to right, into bytes with a flag each: quoted, plain,
- * or from an unquoted expansion (only these are split). Splitting and globbing then need no quotes. */
+/* Expansion of words. A word is read once, left to right, into bytes with a flag each: quoted,
+ * plain, or from an unquoted expansion (only these are split). Splitting and globbing then need no
+ * quotes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,7 +228,8 @@ static bool absent(struct expander* e, const char* name, const char* word, size_
 }
 
 /* What is between ${ and }. */
-static bool expand_brace(struct expander* e, const char* inner, size_t size, struct context context) {
+static bool expand_brace(struct expander* e, const char* inner, size_t size,
+                         struct context context) {
     bool length = size > 1 && inner[0] == '#' && name_length(inner + 1, size - 1, true) == size - 1;
     inner += length ? 1 : 0;
     size -= length ? 1 : 0;
@@ -356,8 +358,9 @@ static size_t expand_backslash(struct expander* e, const char* raw, size_t size,
     }
     bool quotes = at + 1 < size;
     if (context.quoted) {
-        quotes = next && (strchr("$`\\", next) || (next == '"' && (!context.here || context.braced)) ||
-                          (next == '}' && context.braced));
+        quotes =
+            next && (strchr("$`\\", next) || (next == '"' && (!context.here || context.braced)) ||
+                     (next == '}' && context.braced));
     }
     emit(e, quotes ? next : '\\', kQuoted);
     return at + (quotes ? 2 : 1);
@@ -422,7 +425,7 @@ static bool expand_all(const char* raw, struct expansion* out, struct context co
 struct splitter {
     struct fields* into;
     struct str text, flags;
-    bool present;    /* the field exists even if it is empty */
+    bool present;     /* the field exists even if it is empty */
     bool after_blank; /* the last field was ended by a blank of IFS */
 };
 

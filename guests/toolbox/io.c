@@ -1,6 +1,7 @@
 /* Open files. WASI can neither duplicate a descriptor nor make a pipe, so the shell's descriptors
- * are pointers to counted files, and a pipe is a list of blocks in memory. All output of all commands
- * goes through here; it is written out after each command, before a wait and when a buffer is full. */
+ * are pointers to counted files, and a pipe is a list of blocks in memory. All output of all
+ * commands goes through here; it is written out after each command, before a wait and when a buffer
+ * is full. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,5 +1,6 @@
-/* Tokens of the shell's language. A word keeps its raw text, quotes and all; expand.c reads it again
- * with the same scanners. The source may grow while it is read: a terminal gives a line at a time. */
+/* Tokens of the shell's language. A word keeps its raw text, quotes and all; expand.c reads it
+ * again with the same scanners. The source may grow while it is read: a terminal gives a line at a
+ * time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,8 +91,8 @@ static bool scan_brace(struct parser* p, bool quoted) {
     if (c == '#' || c == '?' || c == '$' || c == '!' || c == '-' || c == '*' || c == '@') {
         p->src->at++;
     }
-    while (c = src_char(p->src, 0), c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-                                        (c >= 'a' && c <= 'z')) {
+    while (c = src_char(p->src, 0),
+           c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) {
         p->src->at++;
     }
     bool pattern = c == '#' || c == '%';
@@ -217,10 +218,10 @@ static const struct {
     enum token tok;
 } operators[] = {
     /* longest first */
-    {"<<-", kTokHereDash}, {"<<", kTokHere},    {"<&", kTokLessAmp},  {"<>", kTokLessGreat},
-    {"<", kTokLess},       {">>", kTokAppend},  {">&", kTokGreatAmp}, {">|", kTokClobber},
-    {">", kTokGreat},      {"&&", kTokAndAnd},  {"&", kTokAmp},       {"||", kTokOrOr},
-    {"|", kTokPipe},       {";;", kTokSemiSemi}, {";", kTokSemi},     {"(", kTokOpen},
+    {"<<-", kTokHereDash}, {"<<", kTokHere},     {"<&", kTokLessAmp},  {"<>", kTokLessGreat},
+    {"<", kTokLess},       {">>", kTokAppend},   {">&", kTokGreatAmp}, {">|", kTokClobber},
+    {">", kTokGreat},      {"&&", kTokAndAnd},   {"&", kTokAmp},       {"||", kTokOrOr},
+    {"|", kTokPipe},       {";;", kTokSemiSemi}, {";", kTokSemi},      {"(", kTokOpen},
     {")", kTokClose},
 };
 

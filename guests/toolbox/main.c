@@ -118,7 +118,8 @@ int shell_main(int argc, char** argv) {
     int at = 1;
     bool text = false, fine = true;
     /* -c may stand in a cluster, as in -ec; -l, -i and -s change nothing here. */
-    for (; fine && at < argc && argv[at][0] == '-' && argv[at][1] && strcmp(argv[at], "-s") != 0; at++) {
+    for (; fine && at < argc && argv[at][0] == '-' && argv[at][1] && strcmp(argv[at], "-s") != 0;
+         at++) {
         char* letters = argv[at];
         if (strcmp(letters, "--") == 0) {
             at++;
@@ -131,8 +132,9 @@ int shell_main(int argc, char** argv) {
                 str_byte(&rest, *letter);
             }
         }
-        char* words[] = {scratch_format("-%s", str_end(&rest)),
-                         rest.n > 0 && rest.s[rest.n - 1] == 'o' && at + 1 < argc ? argv[++at] : NULL};
+        char* words[] = {
+            scratch_format("-%s", str_end(&rest)),
+            rest.n > 0 && rest.s[rest.n - 1] == 'o' && at + 1 < argc ? argv[++at] : NULL};
         int option = 0;
         fine = rest.n == 0 || shell_options(words[1] ? 2 : 1, words, &option);
     }
@@ -218,8 +220,8 @@ int main(int argc, char** argv) {
 }
 
 #ifdef TOOLBOX_COMPONENT
-/* The linker wraps every export of a command, so also the allocation that the host calls, in calls of
- * the constructors, unless somebody calls them. Run again and from there, they would trap. */
+/* The linker wraps every export of a command, so also the allocation that the host calls, in calls
+ * of the constructors, unless somebody calls them. Run again and from there, they would trap. */
 void __wasm_call_ctors(void);
 int __main_void(void);
 

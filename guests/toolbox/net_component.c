@@ -26,13 +26,17 @@ struct conn {
 
 static const char* text_of(error_code code) {
     static const char* const texts[] = {
-        "unknown failure",         "access denied",           "not supported",
-        "invalid argument",        "out of memory",           "timed out",
-        "already in progress",     "not in progress",         "would block",
-        "invalid state",           "too many sockets",        "address cannot be bound",
-        "address in use",          "unreachable",             "connection refused",
-        "connection reset",        "connection aborted",      "datagram too large",
-        "name not known",          "name server not reached", "name server failed",
+        "unknown failure",     "access denied",
+        "not supported",       "invalid argument",
+        "out of memory",       "timed out",
+        "already in progress", "not in progress",
+        "would block",         "invalid state",
+        "too many sockets",    "address cannot be bound",
+        "address in use",      "unreachable",
+        "connection refused",  "connection reset",
+        "connection aborted",  "datagram too large",
+        "name not known",      "name server not reached",
+        "name server failed",
     };
     return code < sizeof texts / sizeof *texts ? texts[code] : "unlisted failure";
 }

@@ -40,7 +40,8 @@ struct conn* net_connect(const char* host, uint16_t port, double seconds, const 
         bool fine = connect(fd, at->ai_addr, at->ai_addrlen) == 0;
         if (!fine && errno == EINPROGRESS) {
             error = poll(&wait, 1, milliseconds(seconds)) == 1 ? 0 : ETIMEDOUT;
-            fine = error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+            fine = error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
+                   error == 0;
         }
         if (fine) {
             freeaddrinfo(found);
@@ -72,10 +73,10 @@ struct conn* net_accept(uint16_t port, double seconds, const char** why) {
 }
 
 int net_wait(struct conn* conn, int what, double seconds) {
-    struct pollfd both[2] = {
-        {.fd = conn->fd,
-         .events = (short)((what & kNetReadable ? POLLIN : 0) | (what & kNetWritable ? POLLOUT : 0))},
-        {.fd = what & kNetInput ? 0 : -1, .events = POLLIN}};
+    struct pollfd both[2] = {{.fd = conn->fd,
+                              .events = (short)((what & kNetReadable ? POLLIN : 0) |
+                                                (what & kNetWritable ? POLLOUT : 0))},
+                             {.fd = what & kNetInput ? 0 : -1, .events = POLLIN}};
     poll(both, 2, milliseconds(seconds));
     short got = both[0].revents;
     int ready = (got & (POLLIN | POLLHUP | POLLERR) ? kNetReadable : 0) |

@@ -137,15 +137,16 @@ static unsigned long long repetitions(const char* pattern) {
             most = second > most ? second : most;
         }
         most = most > 1 ? most : 1;
-        all = most > kRepetitionsMax || all * most > kRepetitionsMax ? kRepetitionsMax + 1 : all * most;
+        all = most > kRepetitionsMax || all * most > kRepetitionsMax ? kRepetitionsMax + 1
+                                                                     : all * most;
     }
     return all;
 }
 
 bool regex_compile(regex_t* regex, const char* pattern, int flags) {
     if (strlen(pattern) > kPatternBytesMax || repetitions(pattern) > kRepetitionsMax) {
-        complain("%.60s: a pattern has at most %d bytes and %d repetitions", pattern, kPatternBytesMax,
-                 kRepetitionsMax);
+        complain("%.60s: a pattern has at most %d bytes and %d repetitions", pattern,
+                 kPatternBytesMax, kRepetitionsMax);
         return false;
     }
     int code = regcomp(regex, pattern, flags);

@@ -8,7 +8,8 @@
 static struct node* parse_list(struct parser* p, bool line);
 
 /* What ends a list of commands where a command could begin. */
-static const char* const closers[] = {"then", "else", "elif", "fi", "do", "done", "esac", "}", NULL};
+static const char* const closers[] = {"then", "else", "elif", "fi", "do",
+                                      "done", "esac", "}",    NULL};
 
 struct unit* unit_new(void) {
     struct unit* unit = keep(sizeof *unit);

@@ -108,8 +108,7 @@ static long long number_of(struct printer* p, const char* text) {
     }
     char* end;
     errno = 0;
-    long long value =
-        text[0] == '-' ? strtoll(text, &end, 0) : (long long)strtoull(text, &end, 0);
+    long long value = text[0] == '-' ? strtoll(text, &end, 0) : (long long)strtoull(text, &end, 0);
     if (*end || errno) {
         complain("%s: %s", text, errno ? strerror(errno) : "not a number");
         p->status = 1;
@@ -276,7 +275,8 @@ static bool test_unary(struct test* t, char op, const char* word) {
         case 'z':
             return *word == '\0';
         case 't':
-            return word[0] >= '0' && word[0] <= '9' && !word[1] && file_terminal(fds[word[0] - '0']);
+            return word[0] >= '0' && word[0] <= '9' && !word[1] &&
+                   file_terminal(fds[word[0] - '0']);
         case 'r':
             return access(word, R_OK) == 0;
         case 'w':
@@ -344,12 +344,12 @@ static bool test_binary(struct test* t, const char* left, const char* op, const 
         return test_files(left, op, right);
     }
     long long a = test_number(t, left), b = test_number(t, right);
-    return op[1] == 'e'                  ? a == b
-           : op[1] == 'n'                ? a != b
+    return op[1] == 'e'                   ? a == b
+           : op[1] == 'n'                 ? a != b
            : op[1] == 'l' && op[2] == 't' ? a < b
-           : op[1] == 'l'                ? a <= b
-           : op[2] == 't'                ? a > b
-                                         : a >= b;
+           : op[1] == 'l'                 ? a <= b
+           : op[2] == 't'                 ? a > b
+                                          : a >= b;
 }
 
 static bool test_primary(struct test* t) {

@@ -181,8 +181,8 @@ void function_set(const char* name, struct node* body, struct unit* unit) {
     unit->refs++;
     function_unset(name);
     struct function* function = keep(sizeof *function);
-    *function =
-        (struct function){.next = sh.functions, .name = keep_copy(name), .body = body, .unit = unit};
+    *function = (struct function){
+        .next = sh.functions, .name = keep_copy(name), .body = body, .unit = unit};
     sh.functions = function;
 }
 

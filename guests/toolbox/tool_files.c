@@ -22,7 +22,8 @@ int touch_main(int argc, char** argv) {
         } else if (letter == 'r' && stat(o.argument, &status) == 0) {
             times[0] = status.st_atim;
             times[1] = status.st_mtim;
-        } else if (letter == 'd' && o.argument[0] == '@' && parse_number(o.argument + 1, &seconds)) {
+        } else if (letter == 'd' && o.argument[0] == '@' &&
+                   parse_number(o.argument + 1, &seconds)) {
             times[0] = times[1] = (struct timespec){.tv_sec = (time_t)seconds};
         } else if (letter != 'a' && letter != 'm') {
             if (letter == 'r') {
@@ -74,7 +75,8 @@ static bool remove_one(const struct removal* r, const char* path, bool folder) {
     return true;
 }
 
-static enum walk rm_visit(struct walker* w, const char* path, const struct stat* status, int depth) {
+static enum walk rm_visit(struct walker* w, const char* path, const struct stat* status,
+                          int depth) {
     (void)depth;
     const struct removal* r = w->context;
     if (S_ISDIR(status->st_mode) && r->recursive) {
@@ -89,7 +91,8 @@ static enum walk rm_visit(struct walker* w, const char* path, const struct stat*
     return kWalkSkip;
 }
 
-static enum walk rm_leave(struct walker* w, const char* path, const struct stat* status, int depth) {
+static enum walk rm_leave(struct walker* w, const char* path, const struct stat* status,
+                          int depth) {
     (void)depth, (void)status;
     if (!remove_one(w->context, path, true)) {
         w->status = 1;
@@ -129,7 +132,8 @@ int rm_main(int argc, char** argv) {
     }
     for (int i = 0; i < o.operand_count; i++) {
         struct stat status;
-        if (r.force && lstat(o.operands[i], &status) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        if (r.force && lstat(o.operands[i], &status) != 0 &&
+            (errno == ENOENT || errno == ENOTDIR)) {
             continue;
         }
         if (is_dot_path(o.operands[i])) {
@@ -291,7 +295,8 @@ static bool copy_link(const char* from, const char* to) {
     return false;
 }
 
-static enum walk cp_visit(struct walker* w, const char* path, const struct stat* status, int depth) {
+static enum walk cp_visit(struct walker* w, const char* path, const struct stat* status,
+                          int depth) {
     struct copying* c = w->context;
     char* to = scratch_format("%s%s", c->to, path + strlen(c->from));
     struct stat other;
@@ -409,7 +414,8 @@ static int copy_or_move(int argc, char** argv, const char* spec,
             return 1;
         }
         c.recursive |= letter == 'r' || letter == 'R' || letter == 'a';
-        c.links |= letter == 'a' || letter == 'd' || letter == 'P' || letter == 'r' || letter == 'R';
+        c.links |=
+            letter == 'a' || letter == 'd' || letter == 'P' || letter == 'r' || letter == 'R';
         c.keep_times |= letter == 'p' || letter == 'a';
         c.force |= letter == 'f';
         c.verbose |= letter == 'v';

@@ -193,8 +193,9 @@ static bool find_test(struct find* f, const char* word) {
     if (strcmp(word, "-true") == 0 || strcmp(word, "-false") == 0) {
         return word[1] == 't';
     }
-    static const char* const known[] = {"-name",  "-iname", "-path",     "-type",     "-size", "-newer",
-                                        "-mtime", "-mmin",  "-maxdepth", "-mindepth", NULL};
+    static const char* const known[] = {"-name",     "-iname",    "-path",  "-type",
+                                        "-size",     "-newer",    "-mtime", "-mmin",
+                                        "-maxdepth", "-mindepth", NULL};
     int which = 0;
     while (known[which] && strcmp(known[which], word) != 0) {
         which++;
@@ -308,7 +309,8 @@ static enum walk find_evaluate(struct walker* w, const char* path, const struct 
 }
 
 /* With -delete a folder comes after what is in it. */
-static enum walk find_visit(struct walker* w, const char* path, const struct stat* status, int depth) {
+static enum walk find_visit(struct walker* w, const char* path, const struct stat* status,
+                            int depth) {
     const struct find* f = w->context;
     if (f->delete && S_ISDIR(status->st_mode)) {
         if (depth < f->max_depth) {
@@ -319,7 +321,8 @@ static enum walk find_visit(struct walker* w, const char* path, const struct sta
     return find_evaluate(w, path, status, depth);
 }
 
-static enum walk find_leave(struct walker* w, const char* path, const struct stat* status, int depth) {
+static enum walk find_leave(struct walker* w, const char* path, const struct stat* status,
+                            int depth) {
     const struct find* f = w->context;
     if (!f->delete) {
         return kWalkInto;
@@ -335,8 +338,9 @@ static bool find_prepare(struct find* f) {
         f->acts |= strcmp(word, "-delete") == 0 || strncmp(word, "-print", 6) == 0 ||
                    strcmp(word, "-exec") == 0 || strcmp(word, "-quit") == 0;
         bool most = strcmp(word, "-maxdepth") == 0, least = strcmp(word, "-mindepth") == 0;
-        if ((most || least) && (i + 1 >= f->count ||
-                                !parse_number(f->words[i + 1], most ? &f->max_depth : &f->min_depth))) {
+        if ((most || least) &&
+            (i + 1 >= f->count ||
+             !parse_number(f->words[i + 1], most ? &f->max_depth : &f->min_depth))) {
             complain("%s needs a number", word);
             return false;
         }
@@ -444,7 +448,8 @@ int xargs_main(int argc, char** argv) {
     struct options o = options_of(argc, argv, "+n:I:0rtP:");
     struct xargs x = {.most = kArgumentsMax};
     for (int letter; (letter = options_next(&o));) {
-        if (letter == '?' || (letter == 'n' && (!parse_number(o.argument, &x.most) || x.most < 1))) {
+        if (letter == '?' ||
+            (letter == 'n' && (!parse_number(o.argument, &x.most) || x.most < 1))) {
             return 1;
         }
         x.hole = letter == 'I' ? o.argument : x.hole;

@@ -74,8 +74,8 @@ static bool match_pattern(const struct grep* g, int index, const char* line, siz
         const char* pattern = g->patterns[index];
         size_t size = strlen(pattern);
         for (size_t at = from; line[at] || size == 0; at++) {
-            if ((g->fold ? strncasecmp(line + at, pattern, size) : strncmp(line + at, pattern, size)) ==
-                0) {
+            if ((g->fold ? strncasecmp(line + at, pattern, size)
+                         : strncmp(line + at, pattern, size)) == 0) {
                 *start = at;
                 *end = at + size;
                 return true;
@@ -119,7 +119,8 @@ static bool find_match(const struct grep* g, const char* line, size_t size, size
     return found;
 }
 
-static void put_prefix(const struct grep* g, const char* name, unsigned long long number, char mark) {
+static void put_prefix(const struct grep* g, const char* name, unsigned long long number,
+                       char mark) {
     if (g->named) {
         putf("%s%c", name, mark);
     }
@@ -174,7 +175,8 @@ struct progress {
     struct ring ring;
 };
 
-static void put_selected(struct grep* g, const char* name, struct progress* p, const struct str* line) {
+static void put_selected(struct grep* g, const char* name, struct progress* p,
+                         const struct str* line) {
     bool context = g->before > 0 || g->after > 0;
     unsigned long long first = p->ring.count > 0 ? p->ring.first : p->number;
     if (context && g->separated && p->last_put + 1 != first) {
@@ -216,7 +218,8 @@ static bool grep_line(struct grep* g, const char* name, struct progress* p, stru
     p->matches++;
     g->matched = true;
     if (!plain) {
-        return g->counts && !g->quiet && !g->list && (g->most < 0 || (long long)p->matches < g->most);
+        return g->counts && !g->quiet && !g->list &&
+               (g->most < 0 || (long long)p->matches < g->most);
     }
     if (memchr(line->s, 0, line->n)) {
         putf("%s: binary file matches\n", name);
@@ -255,7 +258,8 @@ static void grep_file(struct grep* g, const char* path) {
     scratch_release(mark);
 }
 
-static enum walk grep_visit(struct walker* w, const char* path, const struct stat* status, int depth) {
+static enum walk grep_visit(struct walker* w, const char* path, const struct stat* status,
+                            int depth) {
     struct grep* g = w->context;
     if (S_ISDIR(status->st_mode)) {
         return kWalkInto;
@@ -331,12 +335,10 @@ static int grep_all(struct grep* g, struct options* o, int first) {
 }
 
 int grep_main(int argc, char** argv) {
-    static const struct long_option longs[] = {{"color", 0},          {"colour", 0},
-                                               {"include", 'I'},      {"exclude", 'X'},
-                                               {"ignore-case", 'i'},  {"recursive", 'r'},
-                                               {"line-buffered", 0},  {"count", 'c'},
-                                               {"invert-match", 'v'}, {"quiet", 'q'},
-                                               {"text", 0},           {0}};
+    static const struct long_option longs[] = {
+        {"color", 0},          {"colour", 0},      {"include", 'I'},     {"exclude", 'X'},
+        {"ignore-case", 'i'},  {"recursive", 'r'}, {"line-buffered", 0}, {"count", 'c'},
+        {"invert-match", 'v'}, {"quiet", 'q'},     {"text", 0},          {0}};
     struct options o = options_of(argc, argv, "EFGivwxncqlLosrRHhye:f:m:A:B:C:I:X:a");
     struct grep* g = scratch_get(sizeof *g);
     int first = 0;

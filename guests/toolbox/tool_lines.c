@@ -337,7 +337,8 @@ static void cut_line(const struct cut* cut, const struct str* line) {
     bool some = false;
     long long field = 1;
     for (size_t start = 0, end; start <= line->n; start = end + 1, field++) {
-        const char* next = start < line->n ? memchr(line->s + start, cut->separator, line->n - start) : 0;
+        const char* next =
+            start < line->n ? memchr(line->s + start, cut->separator, line->n - start) : 0;
         end = next ? (size_t)(next - line->s) : line->n;
         if (cut_wants(cut, field)) {
             if (some) {
@@ -459,8 +460,8 @@ int tr_main(int argc, char** argv) {
     }
     struct set from = {0}, to = {0};
     bool translates = o.operand_count == 2 && !deletes;
-    if (o.operand_count < 1 || o.operand_count > 2 || (o.operand_count == 1 && !deletes && !squeezes) ||
-        !set_parse(&from, o.operands[0]) ||
+    if (o.operand_count < 1 || o.operand_count > 2 ||
+        (o.operand_count == 1 && !deletes && !squeezes) || !set_parse(&from, o.operands[0]) ||
         (o.operand_count == 2 && (!set_parse(&to, o.operands[1]) || to.count == 0))) {
         complain("usage: tr [-cs] SET SET, tr -d SET, tr -s SET");
         return 1;

@@ -89,8 +89,8 @@ static void put_columns(const struct listing* l, const struct entry* entries, si
         for (size_t i = row; i < count; i += rows) {
             const char* suffix = suffix_of(l, &entries[i]);
             size_t size = strlen(entries[i].name) + strlen(suffix);
-            putf("%s%s%*s", entries[i].name, suffix, i + rows < count ? (int)(widest + 2 - size) : 0,
-                 "");
+            putf("%s%s%*s", entries[i].name, suffix,
+                 i + rows < count ? (int)(widest + 2 - size) : 0, "");
         }
         put_byte('\n');
     }
@@ -214,7 +214,8 @@ static void list_operands(struct listing* l, char** operands, int count) {
 }
 
 int ls_main(int argc, char** argv) {
-    static const struct long_option longs[] = {{"color", 0}, {"all", 'a'}, {"human-readable", 'h'}, {0}};
+    static const struct long_option longs[] = {
+        {"color", 0}, {"all", 'a'}, {"human-readable", 'h'}, {0}};
     struct options o = options_of(argc, argv, "aAl1hRdrtSFpinkCsgou");
     struct listing l = {0};
     o.longs = longs;
@@ -365,7 +366,8 @@ static void put_usage(const struct usage* u, unsigned long long bytes, const cha
     }
 }
 
-static enum walk du_visit(struct walker* w, const char* path, const struct stat* status, int depth) {
+static enum walk du_visit(struct walker* w, const char* path, const struct stat* status,
+                          int depth) {
     struct usage* u = w->context;
     if (S_ISDIR(status->st_mode)) {
         u->sums[depth] = 0;
@@ -380,7 +382,8 @@ static enum walk du_visit(struct walker* w, const char* path, const struct stat*
     return kWalkInto;
 }
 
-static enum walk du_leave(struct walker* w, const char* path, const struct stat* status, int depth) {
+static enum walk du_leave(struct walker* w, const char* path, const struct stat* status,
+                          int depth) {
     struct usage* u = w->context;
     (void)status;
     if (depth > 0) {

@@ -10,10 +10,8 @@
 #include "tools.h"
 
 #define TABLE_TOOL(name) {#name, name##_main},
-const struct tool tools[] = {FOR_ALL_TOOLS(TABLE_TOOL){"ash", shell_main},
-                             {"bash", shell_main},
-                             {"sh", shell_main},
-                             {0}};
+const struct tool tools[] = {
+    FOR_ALL_TOOLS(TABLE_TOOL){"ash", shell_main}, {"bash", shell_main}, {"sh", shell_main}, {0}};
 
 static bool date_format(const char* format, struct timespec now) {
     struct str text = {0};
@@ -52,7 +50,9 @@ int date_main(int argc, char** argv) {
         if (letter == '?') {
             return 1;
         }
-        format = letter == 'R' ? "%a, %d %b %Y %H:%M:%S +0000" : letter == 'I' ? "%Y-%m-%d" : format;
+        format = letter == 'R'   ? "%a, %d %b %Y %H:%M:%S +0000"
+                 : letter == 'I' ? "%Y-%m-%d"
+                                 : format;
         if (letter == 'd') {
             if (o.argument[0] != '@' || !parse_number(o.argument + 1, &seconds)) {
                 complain("-d %s: only @SECONDS is known", o.argument);
@@ -76,7 +76,8 @@ static bool parse_duration(const char* text, double* seconds) {
     char* end;
     double value = strtod(text, &end);
     double unit = *end == 'm' ? 60 : *end == 'h' ? 3600 : *end == 'd' ? 86400 : 1;
-    bool fine = end > text && value >= 0 && value < 1e9 && (!*end || (strchr("smhd", *end) && !end[1]));
+    bool fine =
+        end > text && value >= 0 && value < 1e9 && (!*end || (strchr("smhd", *end) && !end[1]));
     if (!fine) {
         complain("%s: seconds, or a number with s, m, h or d behind", text);
     }

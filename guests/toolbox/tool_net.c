@@ -164,7 +164,8 @@ static bool read_head(struct wget* w, struct answer* answer) {
             w->why = "the answer's content-length is no number";
             return false;
         }
-        answer->chunked |= strcasecmp(line, "transfer-encoding") == 0 && strcasecmp(value, "chunked") == 0;
+        answer->chunked |=
+            strcasecmp(line, "transfer-encoding") == 0 && strcasecmp(value, "chunked") == 0;
         answer->location = strcasecmp(line, "location") == 0 ? value : answer->location;
     }
     return line != NULL;
@@ -223,7 +224,8 @@ static bool save(struct wget* w, const struct url* url, const struct answer* ans
         w->why = scratch_format("%s: %s", path, strerror(errno));
         return false;
     }
-    bool fine = answer->chunked ? copy_chunks(w, to, &total) : copy_body(w, to, answer->length, &total);
+    bool fine =
+        answer->chunked ? copy_chunks(w, to, &total) : copy_body(w, to, answer->length, &total);
     fine = file_flush(to) && fine;
     file_drop(to);
     if (fine && !w->quiet && !to_stdout) {
@@ -235,7 +237,10 @@ static bool save(struct wget* w, const struct url* url, const struct answer* ans
 static char* request_of(const struct wget* w, const struct url* url, size_t* size) {
     struct str text = {0};
     bool literal = strchr(url->host, ':') != NULL;
-    str_text(&text, scratch_format("%s %s HTTP/1.1\r\nHost: %s%s%s", w->body ? "POST" : w->spider ? "HEAD" : "GET",
+    str_text(&text, scratch_format("%s %s HTTP/1.1\r\nHost: %s%s%s",
+                                   w->body     ? "POST"
+                                   : w->spider ? "HEAD"
+                                               : "GET",
                                    url->path, literal ? "[" : "", url->host, literal ? "]" : ""));
     if (url->port != 80) {
         str_text(&text, scratch_format(":%lld", url->port));
@@ -322,9 +327,9 @@ static bool parse_seconds(const char* text, double* seconds) {
 
 int wget_main(int argc, char** argv) {
     static const struct long_option longs[] = {
-        {"quiet", 'q'},  {"output-document", 'O'}, {"server-response", 'S'}, {"timeout", 'T'},
-        {"spider", 's'}, {"header", 'H'},          {"post-data", 'P'},       {"no-verbose", 0},
-        {0}};
+        {"quiet", 'q'},     {"output-document", 'O'}, {"server-response", 'S'},
+        {"timeout", 'T'},   {"spider", 's'},          {"header", 'H'},
+        {"post-data", 'P'}, {"no-verbose", 0},        {0}};
     struct options o = options_of(argc, argv, "qO:ST:sH:P:");
     struct wget* w = scratch_get(sizeof *w);
     o.longs = longs;
@@ -455,7 +460,8 @@ int nc_main(int argc, char** argv) {
     }
     if (o.operand_count != wanted || !port_text || !parse_number(port_text, &port) || port < 1 ||
         port > 65535) {
-        complain("usage: nc [-z] [-v] [-w SECONDS] HOST PORT, or nc -l [-p] PORT; a PORT is 1 to 65535");
+        complain(
+            "usage: nc [-z] [-v] [-w SECONDS] HOST PORT, or nc -l [-p] PORT; a PORT is 1 to 65535");
         return 2;
     }
     flush_all();

@@ -231,7 +231,8 @@ static bool applies(const struct sed* sed, struct command* c, const char* line) 
         c->inside = !(c->to.kind == kAddressLine && end <= sed->line);
     } else if (inside) {
         unsigned long long end = c->steps ? (unsigned long long)c->nth : c->to.line;
-        bool over = c->to.kind == kAddressLine ? sed->line >= end : address_holds(sed, &c->to, line);
+        bool over =
+            c->to.kind == kAddressLine ? sed->line >= end : address_holds(sed, &c->to, line);
         c->inside = !over;
     }
     return inside != c->negated;

@@ -129,7 +129,8 @@ static bool part_options(struct options* o, struct part* part) {
 
 static void put_title(struct part* part, const char* name) {
     if (part->titles) {
-        putf("%s==> %s <==\n", part->started ? "\n" : "", strcmp(name, "-") ? name : "standard input");
+        putf("%s==> %s <==\n", part->started ? "\n" : "",
+             strcmp(name, "-") ? name : "standard input");
     }
     part->started = true;
 }
@@ -290,7 +291,8 @@ struct wc {
 };
 
 static void put_counts(const struct wc* wc, const struct counts* counts, const char* name) {
-    const unsigned long long values[] = {counts->lines, counts->words, counts->chars, counts->bytes};
+    const unsigned long long values[] = {counts->lines, counts->words, counts->chars,
+                                         counts->bytes};
     const bool wanted[] = {wc->lines, wc->words, wc->chars, wc->bytes};
     const char* before = "";
     for (int i = 0; i < 4; i++) {

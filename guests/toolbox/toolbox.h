@@ -1,8 +1,8 @@
 /* toolbox: a POSIX shell and the tools of a debugging session in one process, as a Wasm guest.
  *
  * WASI has no fork, no exec, no pipe and no dup. So a command is a C function; a descriptor is an
- * entry of `fds`, which points to a counted `struct file`; a pipe is a file that lives in memory; and
- * a subshell is the shell's state, saved and put back (README.md).
+ * entry of `fds`, which points to a counted `struct file`; a pipe is a file that lives in memory;
+ * and a subshell is the shell's state, saved and put back (README.md).
  *
  * Memory: what a command needs while it runs comes from the pool `scratch` and is given back all at
  * once by whoever started the command (scratch_mark, scratch_release). What outlives a command
@@ -23,15 +23,15 @@
 #include <time.h>
 
 enum {
-    kFds = 10,                   /* descriptors a script can name: one digit */
-    kPipeBytesMax = 32 << 20,    /* what a pipe or $( ) holds */
-    kLineBytesMax = 16 << 20,    /* of a text file; also a script, a variable */
-    kScriptBytesMax = 16 << 20,  /* read from a file */
-    kFieldsMax = 100000,         /* words of one command after expansion */
+    kFds = 10,                  /* descriptors a script can name: one digit */
+    kPipeBytesMax = 32 << 20,   /* what a pipe or $( ) holds */
+    kLineBytesMax = 16 << 20,   /* of a text file; also a script, a variable */
+    kScriptBytesMax = 16 << 20, /* read from a file */
+    kFieldsMax = 100000,        /* words of one command after expansion */
     kRunDepthMax = 400,         /* nested commands, functions, substitutions */
-    kParseDepthMax = 100,        /* nested constructs in one script */
+    kParseDepthMax = 100,       /* nested constructs in one script */
     kDoubtsMax = 1000,
-    kTreeDepthMax = 128,         /* nested folders */
+    kTreeDepthMax = 128, /* nested folders */
     kPathMax = 4096,
     kPatternBytesMax = 16384,
     kRepetitionsMax = 10000,
@@ -80,21 +80,23 @@ extern bool output_failed; /* some write failed since it was last cleared */
 
 void io_start(void);
 struct file* file_of(int fd); /* owns fd */
-struct file* file_pipe(void); /* written first, then read; more than kPipeBytesMax ends the writer */
+struct file* file_pipe(
+    void); /* written first, then read; more than kPipeBytesMax ends the writer */
 struct file* file_null(void);
 struct file* file_text(const char* text, size_t size);
 struct file* file_hold(struct file* file);
 void file_drop(struct file* file); /* the last one flushes and closes; NULL is fine */
-struct file* file_open(const char* path, int flags); /* NULL: errno */
+struct file* file_open(const char* path, int flags);         /* NULL: errno */
 ssize_t file_read(struct file* file, char* to, size_t size); /* -1: errno; NULL file: EBADF */
 bool file_write(struct file* file, const char* bytes, size_t size);
 bool file_flush(struct file* file);
 bool file_terminal(struct file* file);
-int file_handle(struct file* file); /* the descriptor behind it; -1: none */
+int file_handle(struct file* file);                    /* the descriptor behind it; -1: none */
 off_t file_skip_to_end(struct file* file, off_t back); /* -1: cannot seek */
 void flush_all(void);
-/* A line without its newline into `line`; false at the end of the file. `*ended` (may be NULL) tells
- * whether there was a newline. A failing file is reported under `name` and sets *status to 1. */
+/* A line without its newline into `line`; false at the end of the file. `*ended` (may be NULL)
+ * tells whether there was a newline. A failing file is reported under `name` and sets *status to 1.
+ */
 struct reader {
     struct file* file;
     const char* name;
@@ -114,7 +116,7 @@ void putf(const char* format, ...) PRINTF_LIKE(1, 2);
 /* `NAME: text` on standard error; NAME is the running command's. */
 void complain(const char* format, ...) PRINTF_LIKE(1, 2);
 void complain_errno(const char* subject); /* NAME: subject: strerror(errno) */
-bool broken(void); /* nobody wants more output: stop */
+bool broken(void);                        /* nobody wants more output: stop */
 
 /* ---- shell.c: state ---- */
 
@@ -147,15 +149,15 @@ struct shell {
     int arg_count;
     const char* name; /* $0 */
     char* exit_trap;
-    int status;            /* $? */
-    int substituted;       /* status of the last $( ) of the running command; -1: none */
+    int status;      /* $? */
+    int substituted; /* status of the last $( ) of the running command; -1: none */
     enum unwind unwind;
-    int unwind_loops;      /* break N */
-    int loops;             /* around the running command */
-    int calls;             /* functions and sourced files around it */
-    int guarded;           /* conditions around it: errexit does not apply */
+    int unwind_loops; /* break N */
+    int loops;        /* around the running command */
+    int calls;        /* functions and sourced files around it */
+    int guarded;      /* conditions around it: errexit does not apply */
     int depth;
-    int getopts_at;        /* within a cluster of options */
+    int getopts_at; /* within a cluster of options */
     bool errexit, nounset, xtrace, noglob, pipefail;
     bool interactive;
     bool killed;  /* the running command wrote into a full pipe */
@@ -179,7 +181,7 @@ void args_set(char** args, int count); /* copies */
 struct snapshot;
 struct snapshot* shell_save(void); /* what a subshell may change: state, folder, descriptors */
 void shell_restore(struct snapshot* snapshot); /* status stays */
-void shell_fail(int status); /* unwinds the (sub)shell, or back to the prompt */
+void shell_fail(int status);                   /* unwinds the (sub)shell, or back to the prompt */
 void local_add(const char* name);
 void locals_restore(struct local* until);
 void function_drop_all(void);
@@ -274,7 +276,7 @@ struct parser {
     const char* word;
     struct redir* pending; /* here documents whose text comes after the line */
     int depth;
-    bool failed; /* complained; every token is Eof from here */
+    bool failed;     /* complained; every token is Eof from here */
     bool arithmetic; /* what scan_dollar passed last was $(( )) */
     bool quiet;
 };
@@ -289,8 +291,8 @@ int src_char(struct source* src, size_t ahead); /* -1: the end */
 bool scan_double_quotes(struct parser* p);
 bool scan_dollar(struct parser* p, bool quoted);
 bool scan_backquotes(struct parser* p);
-struct node* parse_line(struct parser* p);          /* NULL: nothing (more), or failed */
-struct node* parse_until_close(struct parser* p);   /* the list of $( ), behind its ) */
+struct node* parse_line(struct parser* p);        /* NULL: nothing (more), or failed */
+struct node* parse_until_close(struct parser* p); /* the list of $( ), behind its ) */
 
 /* ---- expand.c, glob.c, arith.c ---- */
 
@@ -315,6 +317,17 @@ bool pattern_magic(const char* text, const char* flags, size_t n);
 bool glob_add(const char* text, const char* flags, size_t n, struct fields* into);
 bool arith(const char* text, int64_t* value); /* false: complained */
 
+/* ---- redirect.c ---- */
+
+struct saved_fds {
+    struct file* fds[kFds];
+};
+void fds_save(struct saved_fds* saved);
+void fds_restore(struct saved_fds* saved);
+void fds_forget(struct saved_fds* saved);
+void fd_set_file(int fd, struct file* file);  /* takes over the file */
+bool redirect_all(const struct redir* redir); /* false: complained, status set */
+
 /* ---- exec.c, builtin.c, main.c ---- */
 
 typedef int (*tool_main)(int argc, char** argv);
@@ -327,7 +340,7 @@ int run_command(int argc, char** argv); /* function, builtin or tool */
 int run_tool(int argc, char** argv, bool* found);
 int run_source(struct source* src); /* until its end or an unwinding */
 int run_text(const char* text);
-int run_script(const char* path, int argc, char** argv); /* as a subshell; argv[0] is $0 */
+int run_script(const char* path, int argc, char** argv);    /* as a subshell; argv[0] is $0 */
 struct str run_substitution(const char* text, size_t size); /* its output without last newlines */
 tool_main builtin_find(const char* name);
 bool builtin_special(const char* name);
@@ -347,7 +360,8 @@ struct long_option {
 struct options {
     int argc;
     char** argv;
-    const char* spec; /* letters; a following ':' wants an argument; '+' first: stop at an operand */
+    const char*
+        spec; /* letters; a following ':' wants an argument; '+' first: stop at an operand */
     const struct long_option* longs;
     int at;
     const char* cluster;
@@ -357,11 +371,11 @@ struct options {
 };
 struct options options_of(int argc, char** argv, const char* spec);
 int options_next(struct options* options); /* a letter, 0 at the end, '?' when complained */
-bool parse_number(const char* text, long long* value); /* decimal, whole text */
-bool parse_size(const char* text, long long* value);   /* with k, M, G behind */
+bool parse_number(const char* text, long long* value);              /* decimal, whole text */
+bool parse_size(const char* text, long long* value);                /* with k, M, G behind */
 bool regex_compile(regex_t* regex, const char* pattern, int flags); /* false: complained */
-char* human_size(unsigned long long bytes);            /* in scratch */
-char* absolute_path(const char* path); /* . and .. taken out by text; in scratch */
+char* human_size(unsigned long long bytes);                         /* in scratch */
+char* absolute_path(const char* path);                 /* . and .. taken out by text; in scratch */
 char* join_path(const char* folder, const char* name); /* in scratch */
 int compare_text(const void* a, const void* b);        /* of char* */
 /* Backslash sequences read. octal_zero: \0NNN as in echo, else \NNN. *stop is set at \c. */
