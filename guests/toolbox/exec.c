@@ -78,6 +78,7 @@ static int run_path(int argc, char** argv) {
     struct stat status;
     if (stat(argv[0], &status) != 0) {
         tool_main tool = tool_find(base_of(argv[0]));
+        tool = tool ? tool : builtin_find(base_of(argv[0]));
         if (tool) {
             tool_name = base_of(argv[0]);
             return tool(argc, argv);

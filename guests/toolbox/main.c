@@ -189,7 +189,7 @@ static bool is_toolbox(const char* name) {
 }
 
 static int run_main(int argc, char** argv) {
-    if (argc > 0 && is_toolbox(base_of(argv[0]))) {
+    while (argc > 0 && is_toolbox(base_of(argv[0]))) {
         argc--;
         argv++;
     }
@@ -198,11 +198,8 @@ static int run_main(int argc, char** argv) {
     }
     const char* name = base_of(argv[0]);
     name += name[0] == '-' ? 1 : 0; /* a login shell */
-    if (tool_find(name)) {
+    if (tool_find(name) || builtin_find(name)) {
         argv[0] = (char*)name;
-        return run_command(argc, argv);
-    }
-    if (builtin_find(name)) {
         return run_command(argc, argv);
     }
     tool_name = "sh";

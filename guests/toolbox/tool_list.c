@@ -168,7 +168,9 @@ static void list_folder(struct listing* l, const char* path, int depth) {
             continue;
         }
         *entry = (struct entry){.name = names.items[i], .path = join_path(path, names.items[i])};
-        if (lstat(entry->path, &entry->status) != 0) {
+        bool parent = strcmp(entry->name, "..") == 0; /* of the root: not to be reached */
+        if (lstat(entry->path, &entry->status) != 0 &&
+            !(parent && lstat(path, &entry->status) == 0)) {
             complain_errno(entry->path);
             l->status = 1;
             continue;
