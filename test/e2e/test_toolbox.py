@@ -1,0 +1,308 @@
+"""The toolbox (guests/toolbox): its shell and tools against Debian's own, its limits, its network."""
+
+import base64
+import http.server
+import io
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tarfile
+import threading
+
+import pytest
+
+from conftest import ROOT
+from kube import run
+
+CASES = pathlib.Path(__file__).with_name("toolbox_cases.txt")
+ENVIRONMENT = {"HOME": "/root", "PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+# Runs every script in a folder of its own: one start of the engine for all of them.
+RUN_ALL = """\
+export HOME=/root; mkdir -p /tmp
+i=0; while [ $i -lt %d ]; do
+  (cd /t/work/$i; unset OLDPWD; x=$(cat /t/scripts/$i; echo x)
+   sh -c "${x%%x}" </dev/null >/t/out/$i 2>/t/err/$i; echo $? >/t/status/$i)
+  i=$((i+1))
+done
+"""
+
+
+def cases():
+    found = []
+    for line in CASES.read_text().splitlines():
+        if line.startswith("$ "):
+            found.append(line[2:])
+        elif line.startswith("> "):
+            found[-1] += "\n" + line[2:]
+    return found
+
+
+@pytest.fixture(scope="module")
+def root_dir(tmp_path_factory):
+    """Compiled modules are shared by the tests of this file."""
+    return tmp_path_factory.mktemp("toolbox-root")
+
+
+@pytest.fixture(params=["toolbox", "toolbox-component"])
+def box(request, skiff, root_dir, files):
+    """Runs a tool in a container whose /t is the test's folder."""
+    def call(*words, stdin="", flags=(), text=True, timeout=120):
+        return subprocess.run(
+            [skiff, "run", "-q", "-i", "--root-dir", root_dir, "-v", f"{files}:/t", *flags,
+             ROOT / f"build/guests/{request.param}.wasm", *words],
+            input=stdin, capture_output=True, text=text, timeout=timeout)
+    return call
+
+
+def debian_answers(script, folder):
+    """What dash says: output with the folder's name taken out, and status."""
+    folder.mkdir()
+    done = subprocess.run(["/usr/bin/dash", "-c", script], cwd=folder, capture_output=True, timeout=30,
+                          stdin=subprocess.DEVNULL, env={**ENVIRONMENT, "PWD": str(folder)})
+    shutil.rmtree(folder)
+    return done.stdout.replace(str(folder).encode(), b"HERE"), done.returncode
+
+
+def test_scripts_end_as_debians_shell_ends_them(box, files, tmp_path_factory):
+    scripts = cases()
+    assert len(scripts) > 250
+    there = tmp_path_factory.mktemp("debian")
+    for name in ("scripts", "work", "out", "err", "status"):
+        (files / name).mkdir()
+        os.chmod(files / name, 0o777)
+    for number, script in enumerate(scripts):
+        (files / "scripts" / str(number)).write_text(script)
+        (files / "work" / str(number)).mkdir()
+        os.chmod(files / "work" / str(number), 0o777)
+    (files / "all").write_text(RUN_ALL % len(scripts))
+    done = box("sh", "/t/all")
+    assert done.returncode == 0, done.stderr
+    wrong = []
+    for number, script in enumerate(scripts):
+        want = debian_answers(script, there / "work")
+        output = (files / "out" / str(number)).read_bytes()
+        got = (output.replace(f"/t/work/{number}".encode(), b"HERE"),
+               int((files / "status" / str(number)).read_text()))
+        if got != want:
+            error = (files / "err" / str(number)).read_text(errors="replace")
+            wrong.append(f"{script}\n  want {want}\n  got  {got}\n  {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("words, status, output", [
+    (("sh", "-c", "echo $0 $1; exit 5", "name", "a b"), 5, "name a b\n"),
+    (("/bin/echo", "by", "path"), 0, "by path\n"),
+    (("toolbox", "echo", "by", "name"), 0, "by name\n"),
+    (("test", "-d", "/nosuch"), 1, ""),
+    (("nosuch",), 127, ""),
+])
+def test_the_first_word_decides(box, words, status, output):
+    done = box(*words)
+    assert (done.returncode, done.stdout) == (status, output), done.stderr
+    assert status != 127 or done.stderr == "sh: nosuch: not found\n"
+
+
+def test_a_script_from_standard_input(box):
+    done = box("sh", stdin="echo one\nread x\nfor read\necho \"$x\"; exit 3\n")
+    assert (done.returncode, done.stdout) == (3, "one\nfor read\n"), done.stderr
+
+
+@pytest.mark.parametrize("script, status, told", [
+    ("f() { f; }; f", 2, "nested more than 400 deep"),
+    ("f() { echo ${x:-\"$(f)\"}; }; f", 0, "nested more than 400 deep"),
+    ("echo 'sh ./s' > s; sh ./s", 2, "nested more than 400 deep"),
+    ("eval " + "'{ '" * 300, 2, "nested more than 100 deep"),
+    ("echo $((" + "(" * 300 + "1" + ")" * 300 + "))", 2, "nested too deep"),
+    ("while :; do echo 12345678901234567890; done | head -n 1", 0, "holds at most 33554432 bytes"),
+    ("x=a; while :; do x=$x$x; done", 2, "longer than 16777216 bytes"),
+    ("set -- $(seq 200000)", 2, "more than 100000 words"),
+    ("echo a | grep -E 'a{255}{255}'", 2, "10000 repetitions"),
+    ("sleep 1 &", 2, "no processes in Wasm"),
+    ("echo x >&9", 2, "bad descriptor"),
+])
+def test_limits_are_named(box, script, status, told):
+    done = box("sh", "-c", f"cd /; {script}")
+    assert done.returncode == status and told in done.stderr, (done.returncode, done.stderr[-500:])
+
+
+def test_ls_shows_what_wasi_tells(box, files):
+    (files / "note").write_text("12345")
+    os.utime(files / "note", (0, 0))
+    assert "-????????? 1 ? ? 5 Jan  1  1970 note\n" in box("ls", "-l", "/t").stdout
+    done = box("ls", "-la", "/")
+    assert done.returncode == 0 and " ..\n" in done.stdout, done.stderr
+
+
+def archive(**members):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=members.pop("format", tarfile.PAX_FORMAT)) as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_tar_unpacks_what_kubectl_cp_sends(box, files, format):
+    name = "/".join(["d" * 60] * (2 if format == tarfile.USTAR_FORMAT else 4)) + "/" + "f" * 80
+    sent = archive(format=format, **{name: b"inside", "plain": bytes(range(256)) * 300})
+    done = box("tar", "-xmf", "-", "--no-same-permissions", "--no-same-owner", "-C", "/t", stdin=sent,
+               text=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (files / name).read_bytes() == b"inside"
+    assert (files / "plain").read_bytes() == bytes(range(256)) * 300
+
+
+def test_tar_packs_what_kubectl_cp_wants(box, files):
+    (files / "d" / ("e" * 90)).mkdir(parents=True)
+    (files / "d" / ("e" * 90) / ("f" * 90)).write_bytes(b"x" * 1000)
+    os.symlink("nowhere", files / "d" / "link")
+    done = box("tar", "cf", "-", "/t/d", text=False, stdin=b"")
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+        names = {member.name: member for member in tar}
+        assert names[f"t/d/{'e' * 90}/{'f' * 90}"].size == 1000
+        assert names["t/d/link"].linkname == "nowhere" and names["t/d"].isdir()
+
+
+@pytest.mark.parametrize("sent, told", [
+    (archive(**{"../up": b"x"}), "names .."),
+    (archive(a=b"x" * 5000)[:3000], "in the middle of a file"),
+    (b"no archive at all" * 100, "no tar archive"),
+    (base64.b64decode("H4sIAAAAAAAAAwMAAAAAAAAAAAA=") + bytes(600), "compressed"),
+])
+def test_tar_names_what_is_wrong(box, files, sent, told):
+    done = box("tar", "xf", "-", "-C", "/t", stdin=sent, text=False)
+    assert done.returncode == 2 and told in done.stderr.decode(), done.stderr
+    assert not (files.parent / "up").exists()
+
+
+def test_a_core_module_says_that_it_has_no_sockets(skiff, root_dir):
+    done = run([skiff, "run", "-q", "--root-dir", root_dir, ROOT / "build/guests/toolbox.wasm", "wget",
+                "http://127.0.0.1/"], check=False)
+    assert done.returncode == 1 and "no sockets" in done.stderr
+
+
+# ---- the network: by the peer, which gives a guest the machine's own ----
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.path == "/moved":
+            return self.answer(302, b"", location="/page")
+        if self.path == "/chunks":
+            self.send_response(200)
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            for part in (b"one ", b"two " * 30000, b""):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            return None
+        return self.answer(200 if self.path == "/page" else 404, b"a page\n")
+
+    def answer(self, status, body, **headers):
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def online(tmp_path_factory):
+    """Runs a script of the component with the machine's network."""
+    found = run([ROOT / "bench/wasmtime", "--find"], check=False)
+    if found.returncode != 0:
+        pytest.skip("bench/wasmtime is not built")
+    peer = found.stdout.strip()
+    compiled = tmp_path_factory.mktemp("peer") / "toolbox.cwasm"
+    run([peer, "compile", "-o", compiled, ROOT / "build/guests/toolbox-component.wasm"], timeout=120)
+
+    def call(script, stdin=""):
+        return run([peer, "run", "--allow-precompiled", "-S",
+                    "inherit-network=y,allow-ip-name-lookup=y,tcp=y", "--argv0", "toolbox", compiled,
+                    "sh", "-c", script], check=False, timeout=60, input=stdin)
+    call.words = [peer, "run", "--allow-precompiled", "-S", "inherit-network=y,tcp=y", "--argv0",
+                  "toolbox", compiled]
+    return call
+
+
+@pytest.fixture(scope="module")
+def pages():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("path, status, output", [
+    ("/page", 0, "a page\n"),
+    ("/moved", 0, "a page\n"),
+    ("/chunks", 0, "one " + "two " * 30000),
+    ("/nosuch", 8, ""),
+])
+def test_wget_fetches(online, pages, path, status, output):
+    done = online(f"wget -q -O - {pages}{path}")
+    assert (done.returncode, done.stdout) == (status, output), done.stderr
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.parametrize("command, status, told", [
+    ("wget -O - https://example.com/", 1, "no TLS"),
+    ("wget -O - http://127.0.0.1:{free}/", 4, "connection refused"),
+    ("wget -T 1 -O - http://127.0.0.1:{silent}/", 4, "timed out"),
+    ("nc -z 127.0.0.1 {free}", 1, "connection refused"),
+    ("nc 127.0.0.1 70000", 2, "1 to 65535"),
+])
+def test_network_failures_are_named(online, command, status, told):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = online(command.format(free=free_port(), silent=silent.getsockname()[1]))
+    assert done.returncode == status and told in done.stderr, done.stderr
+
+
+def test_nc_sends_and_receives(online):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def echo_upper():
+            connection, _ = server.accept()
+            with connection:
+                while data := connection.recv(65536):
+                    connection.sendall(data.upper())
+        for script, stdin in (("echo from a pipe | nc 127.0.0.1 {}", ""), ("nc 127.0.0.1 {}", "from a pipe\n")):
+            thread = threading.Thread(target=echo_upper, daemon=True)
+            thread.start()
+            done = online(script.format(server.getsockname()[1]), stdin)
+            thread.join(10)
+            assert (done.returncode, done.stdout) == (0, "FROM A PIPE\n"), done.stderr
+
+
+def test_nc_listens(online):
+    for _ in range(5):  # another process may take the port in between
+        port = free_port()
+        process = subprocess.Popen([*online.words, "nc", "-l", "-v", "-p", str(port)],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        connection = None
+        while connection is None and process.poll() is None:
+            try:
+                connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+            except ConnectionRefusedError:
+                continue
+        if connection:
+            break
+        process.communicate()
+    with connection:
+        connection.sendall(b"to the listener\n")
+        connection.shutdown(socket.SHUT_WR)
+        output, _ = process.communicate(b"", timeout=30)
+    assert (process.returncode, output) == (0, b"to the listener\n")
