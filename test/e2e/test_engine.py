@@ -257,3 +257,77 @@ def test_a_core_dump_is_kept_on_the_node(kube, cluster, node):
     folder = cluster.node_folder(node) / "root/coredumps"
     dumps = list(folder.glob(f"{kube.namespace}_crash_main_0_*.core"))
     assert len(dumps) == 1 and dumps[0].read_bytes().startswith(b"\0asm"), dumps
+
+
+# --- many requests, hostile guests -------------------------------------------------------------
+
+
+def storm(its, port, paths, workers=8):
+    """Asks every path once, over kept connections; the statuses in the order of the paths."""
+    statuses = [None] * len(paths)
+    following = iter(range(len(paths)))
+    lock = threading.Lock()
+
+    def work():
+        connection = http.client.HTTPConnection(its["status"]["podIP"], port, timeout=30)
+        while True:
+            with lock:
+                at = next(following, None)
+            if at is None:
+                return
+            connection.request("GET", paths[at])
+            answer = connection.getresponse()
+            answer.read()
+            statuses[at] = answer.status
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
+@pytest.mark.parametrize("annotations", [{}, {"skiff/http-reuse": "128"}],
+                         ids=["fresh", "reused"])
+@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_of_many_requests_exactly_those_that_trap_fail(kube, cluster, port, annotations, count):
+    its = serve(kube, cluster, "http-hello", "web", port, annotations=annotations)
+    paths = ["/trap" if at % 100 == 50 else "/" for at in range(count)]
+    statuses = storm(its, port, paths)
+    wanted = [500 if path == "/trap" else 200 for path in paths]
+    wrong = [(at, path, status) for at, (path, status, want) in
+             enumerate(zip(paths, statuses, wanted)) if status != want]
+    assert not wrong, wrong[:10]
+    assert container_of(kube.pod("web"))["restartCount"] == 0
+
+
+def test_a_trap_after_the_head_cuts_that_response_only(kube, cluster, port):
+    its = serve(kube, cluster, "http-hello", "web", port)
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        ask(its, "/trap-after", port)
+    assert ask(its, "/", port)[0] == 200
+
+
+@pytest.mark.parametrize("guest, verb, limits", [
+    ("attack", "memory", {"memory": "32Mi"}),
+    ("attack", "tables", {"memory": "32Mi"}),
+    ("attack", "stack", {"memory": "32Mi"}),
+    ("attack", "fds", {"memory": "64Mi"}),
+    ("attack", "random-huge", {"memory": "64Mi"}),
+    ("attack", "hostcall", {"memory": "128Mi"}),
+    ("attack-component", "handles", {"memory": "64Mi"}),
+    ("attack-component", "poll", {"memory": "64Mi"}),
+    ("attack-component", "fields", {"memory": "64Mi"}),
+    ("attack-component", "sockets", {"memory": "64Mi"}),
+    ("attack-component", "random-huge", {"memory": "64Mi"}),
+])
+def test_a_guest_that_takes_all_is_refused_and_ends(kube, cluster, guest, verb, limits):
+    """Refused by its own limits (exit 0), trapped (134) or out of memory (137): never a fault of the host (a host
+    panic says so), and the node goes on."""
+    kube.apply(pod("attack", cluster.push(guest), verb, resources={"limits": limits}))
+    ended = terminated_of(kube.wait_pod("attack", terminated_of, 120))
+    assert ended["exitCode"] in (0, 134, 137), ended
+    assert "panic" not in ended.get("message", ""), ended
+    if ended["exitCode"] == 0:
+        assert "refused after" in kube.logs("attack", "--tail=20")

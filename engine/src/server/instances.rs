@@ -258,7 +258,7 @@ impl Instances {
             let too_long = |since: Instant| now.duration_since(since) >= SPARE_TIME_MAX;
             let count = spare.iter().take_while(|(_, since)| too_long(*since)).count();
             let keep = usize::from(count == spare.len());
-            let dropped: Vec<_> = spare.drain(..count - keep).collect();
+            let dropped: Vec<_> = spare.drain(..count.saturating_sub(keep)).collect();
             drop(spare);
             drop(dropped);
         }
