@@ -252,3 +252,41 @@ fn core_modules_see_what_went_wrong() {
     assert_eq!(report.stdout.matches("status 200").count(), 3, "{report:?}");
     assert_eq!(report.stderr, "req: error 13\n");
 }
+
+/// Wasmi calls the same functions.
+#[test]
+fn core_modules_fetch_in_wasmi() {
+    let server = Server::plain();
+    let url = format!("http://127.0.0.1:{}/hello", server.port);
+    let all = krustlets(EVERYTHING, &[], EVERYTHING);
+    let report = run_guest_on(WASMI, "core-http", &args(&[&url]), all);
+    assert!(report.stdout.ends_with("\nhello"), "{report:?}");
+    let none = krustlets(NOTHING, &[], EVERYTHING);
+    let report = run_guest_on(WASMI, "core-http", &args(&[&url]), none);
+    assert_eq!((report.stderr.as_str(), report.denied), ("req: error 7\n", 1), "{report:?}");
+}
+
+#[test]
+fn servers_fetch() {
+    let peer = Server::plain();
+    let fetch = |path: &str| format!("/fetch?url=http://127.0.0.1:{}{path}", peer.port);
+    for guest in ["http-hello", "http-hello-03"] {
+        let open = Serving::start(guest, Options { egress: EVERYTHING, ..Options::default() });
+        let reply = open.get(&fetch("/hello"));
+        assert_eq!((reply.status, reply.text()), (200, "hello"), "{guest}: {reply:?}");
+        let reply = open.connect().post(&fetch("/echo"), &[b'x'; 200_000]);
+        assert_eq!((reply.status, reply.body.len()), (200, 200_000), "{guest}");
+        assert_eq!(open.count(|counters| &counters.outgoing), 2);
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let reply = open.get(&format!("/fetch?url=http://{closed}/"));
+        assert_eq!(reply.status, 502, "{guest}");
+        assert!(reply.text().to_lowercase().contains("connection-refused"), "{guest}: {reply:?}");
+        let before = peer.connections();
+        let shut = Serving::start(guest, Options::default());
+        let reply = shut.get(&fetch("/hello"));
+        assert_eq!(reply.status, 502, "{guest}");
+        assert!(reply.text().to_lowercase().contains("request-denied"), "{guest}: {reply:?}");
+        assert_eq!(shut.count(|counters| &counters.denied), 1);
+        assert_eq!(peer.connections(), before);
+    }
+}

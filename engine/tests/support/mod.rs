@@ -5,13 +5,14 @@
 #![allow(dead_code)] // Each test program uses another part.
 
 use skiff_engine::{Counters, RawEgressRule, RawGrant, ffi};
+use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -190,7 +191,10 @@ impl Engine {
     }
 
     pub fn run(&self, wasm: &[u8], grant: &Grant) -> Report {
-        let artifact = self.compile(wasm).expect("a guest that compiles");
+        self.run_artifact(&self.compile(wasm).expect("a guest that compiles"), grant)
+    }
+
+    pub fn run_artifact(&self, artifact: &File, grant: &Grant) -> Report {
         let (reader, writer) = pipe();
         let stop = SharedStop::new();
         let stdin = grant.stdin.map(|content| {
@@ -204,7 +208,7 @@ impl Engine {
             drop(reader);
             // A guest that hangs fails its test and not all of them.
             unsafe { libc::alarm(20) };
-            self.run_in_child(&artifact, grant, stdin.as_ref(), &stop, writer);
+            self.run_in_child(artifact, grant, stdin.as_ref(), &stop, writer);
             unsafe { libc::_exit(0) };
         }
         drop(writer);
@@ -526,14 +530,30 @@ pub fn guest(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run guests/build first"))
 }
 
+/// The artifact of a guest and its engine's purpose; each is compiled once.
+pub fn artifact(name: &str, runtime: u32) -> (File, u32) {
+    type Artifacts = Mutex<HashMap<(String, u32), (File, u32)>>;
+    static MADE: OnceLock<Artifacts> = OnceLock::new();
+    let mut made = MADE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let (file, purpose) = made.entry((name.to_owned(), runtime)).or_insert_with(|| {
+        let wasm = guest(name);
+        let artifact = Engine::fit_for(runtime, &wasm).compile(&wasm);
+        (artifact.expect("a guest that compiles"), inspect(runtime, &wasm).1.purpose)
+    });
+    (file.try_clone().expect("a descriptor"), *purpose)
+}
+
 /// Runs a guest with arguments after its name.
 pub fn run_guest(name: &'static str, args: &[String], grant: Grant) -> Report {
-    let wasm = guest(name);
-    let mut grant = grant;
+    run_guest_on(WASMTIME, name, args, grant)
+}
+
+pub fn run_guest_on(runtime: u32, name: &'static str, args: &[String], mut grant: Grant) -> Report {
+    let (artifact, purpose) = artifact(name, runtime);
     grant.args = vec![name];
     // Tests run once: what they name may stay.
     grant.args.extend(args.iter().map(|arg| &*String::leak(arg.clone())));
-    Engine::fit_for(WASMTIME, &wasm).run(&wasm, &grant)
+    Engine::with(runtime, purpose).run_artifact(&artifact, &grant)
 }
 
 /// Runs Wasm text.
