@@ -1,7 +1,9 @@
 //! The host functions of components: WASI 0.2 and 0.3, outgoing HTTP, and `skiff:pod/lifecycle`.
 
+use crate::egress::Policy;
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
+use crate::lookup::{self, Names};
 use crate::outgoing::Outgoing;
 use crate::provider::Purpose;
 use crate::stdio::Waiting;
@@ -9,19 +11,20 @@ use crate::stop::Stop;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime::{Engine, Result, Store, StoreContextMut};
+use wasmtime::component::{Accessor, HasData, Linker, Resource};
+use wasmtime::{Engine, Error, Result, Store, StoreContextMut, format_err};
 use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::{self, DynPollable, Pollable, subscribe};
+use wasmtime_wasi::p3::bindings::clocks::monotonic_clock as p3_clock;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView, async_trait, p3};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// The interface by which a guest learns that it shall end.
 pub const LIFECYCLE: &str = "skiff:pod/lifecycle";
 
-/// The interfaces of `wasi:cli/command` 0.2, all of them in the linker.
-const INTERFACES_02: [&str; 27] = [
+/// The interfaces of WASI 0.2 that are in the linker.
+const INTERFACES_02: [&str; 29] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -49,18 +52,50 @@ const INTERFACES_02: [&str; 27] = [
     "wasi:sockets/tcp-create-socket",
     "wasi:sockets/udp",
     "wasi:sockets/udp-create-socket",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
 ];
 
-/// Whether the linker has the interface `name`, as in "wasi:cli/exit@0.2.3". All versions 0.2.x are one:
-/// later ones only add, and what they add is found missing when the component starts.
+/// The interfaces of WASI 0.3 that are in the linker.
+const INTERFACES_03: [&str; 23] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/types",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/system-clock",
+    "wasi:clocks/types",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:http/client",
+    "wasi:http/types",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/types",
+];
+
+/// Whether a linker has the interface `name`, as in "wasi:cli/exit@0.2.3". All versions 0.2.x are one, and all
+/// 0.3.x: later ones only add, and what they add is found missing when the component starts.
 pub fn provides(name: &str) -> bool {
     match name.split_once('@') {
         None => name == LIFECYCLE,
         Some((LIFECYCLE, version)) => version.starts_with("0.1."),
-        Some((interface, version)) => {
+        // Drafts were not compatible with one another.
+        Some((_, version)) if version.contains('-') => false,
+        Some((interface, version)) if version.starts_with("0.2.") => {
             INTERFACES_02.contains(&interface)
-                && version.starts_with("0.2.")
-                && !version.contains('-')
+        }
+        Some((interface, version)) => {
+            version.starts_with("0.3.") && INTERFACES_03.contains(&interface)
         }
     }
 }
@@ -73,6 +108,8 @@ pub struct ComponentState {
     pub memory: MemoryCap,
     pub http: WasiHttpCtx,
     pub outgoing: Outgoing,
+    pub policy: Arc<Policy>,
+    pub names: Names,
 }
 
 impl WasiHttpView for ComponentState {
@@ -98,7 +135,9 @@ pub fn new_store(engine: &Engine, grant: &Grant) -> Result<Store<ComponentState>
         stop: grant.stop.clone(),
         memory: MemoryCap::new(grant.memory_bytes_max),
         http: WasiHttpCtx::new(),
-        outgoing: Outgoing,
+        outgoing: Outgoing::new(grant.client.clone()),
+        policy: grant.policy.clone(),
+        names: Names::new(),
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
@@ -113,33 +152,64 @@ pub fn linker(engine: &Engine, purpose: Purpose) -> Result<Linker<ComponentState
     let mut linker = Linker::new(engine);
     p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    if purpose != Purpose::Command {
+    let concurrent = purpose != Purpose::Command;
+    if concurrent {
         p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     }
     linker.allow_shadowing(true);
-    monotonic_clock::add_to_linker::<_, Clock>(&mut linker, |state: &mut ComponentState| {
-        ClockView { stop: state.stop.clone(), wasi: WasiClocksView::clocks(state) }
-    })?;
+    monotonic_clock::add_to_linker::<_, Clock>(&mut linker, clock)?;
+    lookup::add_02(&mut linker)?;
+    if concurrent {
+        p3_clock::add_to_linker::<_, Clock>(&mut linker, clock)?;
+        lookup::add_03(&mut linker)?;
+    }
     linker.allow_shadowing(false);
+    add_lifecycle(&mut linker, concurrent)?;
+    Ok(linker)
+}
+
+/// Says what a component wants that the linker has not: an interface passed the inspection, but a later version of it
+/// has more functions, or other types.
+pub fn unlinked(error: Error) -> Error {
+    let causes: Vec<String> = error.chain().map(|cause| cause.to_string()).collect();
+    let quoted = |text: &String| text.split('`').nth(1).unwrap_or_default().to_owned();
+    match &causes[..] {
+        [interface, function, cause] if cause == "function implementation is missing" => {
+            let (interface, function) = (quoted(interface), quoted(function));
+            format_err!(
+                "the component needs the function `{function}` of {interface}, which nobody provides"
+            )
+        }
+        _ => format_err!("the component cannot be linked: {}", causes.join(": ")),
+    }
+}
+
+/// `skiff:pod/lifecycle`: `subscribe` is for WASI 0.2, `wait` for 0.3.
+fn add_lifecycle(linker: &mut Linker<ComponentState>, concurrent: bool) -> Result<()> {
+    type Context<'a> = StoreContextMut<'a, ComponentState>;
     for name in [LIFECYCLE.to_owned(), format!("{LIFECYCLE}@0.1.0")] {
         let mut lifecycle = linker.instance(&name)?;
-        lifecycle.func_wrap(
-            "terminating",
-            |store: StoreContextMut<'_, ComponentState>, (): ()| {
-                Ok((store.data().stop.terminating(),))
-            },
-        )?;
-        lifecycle.func_wrap(
-            "subscribe",
-            |mut store: StoreContextMut<'_, ComponentState>, (): ()| {
-                let state = store.data_mut();
-                let order = state.table.push(StopOrder(state.stop.clone()))?;
-                Ok((subscribe(&mut state.table, order)?,))
-            },
-        )?;
+        lifecycle.func_wrap("terminating", |store: Context<'_>, (): ()| {
+            Ok((store.data().stop.terminating(),))
+        })?;
+        lifecycle.func_wrap("subscribe", |mut store: Context<'_>, (): ()| {
+            let state = store.data_mut();
+            let order = state.table.push(StopOrder(state.stop.clone()))?;
+            Ok((subscribe(&mut state.table, order)?,))
+        })?;
+        if concurrent {
+            lifecycle.func_wrap_concurrent("wait", |store, (): ()| {
+                let stop = store.with(|mut access| access.get().stop.clone());
+                Box::pin(async move {
+                    stop.ordered().await;
+                    stop.set_noticed();
+                    Ok(())
+                })
+            })?;
+        }
     }
-    Ok(linker)
+    Ok(())
 }
 
 /// `wasi:clocks/monotonic-clock` whose waits end once when the guest is asked to stop.
@@ -154,9 +224,18 @@ struct ClockView<'a> {
     stop: Arc<Stop>,
 }
 
+fn clock(state: &mut ComponentState) -> ClockView<'_> {
+    ClockView { stop: state.stop.clone(), wasi: WasiClocksView::clocks(state) }
+}
+
 impl ClockView<'_> {
+    /// What a wait that begins now has to watch; None: it cannot be cut short.
+    fn watched(&self) -> Option<Arc<Stop>> {
+        self.stop.watched_fd().map(|_| self.stop.clone())
+    }
+
     fn wait(&mut self, duration: Duration) -> Result<Resource<DynPollable>> {
-        let stop = self.stop.watched_fd().map(|_| self.stop.clone());
+        let stop = self.watched();
         // A time beyond what can be expressed never comes.
         let due = Instant::now().checked_add(duration);
         let looked_at = !duration.is_zero();
@@ -200,23 +279,56 @@ impl Pollable for ClockWait {
             tokio::task::yield_now().await;
             return;
         }
-        let due = self.due;
-        let clock = async move {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
-        let Some(stop) = &self.stop else { return clock.await };
-        let mut clock = std::pin::pin!(clock);
-        let mut order = std::pin::pin!(stop.ordered());
-        std::future::poll_fn(|context| {
-            if clock.as_mut().poll(context).is_ready() {
-                return std::task::Poll::Ready(());
-            }
-            order.as_mut().poll(context).map(|()| stop.set_noticed())
-        })
-        .await
+        until(self.due, self.stop.as_deref()).await;
+    }
+}
+
+/// Waits for a time (None: it never comes) or, if there is an order to watch, for that.
+async fn until(due: Option<Instant>, stop: Option<&Stop>) {
+    let clock = async move {
+        match due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    };
+    let Some(stop) = stop else { return clock.await };
+    let mut clock = std::pin::pin!(clock);
+    let mut order = std::pin::pin!(stop.ordered());
+    std::future::poll_fn(|context| {
+        if clock.as_mut().poll(context).is_ready() {
+            return std::task::Poll::Ready(());
+        }
+        order.as_mut().poll(context).map(|()| stop.set_noticed())
+    })
+    .await
+}
+
+impl p3_clock::Host for ClockView<'_> {
+    fn now(&mut self) -> Result<u64> {
+        p3_clock::Host::now(&mut self.wasi)
+    }
+
+    fn get_resolution(&mut self) -> Result<u64> {
+        p3_clock::Host::get_resolution(&mut self.wasi)
+    }
+}
+
+impl p3_clock::HostWithStore<ComponentState> for Clock {
+    async fn wait_until(store: &Accessor<ComponentState, Self>, when: u64) -> Result<()> {
+        let now = store.with(|mut view| p3_clock::Host::now(&mut view.get()))?;
+        Self::wait_for(store, when.saturating_sub(now)).await
+    }
+
+    async fn wait_for(store: &Accessor<ComponentState, Self>, duration: u64) -> Result<()> {
+        if duration == 0 {
+            // The event loop gets to look at the descriptors: a guest may do nothing else.
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        let due = Instant::now().checked_add(Duration::from_nanos(duration));
+        let stop = store.with(|mut view| view.get().watched());
+        until(due, stop.as_deref()).await;
+        Ok(())
     }
 }
 

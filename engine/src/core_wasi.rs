@@ -1,10 +1,11 @@
-//! The host functions of core modules, for both engines: WASI 0.1 and `skiff` `terminating`.
+//! The host functions of core modules, for both engines: WASI 0.1, `skiff` `terminating` and Krustlet's HTTP.
 //!
 //! Wasmtime's own linker for WASI 0.1 makes an event loop with threads for every process. Here each function
 //! runs to its end on the guest's thread: files may block it, the standard streams do so themselves, and the
 //! only wait, `poll_oneoff`, is a plain poll(2) in poll.rs. So a sleeping core module is one thread without
 //! event loop.
 
+use crate::core_http::{self, CoreHttp, Refusal};
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
 use crate::poll;
@@ -23,8 +24,6 @@ use wiggle::GuestMemory;
 
 /// The module name of WASI 0.1's functions.
 pub const MODULE: &str = "wasi_snapshot_preview1";
-/// The module name of Krustlet's HTTP requests.
-pub const HTTP_MODULE: &str = "wasi_experimental_http";
 
 /// What a core module's store holds.
 pub struct CoreState {
@@ -33,6 +32,7 @@ pub struct CoreState {
     pub memory: MemoryCap,
     /// stdin's descriptor, for `poll_oneoff`; None: at its end.
     pub stdin: Option<RawFd>,
+    pub http: CoreHttp,
     hostcall_bytes_max: usize,
 }
 
@@ -46,6 +46,7 @@ impl CoreState {
             stop: grant.stop.clone(),
             memory: MemoryCap::new(grant.memory_bytes_max),
             stdin: grant.stdin,
+            http: CoreHttp::new(grant.client.clone(), grant.http_requests_max),
             hostcall_bytes_max: grant.hostcall_bytes_max,
         })
     }
@@ -178,11 +179,69 @@ wasi_functions! {
     now sock_shutdown(a: i32, b: i32);
 }
 
+/// A call of `wasi_experimental_http`: its error number, also where the guest has no memory to read.
+fn with_http(
+    caller: &mut impl Call,
+    call: impl FnOnce(&mut CoreHttp, &mut [u8]) -> std::result::Result<(), Refusal>,
+) -> i32 {
+    core_http::number(match caller.guest() {
+        Some((memory, state)) => call(&mut state.http, memory),
+        None => Err(Refusal::MemoryNotFound),
+    })
+}
+
+macro_rules! http_functions {
+    ($($name:ident($($arg:ident),*) => $call:expr;)*) => {
+        fn add_http_to_wasmtime(linker: &mut Linker<CoreState>) -> Result<()> {
+            $(linker.func_wrap(
+                core_http::MODULE,
+                stringify!($name),
+                |mut caller: Caller<'_, CoreState>, $($arg: u32),*| with_http(&mut caller, $call),
+            )?;)*
+            Ok(())
+        }
+
+        fn add_http_to_wasmi(
+            linker: &mut wasmi::Linker<CoreState>,
+        ) -> Result<(), wasmi::errors::LinkerError> {
+            $(linker.func_wrap(
+                core_http::MODULE,
+                stringify!($name),
+                |mut caller: wasmi::Caller<'_, CoreState>, $($arg: u32),*| {
+                    with_http(&mut caller, $call)
+                },
+            )?;)*
+            Ok(())
+        }
+    };
+}
+
+// Arguments that belong together are a piece of memory: where it begins, and its size.
+http_functions! {
+    req(url, url_size, method, method_size, headers, headers_size, body, body_size, status, handle) =>
+        |http, memory| {
+            let pieces =
+                [(url, url_size), (method, method_size), (headers, headers_size), (body, body_size)];
+            http.req(memory, pieces, status, handle)
+        };
+    close(handle) => |http, _| http.close(handle);
+    header_get(handle, name, name_size, value, value_size, written) => |http, memory| {
+        http.header_get(memory, handle, (name, name_size), (value, value_size), written)
+    };
+    headers_get_all(handle, buffer, size, written) => |http, memory| {
+        http.headers_get_all(memory, handle, (buffer, size), written)
+    };
+    body_read(handle, buffer, size, count) => |http, memory| {
+        http.body_read(memory, handle, (buffer, size), count)
+    };
+}
+
 /// Whether the linker has the function `name` of `module`.
 pub fn provides(module: &str, name: &str) -> bool {
     match module {
         MODULE => FUNCTIONS.contains(&name),
         "skiff" => name == "terminating",
+        core_http::MODULE => core_http::FUNCTIONS.contains(&name),
         _ => false,
     }
 }
@@ -200,6 +259,7 @@ fn terminating(state: &CoreState) -> i32 {
 pub fn linker(engine: &Engine) -> Result<Linker<CoreState>> {
     let mut linker = Linker::new(engine);
     add_to_wasmtime(&mut linker)?;
+    add_http_to_wasmtime(&mut linker)?;
     linker.func_wrap(
         MODULE,
         "poll_oneoff",
@@ -233,5 +293,6 @@ pub fn wasmi_linker(
     linker.func_wrap("skiff", "terminating", |caller: wasmi::Caller<'_, CoreState>| {
         terminating(caller.data())
     })?;
+    add_http_to_wasmi(&mut linker)?;
     Ok(linker)
 }

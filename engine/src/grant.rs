@@ -1,8 +1,11 @@
 //! What a guest may have: the C structure, and its translation into Wasmtime's terms.
 
+use crate::egress::Policy;
 use crate::failure::truncate;
+use crate::outgoing::Client;
 use crate::stdio::{Input, Output, Waiting, WriteFn};
 use crate::stop::Stop;
+use crate::tls::Trust;
 use std::ffi::{CStr, c_char, c_void};
 use std::ops::Deref;
 use std::os::fd::RawFd;
@@ -14,6 +17,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 const STDIN_TTY: u32 = 1 << 0;
 const STDOUT_TTY: u32 = 1 << 1;
 const STDERR_TTY: u32 = 1 << 2;
+const MAY_LISTEN: u32 = 1 << 3;
 
 const RANDOM_BYTES_MAX_DEFAULT: u64 = 64 << 20;
 const HOSTCALL_BYTES_MAX_DEFAULT: u64 = 128 << 20;
@@ -160,11 +164,10 @@ pub struct Grant {
     pub handles_max: usize,
     pub blocking_threads_max: usize,
     message_bytes_max: usize,
-    pub egress: Arc<Egress>,
-    pub http_hosts: Arc<HttpHosts>,
+    pub policy: Arc<Policy>,
+    /// The one client of all outgoing HTTP of the process.
+    pub client: Arc<Client>,
     pub http_requests_max: usize,
-    pub ca_fd: Option<RawFd>,
-    pub ca_file: Option<String>,
     pub coredump: Option<RawFd>,
     pub coredump_bytes_max: u64,
     counters: *const Counters,
@@ -220,6 +223,19 @@ impl Egress {
     }
 }
 
+impl HttpHosts {
+    /// # Safety
+    /// The pointers are what the header asks for.
+    unsafe fn read(raw: &RawGrant) -> HttpHosts {
+        let hosts = unsafe { list(raw.http_hosts, raw.http_hosts_count) };
+        HttpHosts {
+            reach: Reach::of(raw.http_mode),
+            hosts: hosts.iter().map(|host| host.to_lowercase()).collect(),
+            narrow_all: raw.http_mode_set != 0,
+        }
+    }
+}
+
 /// The counters of a run: in the caller's page, else nobody reads them.
 #[derive(Clone)]
 pub struct CountersRef {
@@ -230,6 +246,13 @@ pub struct CountersRef {
 // SAFETY: atomics that outlive the run by the contract of the grant.
 unsafe impl Send for CountersRef {}
 unsafe impl Sync for CountersRef {}
+
+#[cfg(test)]
+impl CountersRef {
+    pub fn own(own: Arc<Counters>) -> CountersRef {
+        CountersRef { shared: std::ptr::null(), own }
+    }
+}
 
 impl Deref for CountersRef {
     type Target = Counters;
@@ -254,6 +277,13 @@ impl Grant {
         let pair = |entry: &String| {
             entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
         };
+        let own_counters = Arc::<Counters>::default();
+        let counters = CountersRef { shared: raw.counters, own: own_counters.clone() };
+        let (egress, hosts) = unsafe { (Egress::read(raw), HttpHosts::read(raw)) };
+        let may_listen = raw.flags & MAY_LISTEN != 0;
+        let policy = Arc::new(Policy::new(egress, hosts, may_listen, counters));
+        let http_requests_max =
+            or_default(raw.http_requests_max, HTTP_REQUESTS_MAX_DEFAULT) as usize;
         Some(Grant {
             args: unsafe { list(raw.args, raw.args_count) },
             env: env.iter().filter_map(pair).collect(),
@@ -274,23 +304,17 @@ impl Grant {
                 as usize,
             message_bytes_max: or_default(raw.message_bytes_max, MESSAGE_BYTES_MAX_DEFAULT)
                 as usize,
-            egress: Arc::new(unsafe { Egress::read(raw) }),
-            http_hosts: Arc::new(HttpHosts {
-                reach: Reach::of(raw.http_mode),
-                hosts: unsafe { list(raw.http_hosts, raw.http_hosts_count) }
-                    .iter()
-                    .map(|host| host.to_lowercase())
-                    .collect(),
-                narrow_all: raw.http_mode_set != 0,
-            }),
-            http_requests_max: or_default(raw.http_requests_max, HTTP_REQUESTS_MAX_DEFAULT)
-                as usize,
-            ca_fd: open(raw.ca_fd),
-            ca_file: unsafe { text(raw.ca_file) },
+            client: Arc::new(Client::new(
+                policy.clone(),
+                Trust::new(unsafe { text(raw.ca_file) }, open(raw.ca_fd)),
+                http_requests_max,
+            )),
+            policy,
+            http_requests_max,
             coredump: open(raw.coredump_fd),
             coredump_bytes_max: or_default(raw.coredump_bytes_max, COREDUMP_BYTES_MAX_DEFAULT),
             counters: raw.counters,
-            own_counters: Arc::default(),
+            own_counters,
         })
     }
 
@@ -329,10 +353,15 @@ impl Grant {
             .max_random_size(self.random_bytes_max)
             // The guest has the process to itself: a file may block it as it blocks any program.
             .allow_blocking_current_thread(true)
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .socket_addr_check(|_, _| Box::pin(async { false }));
+            .allow_tcp(self.policy.has_sockets())
+            .allow_udp(self.policy.has_sockets())
+            // Each name is checked before, see lookup.rs.
+            .allow_ip_name_lookup(true);
+        let policy = self.policy.clone();
+        builder.socket_addr_check(move |address, to| {
+            let allowed = policy.check(address, to);
+            Box::pin(async move { allowed })
+        });
         if let Some(cwd) = &self.initial_cwd {
             builder.initial_cwd(cwd);
         }

@@ -1,6 +1,7 @@
 //! What a module is and what it wants, read from its bytes or from its loaded artifact.
 
 use crate::component_wasi;
+use crate::core_http;
 use crate::core_wasi;
 use crate::failure::{Code, Failure};
 use crate::provider::{Purpose, Runtime};
@@ -134,7 +135,7 @@ impl Inspection {
                 | (Kind::Component, "wasi:sockets/types", _) => USES_SOCKETS,
                 (Kind::Component, "wasi:http/outgoing-handler", _)
                 | (Kind::Component, "wasi:http/client", _)
-                | (Kind::Core, core_wasi::HTTP_MODULE, _) => USES_SOCKETS | USES_HTTP,
+                | (Kind::Core, core_http::MODULE, _) => USES_SOCKETS | USES_HTTP,
                 _ => 0,
             };
         }

@@ -5,8 +5,10 @@
 #![cfg_attr(not(feature = "compiler"), allow(dead_code, unused_imports))]
 
 mod component_wasi;
+mod core_http;
 mod core_wasi;
 mod coredump;
+mod egress;
 mod engine;
 mod failure;
 pub mod ffi;
@@ -14,6 +16,7 @@ mod grant;
 mod inspect;
 mod limits;
 mod link;
+mod lookup;
 mod outgoing;
 mod poll;
 mod provider;
@@ -21,8 +24,9 @@ mod run;
 mod server;
 mod stdio;
 mod stop;
+mod tls;
 mod wasmi_engine;
 
 pub use ffi::{Engine, Module};
-pub use grant::{Counters, RawGrant};
+pub use grant::{Counters, RawEgressRule, RawGrant};
 pub use server::RawServer;

@@ -157,8 +157,9 @@ async fn start_component(
 ) -> Ended {
     let starting = |error| (Stage::Starting, error);
     let entry = component_entry(parts, component, grant.entry.as_deref()).map_err(starting)?;
-    let instance =
-        parts.component.instantiate_async(&mut *store, component).await.map_err(starting)?;
+    let linked = parts.component.instantiate_pre(component).map_err(component_wasi::unlinked);
+    let instance = linked.map_err(starting)?.instantiate_async(&mut *store).await;
+    let instance = instance.map_err(starting)?;
     let Some(function) = instance.get_func(&mut *store, entry) else {
         return Err(starting(format_err!("the component's entry is no function")));
     };
@@ -184,9 +185,11 @@ fn component_entry(
     let Some(entry) = entry else {
         let ty = component.component_type();
         let mut exports = ty.exports(&parts.engine);
-        let run = exports.find(|(name, _)| name.starts_with("wasi:cli/run@0.2."));
-        let Some((name, _)) = run else {
-            bail!("the component exports no `wasi:cli/run` 0.2: it is not a command");
+        let runs = |(name, _): &(&str, _)| {
+            name.starts_with("wasi:cli/run@0.3.") || name.starts_with("wasi:cli/run@0.2.")
+        };
+        let Some((name, _)) = exports.find(runs) else {
+            bail!("the component exports no `wasi:cli/run` of 0.2 or 0.3: it is not a command");
         };
         return find(component, Some(name), "run")
             .ok_or_else(|| format_err!("`{name}` of the component has no function `run`"));

@@ -4,14 +4,15 @@
 
 #![allow(dead_code)] // Each test program uses another part.
 
-use skiff_engine::{RawGrant, ffi};
+use skiff_engine::{Counters, RawEgressRule, RawGrant, ffi};
+use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -20,6 +21,11 @@ pub const PULLEY: u32 = 1;
 pub const WASMI: u32 = 2;
 pub const COMMAND: u32 = 0;
 pub const SERVER: u32 = 2;
+
+pub const MAY_LISTEN: u32 = 1 << 3;
+pub const NOTHING: u32 = 0;
+pub const LISTED: u32 = 1;
+pub const EVERYTHING: u32 = 2;
 
 pub const OK: c_int = 0;
 pub const INVALID: c_int = 1;
@@ -53,6 +59,23 @@ pub struct Grant {
     /// Where a trap's core dump goes.
     pub coredump: Option<File>,
     pub coredump_bytes_max: u64,
+    pub network: Network,
+    /// Is told what the guest printed, as it prints it.
+    pub heard: Option<Box<dyn Fn(&str)>>,
+}
+
+/// What a guest may reach.
+#[derive(Clone, Default)]
+pub struct Network {
+    pub egress: u32,
+    /// Names or IPv4 addresses, with ports; 0: every port.
+    pub rules: Vec<(&'static str, u16)>,
+    /// The HTTP hosts and their mode, if the user gave them.
+    pub http_hosts: Vec<&'static str>,
+    pub http_mode: u32,
+    pub http_mode_set: bool,
+    pub http_requests_max: u32,
+    pub ca_file: Option<&'static str>,
 }
 
 /// How a guest ended and what it wrote.
@@ -67,6 +90,9 @@ pub struct Report {
     pub stderr: String,
     /// The signal that killed the runner; only where the grant forbids it something.
     pub signal: i32,
+    /// Connections, look-ups and requests that were denied, and requests that were made.
+    pub denied: u64,
+    pub outgoing: u64,
 }
 
 pub struct Engine {
@@ -165,7 +191,10 @@ impl Engine {
     }
 
     pub fn run(&self, wasm: &[u8], grant: &Grant) -> Report {
-        let artifact = self.compile(wasm).expect("a guest that compiles");
+        self.run_artifact(&self.compile(wasm).expect("a guest that compiles"), grant)
+    }
+
+    pub fn run_artifact(&self, artifact: &File, grant: &Grant) -> Report {
         let (reader, writer) = pipe();
         let stop = SharedStop::new();
         let stdin = grant.stdin.map(|content| {
@@ -179,7 +208,7 @@ impl Engine {
             drop(reader);
             // A guest that hangs fails its test and not all of them.
             unsafe { libc::alarm(20) };
-            self.run_in_child(&artifact, grant, stdin.as_ref(), &stop, writer);
+            self.run_in_child(artifact, grant, stdin.as_ref(), &stop, writer);
             unsafe { libc::_exit(0) };
         }
         drop(writer);
@@ -187,7 +216,11 @@ impl Engine {
             wait_until_asleep(child);
             stop.order();
         }
-        let mut report = collect(reader, grant.stop_after_output.then_some(&stop));
+        let mut report = collect_and_tell(
+            reader,
+            grant.stop_after_output.then_some(&stop),
+            grant.heard.as_deref(),
+        );
         let mut status = 0;
         unsafe { libc::waitpid(child, &mut status, 0) };
         if grant.no_executable_memory && libc::WIFSIGNALED(status) {
@@ -195,6 +228,9 @@ impl Engine {
             return report;
         }
         assert_eq!(status, 0, "the runner died; it had written {report:?}");
+        let counters = stop.counters();
+        report.denied = counters.denied.load(Ordering::Relaxed);
+        report.outgoing = counters.outgoing.load(Ordering::Relaxed);
         report
     }
 
@@ -219,7 +255,41 @@ impl Engine {
         let c = |text: Option<&str>| text.map(|text| CString::new(text).expect("no NUL"));
         let (root, cwd, entry) = (c(grant.root.as_deref()), c(grant.cwd), c(grant.entry));
         let p = |text: &Option<CString>| text.as_ref().map_or(ptr::null(), |text| text.as_ptr());
+        let network = &grant.network;
+        let hosts: Vec<CString> =
+            network.http_hosts.iter().map(|host| CString::new(*host).expect("no NUL")).collect();
+        let hosts: Vec<*const c_char> = hosts.iter().map(|host| host.as_ptr()).collect();
+        let names: Vec<Option<CString>> = network
+            .rules
+            .iter()
+            .map(|(to, _)| to.parse::<std::net::Ipv4Addr>().is_err().then(|| CString::new(*to)))
+            .map(|name| name.map(|name| name.expect("no NUL")))
+            .collect();
+        let rules: Vec<RawEgressRule> = network
+            .rules
+            .iter()
+            .zip(&names)
+            .map(|((to, port), name)| RawEgressRule {
+                name: p(name),
+                address: to
+                    .parse::<std::net::Ipv4Addr>()
+                    .map_or([0; 16], |address| address.to_ipv6_mapped().octets()),
+                prefix_bits: 128,
+                port: (*port).into(),
+            })
+            .collect();
+        let ca_file = c(network.ca_file);
         let raw = RawGrant {
+            egress_mode: network.egress,
+            egress: rules.as_ptr(),
+            egress_count: rules.len(),
+            http_hosts: hosts.as_ptr(),
+            http_hosts_count: hosts.len(),
+            http_mode: network.http_mode,
+            http_mode_set: network.http_mode_set.into(),
+            http_requests_max: network.http_requests_max,
+            ca_file: p(&ca_file),
+            counters: stop.counters(),
             size: size_of::<RawGrant>() as u32,
             flags: grant.flags,
             args: args.as_ptr(),
@@ -299,6 +369,11 @@ impl SharedStop {
         }
     }
 
+    /// In the same page, and zero at first.
+    fn counters(&self) -> &Counters {
+        unsafe { &*self.flag.cast::<Counters>().byte_add(2048) }
+    }
+
     pub fn order(&self) {
         unsafe { (*self.flag).store(1, Ordering::Release) };
         (&self.event).write_all(&1u64.to_ne_bytes()).expect("an eventfd takes a number");
@@ -346,7 +421,15 @@ pub unsafe extern "C" fn write_message(
     size as libc::ssize_t
 }
 
-pub fn collect(mut reader: File, stop: Option<&SharedStop>) -> Report {
+pub fn collect(reader: File, stop: Option<&SharedStop>) -> Report {
+    collect_and_tell(reader, stop, None)
+}
+
+fn collect_and_tell(
+    mut reader: File,
+    stop: Option<&SharedStop>,
+    heard: Option<&dyn Fn(&str)>,
+) -> Report {
     let mut report = Report::default();
     let mut stop = stop;
     let mut head = [0; 5];
@@ -362,7 +445,13 @@ pub fn collect(mut reader: File, stop: Option<&SharedStop>) -> Report {
                 report.bytes_refused = u64::from_le_bytes(bytes[16..24].try_into().expect("eight"));
                 report.message = String::from_utf8(bytes[24..].to_vec()).expect("UTF-8");
             }
-            1 => report.stdout += &String::from_utf8_lossy(&bytes),
+            1 => {
+                let text = String::from_utf8_lossy(&bytes);
+                report.stdout += &text;
+                if let Some(heard) = heard {
+                    heard(&text);
+                }
+            }
             _ => report.stderr += &String::from_utf8_lossy(&bytes),
         }
         if let Some(stop) = stop.take() {
@@ -415,6 +504,8 @@ pub fn run_everywhere(wat: &str, grant: &Grant) -> Report {
             root: grant.root.clone(),
             coredump: None,
             no_executable_memory: true,
+            network: grant.network.clone(),
+            heard: None,
             ..*grant
         };
         let other = run_on(runtime, wat, &grant);
@@ -429,6 +520,40 @@ pub fn run_everywhere(wat: &str, grant: &Grant) -> Report {
         assert_eq!(said(&other), said(&first), "runtime {runtime}: {other:?}");
     }
     first
+}
+
+/// A guest of the folder `guests`; `guests/build` makes them.
+pub fn guest(name: &str) -> Vec<u8> {
+    let folder = std::env::var("SKIFF_GUESTS")
+        .unwrap_or_else(|_| format!("{}/../build/guests", env!("CARGO_MANIFEST_DIR")));
+    let path = format!("{folder}/{name}.wasm");
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run guests/build first"))
+}
+
+/// The artifact of a guest and its engine's purpose; each is compiled once.
+pub fn artifact(name: &str, runtime: u32) -> (File, u32) {
+    type Artifacts = Mutex<HashMap<(String, u32), (File, u32)>>;
+    static MADE: OnceLock<Artifacts> = OnceLock::new();
+    let mut made = MADE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let (file, purpose) = made.entry((name.to_owned(), runtime)).or_insert_with(|| {
+        let wasm = guest(name);
+        let artifact = Engine::fit_for(runtime, &wasm).compile(&wasm);
+        (artifact.expect("a guest that compiles"), inspect(runtime, &wasm).1.purpose)
+    });
+    (file.try_clone().expect("a descriptor"), *purpose)
+}
+
+/// Runs a guest with arguments after its name.
+pub fn run_guest(name: &'static str, args: &[String], grant: Grant) -> Report {
+    run_guest_on(WASMTIME, name, args, grant)
+}
+
+pub fn run_guest_on(runtime: u32, name: &'static str, args: &[String], mut grant: Grant) -> Report {
+    let (artifact, purpose) = artifact(name, runtime);
+    grant.args = vec![name];
+    // Tests run once: what they name may stay.
+    grant.args.extend(args.iter().map(|arg| &*String::leak(arg.clone())));
+    Engine::with(runtime, purpose).run_artifact(&artifact, &grant)
 }
 
 /// Runs Wasm text.

@@ -4,14 +4,12 @@
 
 use crate::support::*;
 use skiff_engine::{Counters, RawGrant, RawServer, ffi};
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A test that hangs fails long before this.
@@ -35,6 +33,8 @@ pub struct Options {
     /// Instances are made without slots.
     pub without_slots: bool,
     pub runtime: u32,
+    /// What it may reach: NOTHING or EVERYTHING.
+    pub egress: u32,
 }
 
 /// A server; it is killed when it is dropped.
@@ -44,23 +44,6 @@ pub struct Serving {
     stop: SharedStop,
     counters: *const Counters,
     report: Option<File>,
-}
-
-fn guest(name: &str) -> Vec<u8> {
-    let path = format!("{}/../build/guests/{name}.wasm", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error} (run guests/build first)"))
-}
-
-/// The artifact of a guest; each is compiled once.
-fn artifact(name: &str, runtime: u32) -> File {
-    type Artifacts = Mutex<HashMap<(String, u32), File>>;
-    static MADE: OnceLock<Artifacts> = OnceLock::new();
-    let mut made = MADE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    let file = made.entry((name.to_owned(), runtime)).or_insert_with(|| {
-        let wasm = guest(name);
-        Engine::fit_for(runtime, &wasm).compile(&wasm).expect("a guest that compiles")
-    });
-    file.try_clone().expect("a descriptor")
 }
 
 /// Zeroes that the child shares.
@@ -75,7 +58,7 @@ fn shared_page() -> *const Counters {
 
 impl Serving {
     pub fn start(name: &str, options: Options) -> Serving {
-        let artifact = artifact(name, options.runtime);
+        let (artifact, _) = artifact(name, options.runtime);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (reader, writer) = pipe();
@@ -182,6 +165,7 @@ fn serve_in_child(
         write: Some(write_message),
         write_context: (&raw mut report).cast(),
         memory_bytes_max: options.memory_bytes_max,
+        egress_mode: options.egress,
         ca_fd: -1,
         coredump_fd: -1,
         counters,
