@@ -57,13 +57,7 @@ pub async fn run(terms: &Arc<Terms>, guests: Guests, listener: TcpListener) {
     fatal::spawn(&terms.fatal, guests.instances.clone().tidy());
     let service = Arc::new(Service::new(terms, guests));
     let regular = async {
-        let accepting = pin!(accept(listener, &service, &places));
-        let drained = pin!(async {
-            terms.grant.stop.ordered().await;
-            service.enter(Phase::Draining);
-            sleep(terms.settings.drain_time).await;
-        });
-        first_of(accepting, drained).await;
+        first_of(pin!(accept(listener, &service, &places)), pin!(drained(terms, &service))).await;
         // The socket is closed now.
         service.enter(Phase::Closing);
         let all = u32::try_from(terms.settings.connections_max).unwrap_or(u32::MAX);
@@ -73,6 +67,13 @@ pub async fn run(terms: &Arc<Terms>, guests: Guests, listener: TcpListener) {
         service.guests.instances.close();
     };
     first_of(pin!(regular), pin!(terms.fatal.happened())).await;
+}
+
+/// Resolves when no more connections shall be accepted.
+async fn drained(terms: &Terms, service: &Service) {
+    terms.grant.stop.ordered().await;
+    service.enter(Phase::Draining);
+    sleep(terms.settings.drain_time).await;
 }
 
 /// Ends with the first of two that ends.

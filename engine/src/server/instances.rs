@@ -257,8 +257,8 @@ impl Instances {
             let mut spare = self.spare();
             let too_long = |since: Instant| now.duration_since(since) >= SPARE_TIME_MAX;
             let count = spare.iter().take_while(|(_, since)| too_long(*since)).count();
-            let keep = usize::from(count == spare.len());
-            let dropped: Vec<_> = spare.drain(..count.saturating_sub(keep)).collect();
+            let count = count.min(spare.len().saturating_sub(1));
+            let dropped: Vec<_> = spare.drain(..count).collect();
             drop(spare);
             drop(dropped);
         }

@@ -56,23 +56,39 @@ fn shared_page() -> *const Counters {
     page.cast_const().cast()
 }
 
+/// Closes what other tests have open: they wait for the end of connections that this process would keep.
+fn close_others(files: &[i32], listener: &TcpListener) {
+    let mut kept: Vec<u32> = files.iter().map(|fd| *fd as u32).collect();
+    kept.push(listener.as_raw_fd() as u32);
+    kept.sort();
+    let mut first = 3;
+    for fd in kept {
+        if fd > first {
+            unsafe { libc::close_range(first, fd - 1, 0) };
+        }
+        first = fd + 1;
+    }
+    unsafe { libc::close_range(first, u32::MAX, 0) };
+}
+
 impl Serving {
     pub fn start(name: &str, options: Options) -> Serving {
         let (artifact, _) = artifact(name, options.runtime);
+        // Whoever has an engine may be about to fork, and would take a copy of these with it.
+        let lock = Engine::with(WASMTIME, COMMAND);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (reader, writer) = pipe();
         let (stop, counters) = (SharedStop::new(), shared_page());
-        // Whoever has an engine may be about to fork, too.
-        let lock = Engine::with(WASMTIME, COMMAND);
         let child = unsafe { libc::fork() };
         assert!(child >= 0);
         if child == 0 {
-            drop(reader);
+            close_others(&[&artifact, &writer, &stop.event].map(AsRawFd::as_raw_fd), &listener);
             unsafe { libc::alarm(60) };
             serve_in_child(&artifact, &options, &listener, &stop, counters, writer);
             unsafe { libc::_exit(0) };
         }
+        drop((listener, writer));
         drop(lock);
         Serving { port, child, stop, counters, report: Some(reader) }
     }
@@ -317,6 +333,17 @@ impl Client {
     pub fn try_get(&mut self) -> bool {
         let head = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
         self.stream.get_mut().write_all(head).is_ok() && self.reply().status == 200
+    }
+
+    /// All that comes until the end of the connection.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
+                panic!("no end of the connection: {error}")
+            }
+            _ => rest,
+        }
     }
 
     /// Whether the server closed the connection; waits for it.
