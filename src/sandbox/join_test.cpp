@@ -121,8 +121,9 @@ TEST_F(Join, HasNoMoreThanTheOneInside) {
               ENOENT);
     EXPECT_EQ(run(policy, [] { return failed_with(::open("/../proc/self/stat", O_RDONLY)); }).code,
               ENOENT);
-    EXPECT_EQ(run(policy, [] { return failed_with(::open("/new", O_WRONLY | O_CREAT, 0644)); }).code,
-              EROFS);
+    EXPECT_EQ(
+        run(policy, [] { return failed_with(::open("/new", O_WRONLY | O_CREAT, 0644)); }).code,
+        EROFS);
     // The descriptors of the namespaces are not left to it.
     const auto fds = {inside.mount.get(), inside.network.get(), inside.user.get()};
     for (const int fd : fds) {
