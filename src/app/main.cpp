@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/commands.h"
+#include "app/exec_command.h"
 #include "base/log.h"
 #include "config/fields.h"
 
@@ -22,6 +23,7 @@ struct CommandLine {
     std::string output = "table";
     LogsQuery logs;
     std::string since;
+    ExecOptions exec;
 };
 
 int report(const Error& error, int code) {
@@ -140,6 +142,22 @@ void add_local(CLI::App& root, CommandLine& line) {
     logs->add_option("--run-dir", line.run_dir, "run folder of the node");
 }
 
+void add_exec(CLI::App& root, CommandLine& line) {
+    CLI::App* exec = root.add_subcommand("exec", "run a command in a container of this node");
+    ExecOptions& options = line.exec;
+    exec->add_option("POD", options.pod, "name of the pod")->required();
+    exec->add_option("COMMAND", options.command,
+                     "a .wasm file of the container's image, or a command of the toolbox (ls, "
+                     "cat, env and so on), and its arguments")
+        ->required();
+    exec->add_option("-c,--container", options.container,
+                     "container (default: as kubectl chooses, else the first)");
+    exec->add_option("-n,--namespace", options.ns, "namespace of the pod (default: default)");
+    exec->add_flag("-i,--stdin", options.interactive, "pass on standard input");
+    exec->add_flag("-t,--tty", options.terminal, "the command's stdio is this terminal");
+    exec->add_option("--run-dir", line.run_dir, "run folder of the node");
+}
+
 // What follows the target of `skiff run` belongs to the guest, options too: puts `--` behind the
 // target.
 std::vector<std::string> separate_guest_arguments(const CLI::App& run, int argc, char** argv) {
@@ -225,6 +243,7 @@ int main_of(int argc, char** argv) {
     add_run(root, line);
     add_node(root, line);
     add_local(root, line);
+    add_exec(root, line);
     CLI::App* version = root.add_subcommand("version", "print the version");
     version->add_option("-o,--output", line.output, "table or json");
     CLI::App* config = root.add_subcommand("config", "about the configuration");
@@ -252,6 +271,10 @@ int main_of(int argc, char** argv) {
     }
     if (root.got_subcommand("logs")) {
         return logs(line);
+    }
+    if (root.got_subcommand("exec")) {
+        line.exec.run_dir = line.run_dir;
+        return exec_command(line.exec);
     }
     if (root.got_subcommand("config")) {
         fmt::print("{}", config::render_reference());

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "app/commands.h"
+#include "app/exec_door.h"
 #include "app/file_objects.h"
 #include "app/local.h"
 #include "app/memory.h"
@@ -80,10 +81,12 @@ public:
                base.clock),
           api_(base.clock, rooms.view(), rooms.logs(), reviews, api_settings(settings)),
           server_(base.reactor.executor(), base.clock, api_, http::ServerLimits{}),
+          exec_(base.reactor.executor(), rooms),
           scope_(base.reactor.executor()) {}
 
-    Result<void> open(const std::filesystem::path& socket) {
-        SKIFF_CHECK(server_.listen_local(socket));
+    Result<void> open(const state::Paths& paths) {
+        SKIFF_CHECK(server_.listen_local(paths.agent_socket()));
+        SKIFF_CHECK(exec_.open(paths.exec_socket()));
         SKIFF_TRY(auto tls, tls_.refresh());
         auto port = server_.listen_tls(settings_.address,
                                        static_cast<std::uint16_t>(settings_.port), std::move(tls));
@@ -108,6 +111,7 @@ public:
         return {};
     }
     async::Task<void> close() {
+        co_await exec_.close();
         co_await scope_.stop();
         co_await server_.stop(kServerGrace);
     }
@@ -134,6 +138,7 @@ private:
     node::ServingTls tls_;
     server::KubeletApi api_;
     http::Server server_;
+    ExecDoor exec_;
     async::Scope scope_;
 };
 
@@ -184,12 +189,13 @@ public:
         };
         SKIFF_CO_TRY(auto rooms, co_await Rooms::create(base_, settings_, instance_, outside, ips));
         Doors doors(base_, *rooms, nullptr, settings_, node);
-        auto opened = doors.open(instance_.paths().agent_socket());
+        auto opened = doors.open(instance_.paths());
         if (opened) {
             auto files = static_pods(base_, *rooms, settings_);
             co_await files->scan();
             rooms->pods().sources_ready(spared_by(files, nullptr));
             scope_.spawn("memory", return_memory(base_.pool));
+            rooms->runtime().prepare_toolbox();
             scope_.spawn("static pods", files->run(settings_.file_check_frequency));
             log::info("node started", log::kv("node", settings_.node_name),
                       log::kv("pods", settings_.static_pod_path.string()));
@@ -258,7 +264,7 @@ public:
 private:
     async::Task<Result<void>> serve(Rooms& rooms) {
         Doors doors(base_, rooms, &reviews_, settings_, node_settings_);
-        auto opened = doors.open(instance_.paths().agent_socket());
+        auto opened = doors.open(instance_.paths());
         if (!opened) {
             co_await doors.close();
             co_return opened;
@@ -287,6 +293,7 @@ private:
         watch->set_undecoded_callback(
             [this](const Watch::Undecoded& object, const Error& error) { tell(object, error); });
         auto files = static_pods(base_, rooms, settings_);
+        rooms.runtime().prepare_toolbox();
         // Everything that refers to these objects ends before they do.
         async::Scope inner(base_.reactor.executor());
         inner.spawn("pods", watch_pods(agent, watch, files, rooms, inner));

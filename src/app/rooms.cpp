@@ -140,6 +140,17 @@ pods::LogSource& Rooms::logs() {
     return *logs_;
 }
 
+async::Task<Result<std::unique_ptr<pods::ExecSession>>> Rooms::exec(PodName pod,
+                                                                    pods::ExecRequest request) {
+    auto snapshot = pods_->find(pod);
+    if (!snapshot) {
+        co_return fail(Code::not_found, "no pod \"{}\" in namespace \"{}\" on this node", pod.name,
+                       pod.ns);
+    }
+    co_return co_await pods::exec_command(*images_, *runtime_, std::move(*snapshot),
+                                          std::move(request));
+}
+
 const server::NodeView& Rooms::view() const {
     return *view_;
 }
@@ -172,6 +183,16 @@ async::Task<Result<void>> Rooms::open_images(const config::Settings& settings, O
     co_return Result<void>{};
 }
 
+// Installed beside the engine; in the build tree among the guests.
+static std::filesystem::path toolbox_folder(const std::filesystem::path& engine) {
+    std::error_code error;
+    auto beside = engine.parent_path();
+    auto built = beside.parent_path().parent_path() / "guests";
+    bool is_built = !std::filesystem::exists(beside / "toolbox.wasm", error) &&
+                    std::filesystem::exists(built / "toolbox.wasm", error);
+    return is_built ? built : beside;
+}
+
 async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, Outside outside) {
     runtime::RuntimeSettings its;
     its.engine_program = settings.engine_path;
@@ -179,6 +200,7 @@ async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, 
     its.logs.files = static_cast<std::size_t>(settings.container_log_max_files);
     its.logs.file_max = settings.container_log_max_size;
     its.lifetime = outside.lifetime;
+    its.toolbox_folder = toolbox_folder(settings.engine_path);
     its.compile_time_max = settings.compile_timeout;
     its.compile_memory_max = settings.compile_memory;
     its.wasi03 = settings.wasi03;

@@ -21,6 +21,7 @@
 #include "images/registry.h"
 #include "images/store.h"
 #include "network/network.h"
+#include "pods/exec.h"
 #include "pods/pods.h"
 #include "runtime/runtime.h"
 #include "server/kubelet_api.h"
@@ -80,6 +81,10 @@ public:
     [[nodiscard]] runtime::KeeperRuntime& runtime() { return *runtime_; }
     // For `kubectl logs` and `skiff run`.
     [[nodiscard]] pods::LogSource& logs();
+    // For `kubectl exec` and `skiff exec`. Fails with not_found when there is no such pod here,
+    // else as pods::exec_command() does.
+    [[nodiscard]] async::Task<Result<std::unique_ptr<pods::ExecSession>>> exec(
+        PodName pod, pods::ExecRequest request);
     // For the kubelet API.
     [[nodiscard]] const server::NodeView& view() const;
     // For the node's status.

@@ -46,6 +46,12 @@ public:
     std::optional<pods::ContainerUsage> usage(const ContainerId& id) const override {
         return inner_.usage(id);
     }
+    Result<pods::Image> image_of(const ContainerId& id) const override {
+        return inner_.image_of(id);
+    }
+    async::Task<Result<std::unique_ptr<pods::ExecSession>>> exec(pods::ExecSpec spec) override {
+        return inner_.exec(std::move(spec));
+    }
 
 private:
     pods::Runtime& inner_;

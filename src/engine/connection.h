@@ -43,9 +43,4 @@ private:
     std::deque<std::string> outbox_;
 };
 
-// Listens at `path` (mode 0600, a stale file is replaced).
-[[nodiscard]] Result<os::Fd> listen_at(const std::string& path);
-// Accepts one connection of the own user (or root); nullopt when there is none or it is refused.
-[[nodiscard]] std::optional<os::Fd> accept_own(int listener);
-
 }  // namespace skiff::engine

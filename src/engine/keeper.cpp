@@ -134,7 +134,7 @@ Result<void> Keeper::run() {
 
 void Keeper::accept_agents() {
     while (connections_.size() < kConnectionsMax) {
-        auto socket = accept_own(listener_.get());
+        auto socket = os::accept_packets(listener_.get());
         if (!socket) {
             return;
         }

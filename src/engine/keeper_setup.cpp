@@ -15,6 +15,7 @@
 #include "engine/keeper.h"
 #include "os/capabilities.h"
 #include "os/file.h"
+#include "os/packet.h"
 #include "os/process.h"
 #include "wire/paths.h"
 #include "wire/powers.h"
@@ -110,7 +111,7 @@ Result<void> Keeper::set_up() {
     SKIFF_CHECK(keep_powers());
     SKIFF_TRY(own_pid_namespace_, os::open("/proc/self/ns/pid", O_RDONLY));
     if (!listener_.valid()) {
-        SKIFF_TRY(listener_, listen_at(socket));
+        SKIFF_TRY(listener_, os::listen_packets(socket));
     }
     fill_heap();
     log::info("keeper serves", log::kv("build", build_id()), log::kv("run_dir", settings_.run_dir),

@@ -109,6 +109,26 @@ void add_root(sandbox::PolicyBuilder& builder, const wire::Root& root) {
     builder.use_layers(std::move(plan));
 }
 
+void add_surroundings(sandbox::PolicyBuilder& builder, const wire::Grant& grant,
+                      std::span<const int> fds, Privilege privilege) {
+    add_network(builder, grant.network, fds);
+    builder.name_host(grant.hostname);
+    add_root(builder, grant.root);
+    for (const auto& mount : grant.mounts) {
+        builder.add(entry_of(mount, fds, privilege, grant.limits.memory_bytes));
+    }
+}
+
+void join_container(sandbox::PolicyBuilder& builder, const wire::Join& join,
+                    std::span<const int> fds) {
+    const auto fd_of = [&](std::int32_t index) {
+        return index < 0 ? -1 : fds[static_cast<std::size_t>(index)];
+    };
+    builder.join_cage({fd_of(join.mount_fd), fd_of(join.network_fd), fd_of(join.hostname_fd),
+                       fd_of(join.user_fd)},
+                      sandbox::RunningCage{});
+}
+
 }  // namespace
 
 wasm::NetworkUse network_use_of(const wire::NetworkUse& use) {
@@ -139,11 +159,10 @@ Result<sandbox::Policy> policy_of(const wire::Grant& grant, std::span<const int>
         }
     }
     add_identity(builder, grant.identity, privilege);
-    add_network(builder, grant.network, fds);
-    builder.name_host(grant.hostname);
-    add_root(builder, grant.root);
-    for (const auto& mount : grant.mounts) {
-        builder.add(entry_of(mount, fds, privilege, grant.limits.memory_bytes));
+    if (grant.join.mount_fd >= 0) {
+        join_container(builder, grant.join, fds);
+    } else {
+        add_surroundings(builder, grant, fds, privilege);
     }
     builder.limit_open_files(grant.limits.open_files_max);
     // An ordinary user's threads are counted together with everything else he runs.

@@ -176,6 +176,8 @@ void Agent::start(const std::string& id, const std::string& guest_name, wire::Gr
     for (const auto& slot : slots) {
         fds.push_back(slot.get());
     }
+    static_assert(wire::kFirstFreeFd + kSlots == kPassedFd);
+    fds.insert(fds.end(), passed_.begin(), passed_.end());
     header.container_id = id;
     header.stop = grant.stop;
     sent_ns_ = std::chrono::steady_clock::now().time_since_epoch().count();

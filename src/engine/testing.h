@@ -51,6 +51,9 @@ public:
     // Prepares files and sends Start. The grant's log slots are made here.
     void start(const std::string& id, const std::string& guest_name, wire::Grant grant,
                wire::Start header = {});
+    // The same with these descriptors behind the log's, for the grant to name: from kPassedFd on.
+    void pass(std::vector<int> fds) { passed_ = std::move(fds); }
+    static constexpr std::int32_t kPassedFd = 6;
     // When the latest Start went out, CLOCK_MONOTONIC in nanoseconds.
     [[nodiscard]] std::int64_t sent_ns() const { return sent_ns_; }
     void send(const wire::Message& message);
@@ -78,6 +81,7 @@ private:
     os::Fd socket_;
     std::int64_t sent_ns_ = 0;
     std::vector<wire::Message> skipped_;
+    std::vector<int> passed_;
 };
 
 // A grant with nothing but arguments and an own range of ids.

@@ -1,10 +1,17 @@
 #include "os/packet.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
+
+#include "base/log.h"
+#include "os/file.h"
 
 namespace skiff::os {
 
@@ -31,7 +38,86 @@ void collect_fds(msghdr& header, std::vector<Fd>& fds) {
     }
 }
 
+// A socket's path holds about 100 bytes; the folder's descriptor makes any path short.
+struct Address {
+    Fd folder;
+    sockaddr_un name{};
+    [[nodiscard]] const sockaddr* raw() const {
+        return reinterpret_cast<const sockaddr*>(&name);  // NOLINT
+    }
+};
+
+Result<Address> address_of(const std::filesystem::path& path) {
+    Address address;
+    SKIFF_TRY(address.folder, open(path.parent_path(), O_PATH | O_DIRECTORY));
+    address.name.sun_family = AF_UNIX;
+    const std::string text =
+        fmt::format("/proc/self/fd/{}/{}", address.folder.get(), path.filename().string());
+    if (text.size() >= sizeof address.name.sun_path) {
+        return fail(Code::invalid, "the socket name {} is too long", path.filename().string());
+    }
+    std::memcpy(address.name.sun_path, text.c_str(), text.size() + 1);
+    return address;
+}
+
+Result<Fd> make_socket() {
+    Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket.valid()) {
+        return fail_errno(errno, "make a socket");
+    }
+    return socket;
+}
+
 }  // namespace
+
+Result<Fd> listen_packets(const std::filesystem::path& path) {
+    constexpr int kBacklog = 64;
+    SKIFF_TRY(Address address, address_of(path));
+    SKIFF_TRY(Fd socket, make_socket());
+    SKIFF_CHECK(remove_file(path));
+    if (::bind(socket.get(), address.raw(), sizeof address.name) < 0) {
+        return fail_errno(errno, fmt::format("bind {}", path.string()));
+    }
+    // Before listen() nobody can connect, so there is no moment with a wider mode.
+    if (::fchmodat(address.folder.get(), path.filename().c_str(), 0600, 0) < 0) {
+        return fail_errno(errno, fmt::format("chmod {}", path.string()));
+    }
+    if (::listen(socket.get(), kBacklog) < 0) {
+        return fail_errno(errno, fmt::format("listen at {}", path.string()));
+    }
+    return socket;
+}
+
+std::optional<Fd> accept_packets(int listener) {
+    Fd socket(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.valid()) {
+        return std::nullopt;
+    }
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
+        (peer.uid != ::geteuid() && peer.uid != 0)) {
+        log::warn("connection refused", log::kv("uid", peer.uid));
+        return std::nullopt;
+    }
+    return socket;
+}
+
+Result<Fd> connect_packets(const std::filesystem::path& path) {
+    SKIFF_TRY(Fd socket, make_socket());
+    auto address = address_of(path);
+    if (!address) {
+        return fail(std::move(address.error()));
+    }
+    // A connect to a UNIX socket never waits: a full backlog is EAGAIN.
+    if (::connect(socket.get(), address->raw(), sizeof address->name) != 0) {
+        if (errno == ECONNREFUSED || errno == ENOENT) {
+            return fail(Code::not_found, "nobody listens at {}", path.string());
+        }
+        return fail_errno(errno, fmt::format("connect to {}", path.string()));
+    }
+    return socket;
+}
 
 Result<SocketPair> make_socket_pair() {
     std::array<int, 2> fds{};

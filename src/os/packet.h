@@ -1,6 +1,8 @@
 // Packets with descriptors, over SOCK_SEQPACKET sockets of this machine (unix(7), SCM_RIGHTS).
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,13 @@ struct SocketPair {
     Fd second;
 };
 [[nodiscard]] Result<SocketPair> make_socket_pair();
+
+// Listens at `path` (mode 0600, a stale file is replaced). Never blocks.
+[[nodiscard]] Result<Fd> listen_packets(const std::filesystem::path& path);
+// Accepts one connection of the own user (or root); nullopt when there is none or it is refused.
+[[nodiscard]] std::optional<Fd> accept_packets(int listener);
+// Connects without waiting; the socket never blocks. Fails with not_found when nobody listens.
+[[nodiscard]] Result<Fd> connect_packets(const std::filesystem::path& path);
 
 enum class Sent { whole, would_block };
 // Sends one packet without waiting. Fails when the other end is gone, and with invalid for more

@@ -126,6 +126,9 @@ public:
         co_return image;
     }
     Task<Result<ModuleFile>> find_module(const Image&, std::string path) override {
+        if (auto error = faults.take("find_module")) {
+            co_return fail(std::move(*error));
+        }
         ModuleFile module;
         module.path = path;
         module.digest = "sha256:11";
@@ -333,6 +336,29 @@ public:
         co_return Result<void>();
     }
     std::optional<ContainerUsage> usage(const ContainerId&) const override { return std::nullopt; }
+    Result<Image> image_of(const ContainerId& id) const override {
+        if (!runs(id)) {
+            return fail(Code::conflict, "container \"{}\" is not running", id);
+        }
+        return image;
+    }
+    // Commands run until end_command(), or until their container or session ends.
+    Task<Result<std::unique_ptr<ExecSession>>> exec(ExecSpec spec) override {
+        if (auto error = faults.take("exec")) {
+            co_return fail(std::move(*error));
+        }
+        if (!runs(spec.container)) {
+            co_return fail(Code::conflict, "container \"{}\" is not running", spec.container);
+        }
+        auto running = std::make_shared<Running>();
+        running->container = spec.container;
+        commands.push_back(std::move(spec));
+        sessions.push_back(running);
+        std::unique_ptr<ExecSession> session = std::make_unique<Session>(running);
+        co_return std::move(session);
+    }
+    // The latest command ends.
+    void end_command(int code) { sessions.back()->end(code, ExitKind::exited); }
 
     // The keeper says that a container which was starting runs, or that it never will.
     void begin(const ContainerId& id) {
@@ -372,6 +398,11 @@ public:
                 exit.reason = code == 0 ? "Completed" : "Error";
                 exit.finished = clock_.wall_now();
                 record.exit = std::move(exit);
+                for (auto& session : sessions) {
+                    if (session->container == id) {
+                        session->end(137, ExitKind::killed);
+                    }
+                }
                 changed(record.pod);
             }
         }
@@ -401,8 +432,41 @@ public:
     std::vector<ContainerId> removed;
     std::set<PodUid> prepared;
     std::set<std::string> compiled;
+    Image image;  // of every container, as its commands see it
+    std::vector<ExecSpec> commands;
+    struct Running {
+        ContainerId container;
+        ContainerExit exit;
+        async::Event ended;
+        void end(int code, ExitKind kind) {
+            if (!ended.is_set()) {
+                exit.kind = kind;
+                exit.exit_code = code;
+                ended.set();
+            }
+        }
+    };
+    std::vector<std::shared_ptr<Running>> sessions;
 
 private:
+    class Session final : public ExecSession {
+    public:
+        explicit Session(std::shared_ptr<Running> running) : running_(std::move(running)) {}
+        ~Session() override { running_->end(137, ExitKind::killed); }
+        Task<Result<ContainerExit>> wait() override {
+            auto running = running_;
+            SKIFF_CO_CHECK(co_await running->ended.wait());
+            co_return running->exit;
+        }
+
+    private:
+        std::shared_ptr<Running> running_;
+    };
+    [[nodiscard]] bool runs(const ContainerId& id) const {
+        return std::ranges::any_of(records, [&](const ContainerRecord& record) {
+            return record.id == id && !record.exit && !is_starting(record);
+        });
+    }
     static bool is_starting(const ContainerRecord& record) {
         return record.phase == ContainerRecord::Phase::starting;
     }

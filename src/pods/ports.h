@@ -398,6 +398,29 @@ struct ContainerUsage {
     Bytes memory_working_set;
 };
 
+// A command in a container that runs (`kubectl exec`). Copied; the descriptors stay the caller's.
+struct ExecSpec {
+    ContainerId container;
+    std::vector<std::string> command;  // not empty
+    // The file of the container's image that command[0] names. Without one, or when it is no Wasm,
+    // the toolbox runs: a module of Skiff's own with small commands.
+    std::optional<ModuleFile> module;
+    // Needed until exec() returns. -1: there is nothing to read, output is dropped. A terminal is
+    // one descriptor, given three times.
+    int stdin_fd = -1;
+    int stdout_fd = -1;
+    int stderr_fd = -1;
+    bool tty = false;
+};
+
+// A command that runs. Destroying the session kills it.
+class ExecSession {
+public:
+    virtual ~ExecSession() = default;
+    // How it ended, as soon as it has. Fails only with cancelled.
+    [[nodiscard]] virtual Task<Result<ContainerExit>> wait() = 0;
+};
+
 class Runtime {
 public:
     virtual ~Runtime() = default;
@@ -437,6 +460,16 @@ public:
     [[nodiscard]] virtual Task<Result<void>> remove_pod(const PodUid& pod) = 0;
     // nullopt for an ended container or when the kernel does not tell.
     [[nodiscard]] virtual std::optional<ContainerUsage> usage(const ContainerId& id) const = 0;
+
+    // What commands in a running container are looked up in: its layers, its environment's PATH,
+    // its working folder. Fails with conflict when it is not running.
+    [[nodiscard]] virtual Result<Image> image_of(const ContainerId& id) const = 0;
+    // Runs a command as a second process in the container: with its files, network, ids, limits
+    // and environment, in its cgroup, and with processes of its own. Returns when it runs; it ends
+    // with the container at the latest, with its session, and with this agent. Fails with conflict
+    // (the container is not running), unsupported (it takes no commands), exhausted (too many run),
+    // or as compile() and start() do.
+    [[nodiscard]] virtual Task<Result<std::unique_ptr<ExecSession>>> exec(ExecSpec spec) = 0;
 };
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -184,6 +184,7 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
         co_return fail(std::move(sent.error()).with_default_reason(kNotRun));
     }
     container->requested = true;
+    store_grant(paths_, ContainerId(stored.id), plan->grant);
     auto answered = co_await container->answered.wait(after(kAnswerMax));
     container->waiter = Container::Waiter::none;
     if (!answered) {
@@ -270,6 +271,9 @@ Task<Result<void>> KeeperRuntime::stop_copy(ContainerId id, Duration grace) {
     }
     SKIFF_CO_CHECK(co_await ask_to_end(container, grace));
     auto ended = co_await container->ended.wait(after(grace + kKillMax));
+    if (ended) {
+        ended = co_await execs_.wait_ended(container->stored.id, after(kKillMax));
+    }
     if (ended || ended.error().code == Code::cancelled) {
         co_return ended;
     }

@@ -1,8 +1,6 @@
 #include "runtime/keeper_link.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,36 +15,11 @@ using async::Task;
 
 constexpr auto kSendRetry = std::chrono::milliseconds(1);
 
-Result<os::Fd> open_socket(const std::filesystem::path& path) {
-    os::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket) {
-        return fail_errno(errno, "make a socket");
-    }
-    // A socket's path holds about 100 bytes; the folder's descriptor makes any path short.
-    SKIFF_TRY(os::Fd folder, os::open(path.parent_path(), O_PATH | O_DIRECTORY));
-    struct sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::string text = fmt::format("/proc/self/fd/{}/{}", folder.get(), path.filename().string());
-    if (text.size() >= sizeof address.sun_path) {
-        return fail(Code::invalid, "the socket name {} is too long", path.filename().string());
-    }
-    std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
-    // A connect to a UNIX socket never waits: a full backlog is EAGAIN.
-    const auto* where = reinterpret_cast<const struct sockaddr*>(&address);  // NOLINT
-    if (::connect(socket.get(), where, sizeof address) != 0) {
-        if (errno == ECONNREFUSED || errno == ENOENT) {
-            return fail(Code::not_found, "nobody listens at {}", path.string());
-        }
-        return fail_errno(errno, fmt::format("connect to {}", path.string()));
-    }
-    return socket;
-}
-
 }  // namespace
 
 Task<Result<std::unique_ptr<KeeperLink>>> KeeperLink::connect(std::filesystem::path socket,
                                                               SteadyTime deadline) {
-    SKIFF_CO_TRY(os::Fd fd, open_socket(socket));
+    SKIFF_CO_TRY(os::Fd fd, os::connect_packets(socket));
     std::unique_ptr<KeeperLink> link(new KeeperLink(std::move(fd)));
     wire::Hello hello;
     hello.agent = fmt::format("skiff {} pid {}", SKIFF_VERSION, ::getpid());

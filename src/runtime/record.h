@@ -116,6 +116,20 @@ struct StoredPod {
     }
 };
 
+// What a later command in a container is given, in the run-dir for as long as the container runs:
+// its environment, which may hold Secrets, is in no other file.
+struct StoredGrant {
+    std::string runtime_handler;
+    // encode_grant() of the container's own, without arguments, mounts, and all that has a
+    // descriptor.
+    std::string grant;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.runtime_handler, s.grant);
+    }
+};
+constexpr std::string_view kGrantKind = "grant";
+
 constexpr std::string_view kContainerKind = "container";
 constexpr std::string_view kEndedKind = "ended";
 constexpr std::string_view kPodKind = "pod";

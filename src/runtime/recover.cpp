@@ -138,11 +138,27 @@ KeeperRuntime::Held KeeperRuntime::add(StoredContainer stored) {
     return container;
 }
 
+// Commands of an agent that was killed: their pages say that there were some.
+void KeeperRuntime::end_commands() {
+    auto pages = os::list_folder(wire::runners_folder(paths_.run_dir.string()));
+    if (!pages || std::ranges::none_of(*pages, Execs::is_session)) {
+        return;
+    }
+    for (const auto& [id, container] : containers_) {
+        const StoredContainer& stored = container->stored;
+        if (stored.phase == Phase::running && stored.pid != 0) {
+            execs_.end_strangers(stored);
+        }
+    }
+}
+
 // What an agent left behind that was killed between two steps.
 void KeeperRuntime::sweep_leftovers() {
     auto known = [this](const std::string& id) { return find(id) != nullptr; };
     auto run_dir = paths_.run_dir.string();
+    end_commands();
     remove_strangers(wire::runners_folder(run_dir), known);
+    remove_strangers(paths_.grants(), known);
     remove_strangers(wire::exits_folder(run_dir), known);
     remove_strangers(paths_.termination(), known);
     std::set<std::string> in_use;
@@ -166,6 +182,9 @@ void KeeperRuntime::sweep_leftovers() {
 // ---- what keepers say --------------------------------------------------------------------------
 
 void KeeperRuntime::on_keeper_message(const std::string& build, const wire::Message& message) {
+    if (execs_.take(build, message)) {
+        return;
+    }
     if (const auto* started = std::get_if<wire::Started>(&message)) {
         on_started(build, *started);
     } else if (const auto* failed = std::get_if<wire::StartFailed>(&message)) {
@@ -246,7 +265,9 @@ void KeeperRuntime::on_running(const std::string& build, const wire::Running& ru
     auto& listed = listed_[build];
     for (const auto& item : running.items) {
         listed.insert(item.container_id);
-        if (item.started_ns != 0) {
+        if (Execs::is_session(item.container_id)) {
+            execs_.take_running(build, item.container_id);
+        } else if (item.started_ns != 0) {
             wire::Started started;
             started.container_id = item.container_id;
             started.pid = item.pid;
@@ -257,6 +278,7 @@ void KeeperRuntime::on_running(const std::string& build, const wire::Running& ru
     }
     if (running.last) {
         settle_unlisted(build);
+        execs_.settle_unlisted(build, listed);
         repeat_stops(build);
         listed_.erase(build);
     }
@@ -284,6 +306,7 @@ void KeeperRuntime::settle_unlisted(const std::string& build) {
 }
 
 void KeeperRuntime::on_keeper_gone(const std::string& build) {
+    execs_.on_keeper_gone(build);
     for (const auto& container : unsettled(build)) {
         settle_without_keeper(container);
     }
@@ -318,17 +341,27 @@ void KeeperRuntime::settle_without_keeper(const Held& container) {
     }
 }
 
+// The container's own process is older than that of any command in it.
+std::vector<os::ProcessIdentity> KeeperRuntime::oldest_first(const std::string& cgroup) const {
+    std::vector<os::ProcessIdentity> found;
+    for (int pid : cgroups_->processes(cgroup)) {
+        if (auto identity = os::identity_of(pid)) {
+            found.push_back(std::move(*identity));
+        }
+    }
+    std::ranges::stable_sort(found, {}, &os::ProcessIdentity::start_time);
+    return found;
+}
+
 bool KeeperRuntime::adopt_from_cgroup(const Held& container) {
     StoredContainer& stored = container->stored;
-    for (int pid : cgroups_->processes(stored.cgroup)) {
-        auto identity = os::identity_of(pid);
-        auto pidfd =
-            identity ? os::open_process(*identity) : Result<os::Fd>(fail(identity.error()));
+    for (const auto& identity : oldest_first(stored.cgroup)) {
+        auto pidfd = os::open_process(identity);
         if (!pidfd) {
             continue;
         }
-        stored.pid = identity->pid;
-        stored.start_time = identity->start_time;
+        stored.pid = identity.pid;
+        stored.start_time = identity.start_time;
         stored.phase = Phase::running;
         auto page = read_page(paths_, stored.id);
         stored.started_ns = page && page->started_ns != 0 ? page->started_ns : stored.created_ns;
@@ -446,6 +479,8 @@ void KeeperRuntime::finish_as(const Held& container, StoredExit exit) {
     StoredContainer& stored = container->stored;
     stored.phase = Phase::ended;
     stored.exit = std::move(exit);
+    execs_.end_sessions(stored.id);
+    (void)os::remove_file(paths_.grant(ContainerId(stored.id)));
     record_end(container);
     remove_cgroup_later(stored.cgroup);
     container->answered.set();

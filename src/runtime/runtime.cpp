@@ -92,7 +92,8 @@ KeeperRuntime::KeeperRuntime(RuntimeSettings settings, RuntimeParts parts,
       scope_(parts.reactor.executor()),
       keepers_(keeper_settings(settings_), paths_, *cgroups_, parts.reactor.executor(), *this),
       artifacts_(compile_settings(settings_), paths_, *cgroups_, parts.reactor.executor(), pool_,
-                 random_) {}
+                 random_),
+      execs_(settings_.toolbox_folder, {paths_, pool_, random_, cgroups_, keepers_, artifacts_}) {}
 
 KeeperRuntime::~KeeperRuntime() = default;
 
@@ -281,6 +282,45 @@ Task<Result<void>> KeeperRuntime::remove_pod_copy(PodUid uid) {
 Task<Result<pods::Artifact>> KeeperRuntime::compile(pods::CompileRequest request,
                                                     std::function<void()> compiling) {
     return artifacts_.compile(std::move(request), std::move(compiling));
+}
+
+// ---- commands in containers --------------------------------------------------------------------
+
+Result<KeeperRuntime::Held> KeeperRuntime::running(const ContainerId& id) const {
+    auto container = find(id.str());
+    if (!container || container->stored.phase != Phase::running) {
+        return fail(Code::conflict, "container \"{}\" is not running",
+                    container ? container->stored.name : id.str());
+    }
+    return container;
+}
+
+Result<pods::Image> KeeperRuntime::image_of(const ContainerId& id) const {
+    SKIFF_TRY(Held container, running(id));
+    SKIFF_TRY(StoredGrant grant, load_grant(paths_, id));
+    SKIFF_TRY(pods::Image image, image_of_grant(grant));
+    image.reference = container->stored.image;
+    image.image_id = container->stored.image_id;
+    return image;
+}
+
+Task<Result<std::unique_ptr<pods::ExecSession>>> KeeperRuntime::exec(pods::ExecSpec spec) {
+    if (spec.command.empty() || spec.command.front().empty()) {
+        co_return fail(Code::invalid, "no command was given");
+    }
+    SKIFF_CO_CHECK(running(spec.container));
+    SKIFF_CO_TRY(StoredGrant grant, load_grant(paths_, spec.container));
+    SKIFF_CO_TRY(auto artifact, co_await execs_.artifact_for(spec, grant.runtime_handler));
+    SKIFF_CO_TRY(std::string keeper, co_await keepers_.ensure_current());
+    // It may have ended meanwhile.
+    SKIFF_CO_TRY(Held container, running(spec.container));
+    Execs::Start start{std::move(spec), container->stored, std::move(grant), std::move(artifact),
+                       std::move(keeper)};
+    co_return co_await execs_.start(std::move(start));
+}
+
+void KeeperRuntime::prepare_toolbox() {
+    scope_.spawn("prepare toolbox", execs_.prepare_toolbox());
 }
 
 }  // namespace skiff::runtime

@@ -23,6 +23,7 @@
 #include "os/cgroup.h"
 #include "pods/ports.h"
 #include "runtime/artifacts.h"
+#include "runtime/exec.h"
 #include "runtime/keepers.h"
 #include "runtime/record.h"
 #include "runtime/start_plan.h"
@@ -44,6 +45,7 @@ struct RuntimeSettings {
     unsigned compiles_at_once = 0;  // zero: all cores but one, at least one
     std::uint32_t pids_max = 128;   // threads and processes of one container
     state::IdRangeSettings ids;
+    std::filesystem::path toolbox_folder;  // of toolbox.wasm; empty: commands need their own module
 };
 
 // What the runtime borrows; all of it outlives the runtime.
@@ -86,6 +88,12 @@ public:
     [[nodiscard]] async::Task<Result<void>> remove(const ContainerId& id) override;
     [[nodiscard]] async::Task<Result<void>> remove_pod(const PodUid& pod) override;
     [[nodiscard]] std::optional<pods::ContainerUsage> usage(const ContainerId& id) const override;
+    [[nodiscard]] Result<pods::Image> image_of(const ContainerId& id) const override;
+    [[nodiscard]] async::Task<Result<std::unique_ptr<pods::ExecSession>>> exec(
+        pods::ExecSpec spec) override;
+    // In the background, a while after the start of a node: the first command need not wait for a
+    // compile.
+    void prepare_toolbox();
 
 private:
     struct Container {
@@ -134,6 +142,7 @@ private:
     void load_containers();
     [[nodiscard]] Held add(StoredContainer stored);
     void sweep_leftovers();
+    void end_commands();
     void on_keeper_message(const std::string& build, const wire::Message& message) override;
     void on_keeper_gone(const std::string& build) override;
     void on_started(const std::string& build, const wire::Started& started);
@@ -146,6 +155,7 @@ private:
     void settle_without_keeper(const Held& container);
     void finish_from_traces(const Held& container, std::optional<os::ProcessExit> status);
     void adopt_orphan(const Held& container, os::Fd pidfd);
+    [[nodiscard]] std::vector<os::ProcessIdentity> oldest_first(const std::string& cgroup) const;
     // True when the container's group holds a process, which is adopted.
     [[nodiscard]] bool adopt_from_cgroup(const Held& container);
     void fail_start(const Held& container, Error error);
@@ -198,6 +208,8 @@ private:
     [[nodiscard]] async::Task<void> remove_cgroup(std::string name);
     [[nodiscard]] Held find(const std::string& id) const;
     [[nodiscard]] Held active(const PodUid& pod, const std::string& name) const;
+    // The container, which must be running.
+    [[nodiscard]] Result<Held> running(const ContainerId& id) const;
     void write_record(const StoredContainer& stored);
     void changed(const StoredContainer& stored);
 
@@ -220,6 +232,7 @@ private:
     async::Scope scope_;
     Keepers keepers_;
     Artifacts artifacts_;
+    Execs execs_;
 };
 
 // The cgroup tree of the instance: the one that an earlier agent of this boot recorded, else a new

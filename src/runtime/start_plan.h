@@ -37,6 +37,8 @@ struct StartPlan {
     wire::Start start;
     std::vector<int> fds;
     std::vector<os::Fd> owned;
+    // For later commands in the container.
+    StoredGrant grant;
 };
 
 // The keeper's word for how a container is told to end.

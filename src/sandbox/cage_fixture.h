@@ -55,6 +55,13 @@ protected:
 
     // Forks a child into a pid namespace of its own, confines it and runs `act` there.
     Ending run(const Policy& policy, const std::function<int()>& act) {
+        return wait(start(policy, act));
+    }
+    struct Caged {
+        pid_t pid = -1;
+        os::Fd errors;
+    };
+    Caged start(const Policy& policy, const std::function<int()>& act) {
         SyscallFilter filter = *SyscallFilter::build(policy.syscalls);
         auto pipe = *os::make_pipe();
         auto home = *os::open("/proc/self/ns/pid", O_RDONLY);
@@ -73,11 +80,14 @@ protected:
             ::_exit(act());
         }
         EXPECT_EQ(::setns(home.get(), CLONE_NEWPID), 0);
-        pipe.write.reset();
+        return {pid, std::move(pipe.read)};
+    }
+    // Until it ends.
+    static Ending wait(Caged caged) {
         Ending ending;
-        ending.error = *os::read_all(pipe.read.get(), 64_KiB);
+        ending.error = *os::read_all(caged.errors.get(), 64_KiB);
         int status = 0;
-        EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+        EXPECT_EQ(::waitpid(caged.pid, &status, 0), caged.pid);
         ending.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
         ending.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         return ending;

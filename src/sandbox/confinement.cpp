@@ -163,7 +163,7 @@ Result<void> Confinement::take_ids() {
     if (!ground_) {
         SKIFF_TRY(ground_, lay_groundwork(gives_ids ? GivesIds::yes : GivesIds::no));
     }
-    if (gives_ids) {
+    if (gives_ids && !policy_.join) {
         if (!ground_->ids) {
             return fail(Code::internal, "the groundwork has no user namespace");
         }
@@ -174,9 +174,42 @@ Result<void> Confinement::take_ids() {
     return {};
 }
 
+// The caller's descriptors are closed before the cage is entered.
+Result<void> Confinement::hold_cage() {
+    const auto hold = [](int fd) -> Result<os::Fd> {
+        os::Fd own(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+        if (!own.valid()) {
+            return fail_errno(errno, "hold a namespace of the container");
+        }
+        return own;
+    };
+    const JoinPlan& join = *policy_.join;
+    for (const int fd : {join.mount, join.network, join.hostname}) {
+        SKIFF_TRY(auto held, hold(fd));
+        cage_.push_back(std::move(held));
+    }
+    if (join.user >= 0) {
+        SKIFF_TRY(user_namespace_, hold(join.user));
+    }
+    return {};
+}
+
+// Root and working folder become those of the mount namespace: what its own process pivoted to.
+Result<void> Confinement::enter_cage() {
+    constexpr std::array kKinds = {CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWUTS};
+    for (std::size_t i = 0; i < kKinds.size(); ++i) {
+        SKIFF_CHECK(join_namespace(cage_[i].get(), kKinds[i], "join the running container"));
+    }
+    cage_.clear();
+    return {};
+}
+
 Result<void> Confinement::build() {
     SKIFF_CHECK(at("cgroup", join_cgroups()));
     SKIFF_CHECK(at("identity", take_ids()));
+    if (policy_.join) {
+        return at("root", hold_cage());
+    }
     // Sources are taken in the machine's mount namespace: its mounts cannot be cloned from another.
     SKIFF_CHECK(at("mounts", tree_.open()));
     SKIFF_CHECK(at("network", join_network()));
@@ -185,12 +218,15 @@ Result<void> Confinement::build() {
 }
 
 Result<void> Confinement::enter() {
-    return at("root", tree_.enter());
+    return at("root", policy_.join ? enter_cage() : tree_.enter());
 }
 
 std::vector<int> Confinement::descriptors() const {
     std::vector<int> own = tree_.descriptors();
     own.push_back(user_namespace_.get());
+    for (const auto& held : cage_) {
+        own.push_back(held.get());
+    }
     return own;
 }
 

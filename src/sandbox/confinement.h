@@ -59,9 +59,10 @@ public:
           tree_(policy, user_namespace_) {}
 
     // Joins cgroups, makes the namespaces (the pid namespace is the caller's business: only a fork
-    // enters it) and composes the tree. The process is still root and sees the machine.
+    // enters it) and composes the tree; of a cage that is joined it only takes hold. The process is
+    // still root and sees the machine.
     [[nodiscard]] Result<void> build();
-    // Makes the tree its root: no path of the machine can be named any more.
+    // Makes the tree its root, or joins the cage: no path of the machine can be named any more.
     [[nodiscard]] Result<void> enter();
     // Drops user, groups and every capability, sets limits, applies Landlock and the filter. Only
     // what the filter allows can be done afterwards. Descriptors stay as they are: see
@@ -75,12 +76,16 @@ private:
     Result<void> take_ids();
     Result<void> make_mount_namespace();
     Result<void> join_network();
+    Result<void> hold_cage();
+    Result<void> enter_cage();
 
     const Policy& policy_;
     const Shared& shared_;
     const SyscallFilter& filter_;
     std::optional<Groundwork> ground_;
     os::Fd user_namespace_;
+    // Of a cage to be joined: mounts, network, host name, in the order of joining.
+    std::vector<os::Fd> cage_;
     Tree tree_;
 };
 

@@ -68,6 +68,11 @@ PolicyBuilder& PolicyBuilder::add(TreeEntry entry) {
     return *this;
 }
 
+PolicyBuilder& PolicyBuilder::join_cage(JoinPlan plan, RunningCage) {
+    policy_.join = plan;
+    return *this;
+}
+
 PolicyBuilder& PolicyBuilder::limit_open_files(std::uint64_t count) {
     policy_.limits.open_files_max = count;
     return *this;
@@ -107,6 +112,21 @@ std::uint32_t file_owner(const Policy& policy, std::uint32_t id) {
     return policy.files_as == FilesAs::machine ? id : policy.ids.host_base + id;
 }
 
+static Result<void> check_join(const Policy& policy) {
+    if (!policy.join) {
+        return {};
+    }
+    const JoinPlan& join = *policy.join;
+    if (join.mount < 0 || join.network < 0 || join.hostname < 0 ||
+        (join.user < 0) != (policy.ids.count == 0)) {
+        return fail(Code::invalid, "a namespace of the cage to be joined is missing");
+    }
+    if (!policy.tree.empty()) {
+        return fail(Code::invalid, "a cage that is joined has its tree already");
+    }
+    return {};
+}
+
 Result<Policy> PolicyBuilder::build() {
     if (!ids_decided_) {
         return fail(Code::invalid, "a policy must map ids or keep the machine's");
@@ -128,6 +148,7 @@ Result<Policy> PolicyBuilder::build() {
                         policy_.who.groups.size(), kFileGroupsMax);
         }
     }
+    SKIFF_CHECK(check_join(policy_));
     for (const auto& entry : policy_.tree) {
         if (entry.target.size() < 2 || entry.target.front() != '/') {
             return fail(Code::invalid, "a mount's target '{}' is not below the root", entry.target);
@@ -199,6 +220,23 @@ void dump_tree(std::string& out, const Policy& policy) {
     }
 }
 
+void dump_surroundings(std::string& out, const Policy& policy) {
+    switch (policy.network.kind) {
+        case NetworkPlan::Kind::isolated:
+            out += "network none\n";
+            break;
+        case NetworkPlan::Kind::host:
+            out += "network host\n";
+            break;
+        case NetworkPlan::Kind::joined:
+            out += fmt::format("network {}\n",
+                               policy.network.fd >= 0 ? "descriptor" : policy.network.path);
+            break;
+    }
+    out += fmt::format("hostname {}\n", policy.hostname.empty() ? "-" : policy.hostname);
+    dump_tree(out, policy);
+}
+
 }  // namespace
 
 std::string dump(const Policy& policy) {
@@ -218,20 +256,11 @@ std::string dump(const Policy& policy) {
         out += "files opened with the machine's ids\n";
     }
     out += "capabilities none\n";
-    switch (policy.network.kind) {
-        case NetworkPlan::Kind::isolated:
-            out += "network none\n";
-            break;
-        case NetworkPlan::Kind::host:
-            out += "network host\n";
-            break;
-        case NetworkPlan::Kind::joined:
-            out += fmt::format("network {}\n",
-                               policy.network.fd >= 0 ? "descriptor" : policy.network.path);
-            break;
+    if (policy.join) {
+        out += "files, network and host name of a cage that runs\n";
+    } else {
+        dump_surroundings(out, policy);
     }
-    out += fmt::format("hostname {}\n", policy.hostname.empty() ? "-" : policy.hostname);
-    dump_tree(out, policy);
     out += fmt::format("open-files {}\nthreads {}\n", policy.limits.open_files_max,
                        policy.limits.threads_max);
     if (policy.limits.address_space_bytes) {

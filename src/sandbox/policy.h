@@ -65,6 +65,14 @@ struct NetworkPlan {
     int fd = -1;
 };
 
+// Descriptors of the namespaces of a confined process that runs; they stay the caller's.
+struct JoinPlan {
+    int mount = -1;
+    int network = -1;
+    int hostname = -1;
+    int user = -1;  // -1: of a process without mapped ids
+};
+
 struct Limits {
     std::uint64_t open_files_max = 1024;
     std::uint64_t threads_max = 64;
@@ -90,6 +98,8 @@ struct Policy {
     std::string hostname;
     RootPlan root;
     std::vector<TreeEntry> tree;
+    // Takes the place of the four above.
+    std::optional<JoinPlan> join;
     Limits limits;
     SyscallProfile syscalls = SyscallProfile::command;
     Landlock landlock = Landlock::on;
@@ -111,6 +121,12 @@ struct MachineIds {
 // And for opening files with them.
 struct MachineFileIds {
     explicit MachineFileIds() = default;
+};
+
+// And for entering a cage that another process lives in: its files, memory filesystems and sockets
+// are shared then.
+struct RunningCage {
+    explicit RunningCage() = default;
 };
 
 // The machine's id of the owner of what is made for the container's `id`.
@@ -144,6 +160,10 @@ public:
     // Adds to the tree; parents before children.
     PolicyBuilder& add(TreeEntry entry);
 
+    // Joins the namespaces of a process that was confined by a policy with the same ids, instead of
+    // making a tree, a network and a host name of its own: what it opens is what that one sees.
+    PolicyBuilder& join_cage(JoinPlan plan, RunningCage);
+
     PolicyBuilder& limit_open_files(std::uint64_t count);
     PolicyBuilder& limit_threads(std::uint64_t count);
     PolicyBuilder& limit_address_space(std::uint64_t bytes);
@@ -154,7 +174,8 @@ public:
     PolicyBuilder& die_with_parent();
 
     // Fails with Code::invalid when ids were neither mapped nor kept, lie outside of the range, or
-    // are more than can be the machine's.
+    // are more than can be the machine's; and when a cage to be joined lacks a namespace, or comes
+    // with a tree.
     [[nodiscard]] Result<Policy> build();
 
 private:

@@ -64,7 +64,8 @@ Result<void> make_tree(const Paths& paths) {
     for (const auto& folder :
          {paths.pki(), paths.pods(), paths.images(), paths.ended(), paths.layers(),
           paths.compiled(), paths.quarantine(), paths.keepers(), paths.container_records(),
-          paths.pod_records(), paths.termination(), paths.checked_artifacts(), paths.netns()}) {
+          paths.grants(), paths.pod_records(), paths.termination(), paths.checked_artifacts(),
+          paths.netns()}) {
         SKIFF_CHECK(os::make_folders(folder, kPrivate));
         os::remove_stale_temporaries(folder);
     }

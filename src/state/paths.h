@@ -23,10 +23,12 @@
 //   ├── lock                         held by the agent, holds its pid
 //   ├── boot                         boot id: everything here is wiped when it is another one
 //   ├── skiff.sock                   0600, the agent's own API
+//   ├── exec.sock                    0600, `skiff exec`
 //   ├── cgroups                      checkpoint: bases of the cgroup tree
 //   ├── keeper-<build>.sock          (src/wire/paths.h) one for each engine build that runs
 //   ├── keepers/<build>              checkpoint: the keeper's process
 //   ├── containers/<id>              checkpoint: one container, running or ended
+//   ├── grants/<id>                  checkpoint: what a command in the container is given
 //   ├── pods/<uid>                   checkpoint: the pod's ids
 //   ├── exits/<id>  runners/<id>  root/     (src/wire/paths.h)
 //   ├── termination/<id>             the container's termination message file
@@ -114,12 +116,15 @@ struct Paths {
     [[nodiscard]] fs::path run_lock() const { return run_dir / "lock"; }
     [[nodiscard]] fs::path boot() const { return run_dir / "boot"; }
     [[nodiscard]] fs::path agent_socket() const { return run_dir / "skiff.sock"; }
+    [[nodiscard]] fs::path exec_socket() const { return run_dir / "exec.sock"; }
     [[nodiscard]] fs::path cgroups() const { return run_dir / "cgroups"; }
     [[nodiscard]] fs::path keepers() const { return run_dir / "keepers"; }
     [[nodiscard]] fs::path container_records() const { return run_dir / "containers"; }
     [[nodiscard]] fs::path container_record(const ContainerId& id) const {
         return container_records() / id.str();
     }
+    [[nodiscard]] fs::path grants() const { return run_dir / "grants"; }
+    [[nodiscard]] fs::path grant(const ContainerId& id) const { return grants() / id.str(); }
     [[nodiscard]] fs::path pod_records() const { return run_dir / "pods"; }
     [[nodiscard]] fs::path pod_record(const PodUid& uid) const { return pod_records() / uid.str(); }
     [[nodiscard]] fs::path termination() const { return run_dir / "termination"; }

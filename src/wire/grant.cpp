@@ -128,6 +128,23 @@ Result<void> check_server(const HttpServer& server) {
     return check_texts("the server's address", {server.address});
 }
 
+Result<void> check_join(const Grant& grant, std::size_t fd_count) {
+    const Join& join = grant.join;
+    for (const std::int32_t fd : {join.mount_fd, join.network_fd, join.hostname_fd, join.user_fd}) {
+        SKIFF_CHECK(check_fd("a namespace to join", fd, fd_count));
+    }
+    const bool joins = join.mount_fd >= 0;
+    const bool joins_ids = joins && grant.identity.id_count > 0;
+    if ((join.network_fd >= 0) != joins || (join.hostname_fd >= 0) != joins ||
+        (join.user_fd >= 0) != joins_ids) {
+        return fail(Code::invalid, "the namespaces to join come together");
+    }
+    if (joins && !grant.mounts.empty()) {
+        return fail(Code::invalid, "a container that runs has its mounts already");
+    }
+    return {};
+}
+
 Result<void> check(const Grant& grant, std::size_t fd_count) {
     if (!valid_container_id(grant.container_id)) {
         return fail(Code::invalid, "the container id is not valid");
@@ -170,6 +187,7 @@ Result<void> check(const Grant& grant, std::size_t fd_count) {
     }
     SKIFF_CHECK(check_network_use(grant.network_use));
     SKIFF_CHECK(check_server(grant.server));
+    SKIFF_CHECK(check_join(grant, fd_count));
     SKIFF_CHECK(check_fd("the core dump", grant.coredump_fd, fd_count));
     SKIFF_CHECK(check_fd("stdout", grant.log.stdout_fd, fd_count));
     return check_fd("stderr", grant.log.stderr_fd, fd_count);

@@ -279,6 +279,20 @@ struct LogGrant {
     }
 };
 
+// Namespaces of a container that runs, for a second runner beside its own. Opened by the agent from
+// /proc/PID/ns, which proved whose they are: the runner can look at nobody's.
+struct Join {
+    std::int32_t mount_fd = -1;  // -1: nothing is joined
+    std::int32_t network_fd = -1;
+    std::int32_t hostname_fd = -1;
+    std::int32_t user_fd = -1;  // with Identity::id_count above 0
+    friend bool operator==(const Join&, const Join&) = default;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.mount_fd, s.network_fd, s.hostname_fd, s.user_fd);
+    }
+};
+
 struct Grant {
     std::string container_id;
     // For people in `ps`: "namespace/pod/container", cut to what a process name can hold.
@@ -314,6 +328,9 @@ struct Grant {
     HttpServer server;
     std::int32_t coredump_fd = -1;  // a file for the core dump of a trap
     std::uint64_t coredump_bytes_max = 0;
+    // With it root, mounts, network and host name are those of the container that runs: none of
+    // these fields is looked at but `root.kind`.
+    Join join;
 
     friend bool operator==(const Grant&, const Grant&) = default;
     template <typename A, typename S>
@@ -321,7 +338,7 @@ struct Grant {
         a(s.container_id, s.label, s.args, s.env, s.cwd, s.entry, s.stdin_fd, s.tty, s.stop,
           s.limits, s.root, s.mounts, s.identity, s.network, s.hostname, s.cgroups, s.syscalls,
           s.landlock, s.log, s.oom_score_adj, s.engine, s.purpose, s.network_use, s.server,
-          s.coredump_fd, s.coredump_bytes_max);
+          s.coredump_fd, s.coredump_bytes_max, s.join);
     }
 };
 

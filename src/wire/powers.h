@@ -12,6 +12,9 @@ namespace skiff::wire {
 constexpr std::array kKeeperCapabilities = {
     // Namespaces, mounts, pivot_root, joining a pod's network.
     CAP_SYS_ADMIN,
+    // Joining the files of a container that runs (setns(2) into a mount namespace asks for it): a
+    // command in it.
+    CAP_SYS_CHROOT,
     // The maps of a pod's user namespace; making mount points as the pod's own user.
     CAP_SETUID,
     CAP_SETGID,

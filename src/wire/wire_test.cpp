@@ -180,6 +180,15 @@ TEST(WireGrant, RefusesWhatCouldReachOutside) {
     EXPECT_TRUE(refused([](Grant& g) { g.root.kind = RootKind::none; }));
     EXPECT_TRUE(refused([](Grant& g) { g.root.work.clear(); }));
     EXPECT_TRUE(refused([](Grant& g) { g.log.slot_fds = {-1}; }));
+    const auto joins = [](Grant& g) {
+        g.mounts.clear();
+        g.join = {3, 4, 5, 6};
+    };
+    EXPECT_FALSE(refused(joins));
+    EXPECT_TRUE(refused([&](Grant& g) { joins(g), g.join.user_fd = -1; }));
+    EXPECT_TRUE(refused([&](Grant& g) { joins(g), g.join.mount_fd = -1; }));
+    EXPECT_TRUE(refused([&](Grant& g) { joins(g), g.join.network_fd = 9; }));
+    EXPECT_TRUE(refused([](Grant& g) { g.join = {3, 4, 5, 6}; }));
 }
 
 TEST(WireGrant, SizeIsBoundedOnBothSides) {
