@@ -85,6 +85,12 @@ public:
     [[nodiscard]] async::Task<Result<void>> remove_pod(const PodUid& pod) override;
     [[nodiscard]] std::optional<pods::ContainerUsage> usage(const ContainerId& id) const override;
 
+    // The modules of which the cache has code, each once.
+    [[nodiscard]] async::Task<Result<std::vector<SourceModule>>> compiled_modules();
+    // Drops the code of every module that is not in `left` (digests), unless a container runs it:
+    // to be called when images went. Returns the size of what went.
+    [[nodiscard]] async::Task<Result<Bytes>> drop_artifacts(std::set<std::string> left);
+
 private:
     struct Container {
         StoredContainer stored;
@@ -132,6 +138,9 @@ private:
     void load_containers();
     [[nodiscard]] Held add(StoredContainer stored);
     void sweep_leftovers();
+    [[nodiscard]] async::Task<void> sweep_artifacts();
+    // Keys of the code that containers have mapped or may be about to.
+    [[nodiscard]] Artifacts::Spared artifacts_in_use() const;
     void on_keeper_message(const std::string& build, const wire::Message& message) override;
     void on_keeper_gone(const std::string& build) override;
     void on_started(const std::string& build, const wire::Started& started);
