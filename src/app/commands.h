@@ -33,6 +33,33 @@ struct RunOptions {
 };
 [[nodiscard]] int run_command(RunOptions options);
 
+struct InspectOptions {
+    std::string target;   // module, OCI layout, archive, or image reference
+    std::string runtime;  // --runtime; empty: each
+    std::string file;     // --file: of a layered image
+    OutputFormat format = OutputFormat::table;
+    std::vector<std::string> plain_http;
+    std::string pull = "missing";
+    std::filesystem::path root_dir;
+    config::Settings settings;
+};
+[[nodiscard]] int inspect_command(InspectOptions options);
+
+struct ImageOptions {
+    enum class Verb { list, precompile, remove } verb = Verb::list;
+    std::vector<std::string> images;
+    std::string runtime = "wasmtime";
+    bool all = false;
+    OutputFormat format = OutputFormat::table;
+    // Whose images: the node's, or those of `skiff run`.
+    enum class Whose { node, run } whose = Whose::node;
+    bool root_dir_given = false;
+    std::vector<std::string> plain_http;  // for Whose::run
+    std::filesystem::path own_root_dir;   // --root-dir of Whose::run
+    config::Settings settings;            // of the node
+};
+[[nodiscard]] int image_command(ImageOptions options);
+
 struct NodeOptions {
     config::Settings settings;
     bool standalone = false;

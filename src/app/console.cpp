@@ -102,6 +102,15 @@ void Console::progress_done(const std::string& key) {
     progress_.erase(key);
 }
 
+void Console::progress_of(const std::string& key, std::string_view what, std::uint64_t done,
+                          std::uint64_t total) {
+    if (done >= total) {
+        progress_done(key);
+    } else {
+        progress(key, what, done, total);
+    }
+}
+
 void Console::erase_progress() {
     if (std::exchange(drawn_, false)) {
         fmt::print(stderr, "\r\x1b[K");

@@ -39,6 +39,9 @@ public:
     void progress(const std::string& key, std::string_view what, std::uint64_t done,
                   std::uint64_t total);
     void progress_done(const std::string& key);
+    // progress(), and at its end progress_done().
+    void progress_of(const std::string& key, std::string_view what, std::uint64_t done,
+                     std::uint64_t total);
 
     // Events of pods: warnings are shown, of the others those that a user waits for (pulls,
     // compiles).

@@ -1,4 +1,6 @@
 // The `skiff` program: reads its command line and calls a verb.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 
 #include "app/commands.h"
@@ -19,6 +21,10 @@ struct CommandLine {
     JoinOptions join;
     bool reset_all = false;
     RunOptions run;
+    InspectOptions inspect;
+    ImageOptions image;
+    std::string image_root_dir;
+    std::string image_run_dir;
     std::filesystem::path run_dir = "/run/skiff";
     std::string output = "table";
     LogsQuery logs;
@@ -125,6 +131,67 @@ void add_run(CLI::App& root, CommandLine& line) {
     run->add_flag("-q,--quiet", options.quiet, "only the guest's output and warnings");
 }
 
+void add_inspect(CLI::App& root, CommandLine& line) {
+    CLI::App* inspect = root.add_subcommand(
+        "inspect", "say what a module or image is, imports and would be granted");
+    InspectOptions& options = line.inspect;
+    inspect
+        ->add_option("TARGET", options.target,
+                     "FILE.wasm, an OCI layout folder or archive, or an image reference")
+        ->required();
+    inspect->add_option("--runtime", options.runtime, "only whether this one can run it")
+        ->check(CLI::IsMember({"wasmtime", "pulley", "wasmi"}));
+    inspect->add_option("--file", options.file, "which .wasm file of a layered image")
+        ->type_name("PATH");
+    inspect->add_option("-o,--output", line.output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}));
+    inspect->add_option("--pull", options.pull, "always, missing or never")
+        ->check(CLI::IsMember({"always", "missing", "never"}));
+    inspect->add_option("--plain-http", options.plain_http, "registry that speaks plain HTTP")
+        ->type_name("HOST[:PORT]")
+        ->allow_extra_args(false);
+    inspect->add_option("--root-dir", options.root_dir, "where `skiff run` keeps its images")
+        ->type_name("PATH");
+}
+
+void add_image(CLI::App& root, CommandLine& line) {
+    CLI::App* image = root.add_subcommand("image", "the images of this machine's node");
+    ImageOptions& options = line.image;
+    CLI::App* list = image->add_subcommand("ls", "list images");
+    list->add_option("-o,--output", line.output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}));
+    CLI::App* precompile = image->add_subcommand(
+        "precompile", "compile what pods of an image will start; pulls the image if needed");
+    precompile->add_option("IMAGE", options.images, "image references")->required();
+    precompile->add_option("--runtime", options.runtime, "wasmtime (the default), pulley or wasmi")
+        ->check(CLI::IsMember({"wasmtime", "pulley", "wasmi"}));
+    precompile->add_flag("--all", options.all, "every .wasm file of a layered image");
+    CLI::App* remove = image->add_subcommand("rm", "remove images and what was compiled of them");
+    remove->add_option("IMAGE", options.images, "image references")->required();
+    for (CLI::App* verb : {list, precompile, remove}) {
+        verb->add_flag_callback(
+            "--run", [&options] { options.whose = ImageOptions::Whose::run; },
+            "the images of `skiff run`, not the node's (the default for ordinary users)");
+        verb->add_option("--root-dir", line.image_root_dir, "root folder of the node")
+            ->type_name("PATH");
+        verb->add_option("--run-dir", line.image_run_dir, "run folder of the node")
+            ->type_name("PATH");
+        verb->add_option_function<std::string>(
+                "--config",
+                [&line](const std::string& path) {
+                    line.config_file = path;
+                    line.config_given = true;
+                },
+                "configuration file of the node")
+            ->type_name("PATH");
+        verb->add_option("--plain-http", options.plain_http,
+                         "with --run: registry that speaks plain HTTP")
+            ->type_name("HOST[:PORT]")
+            ->allow_extra_args(false);
+    }
+    image->require_subcommand(1);
+}
+
 void add_local(CLI::App& root, CommandLine& line) {
     CLI::App* ps = root.add_subcommand("ps", "list the pods of the node on this machine");
     ps->add_option("-o,--output", line.output, "table or json")
@@ -224,6 +291,35 @@ int node(const CLI::App& app, CommandLine& line) {
     return node_command(std::move(line.node));
 }
 
+int image(const CLI::App& app, CommandLine& line) {
+    ImageOptions& options = line.image;
+    options.verb = app.got_subcommand("precompile") ? ImageOptions::Verb::precompile
+                   : app.got_subcommand("rm")       ? ImageOptions::Verb::remove
+                                                    : ImageOptions::Verb::list;
+    if (::geteuid() != 0) {
+        options.whose = ImageOptions::Whose::run;
+    }
+    if (options.whose == ImageOptions::Whose::run) {
+        options.own_root_dir = line.image_root_dir;
+        log::set_level(log::Level::warn);
+        return image_command(std::move(options));
+    }
+    auto settings = effective_settings(line);
+    if (!settings) {
+        return report(settings.error(), kExitUsage);
+    }
+    log::set_level(log::Level::warn);
+    options.settings = std::move(*settings);
+    if (!line.image_run_dir.empty()) {
+        options.settings.run_dir = line.image_run_dir;
+    }
+    options.root_dir_given = !line.image_root_dir.empty();
+    if (options.root_dir_given) {
+        options.settings.root_dir = std::filesystem::absolute(line.image_root_dir);
+    }
+    return image_command(std::move(options));
+}
+
 int logs(CommandLine& line) {
     if (!line.since.empty()) {
         auto since = parse_duration(line.since);
@@ -242,6 +338,8 @@ int main_of(int argc, char** argv) {
     root.require_subcommand(1);
     add_run(root, line);
     add_node(root, line);
+    add_inspect(root, line);
+    add_image(root, line);
     add_local(root, line);
     add_exec(root, line);
     CLI::App* version = root.add_subcommand("version", "print the version");
@@ -265,9 +363,17 @@ int main_of(int argc, char** argv) {
     if (root.got_subcommand("node")) {
         return node(*root.get_subcommand("node"), line);
     }
+    const auto format = line.output == "json" ? OutputFormat::json : OutputFormat::table;
+    if (root.got_subcommand("inspect")) {
+        line.inspect.format = format;
+        return inspect_command(std::move(line.inspect));
+    }
+    if (root.got_subcommand("image")) {
+        line.image.format = format;
+        return image(*root.get_subcommand("image"), line);
+    }
     if (root.got_subcommand("ps")) {
-        return ps_command(line.run_dir,
-                          line.output == "json" ? OutputFormat::json : OutputFormat::table);
+        return ps_command(line.run_dir, format);
     }
     if (root.got_subcommand("logs")) {
         return logs(line);

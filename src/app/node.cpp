@@ -6,6 +6,8 @@
 #include "app/commands.h"
 #include "app/exec_door.h"
 #include "app/file_objects.h"
+#include "app/image_routes.h"
+#include "app/image_service.h"
 #include "app/local.h"
 #include "app/memory.h"
 #include "app/node_settings.h"
@@ -79,10 +81,14 @@ public:
           tls_(node,
                {settings.tls_cert_file, settings.tls_private_key_file, settings.client_ca_file},
                base.clock),
+          images_({rooms.image_rooms(), rooms.runtime(), settings.root_dir, needs(rooms)}),
+          image_routes_(images_),
           api_(base.clock, rooms.view(), rooms.logs(), reviews, api_settings(settings)),
           server_(base.reactor.executor(), base.clock, api_, http::ServerLimits{}),
           exec_(base.reactor.executor(), rooms),
-          scope_(base.reactor.executor()) {}
+          scope_(base.reactor.executor()) {
+        api_.offer(image_routes_);
+    }
 
     Result<void> open(const state::Paths& paths) {
         SKIFF_CHECK(server_.listen_local(paths.agent_socket()));
@@ -117,6 +123,20 @@ public:
     }
 
 private:
+    // Pods that have not ended, whether or not their containers run now.
+    static std::function<std::string(const images::StoredImage&)> needs(Rooms& rooms) {
+        Rooms* its = &rooms;
+        return [its](const images::StoredImage& image) {
+            for (const pods::PodSnapshot& snapshot : its->pods().snapshot()) {
+                if (needs_image(*snapshot.pod, image)) {
+                    return fmt::format("pod {}/{}", snapshot.pod->metadata.namespace_,
+                                       snapshot.pod->metadata.name);
+                }
+            }
+            return std::string();
+        };
+    }
+
     static server::KubeletApiSettings api_settings(const config::Settings& settings) {
         server::KubeletApiSettings its;
         its.node_name = settings.node_name;
@@ -136,6 +156,8 @@ private:
 
     const config::Settings& settings_;
     node::ServingTls tls_;
+    ImageService images_;
+    ImageRoutes image_routes_;
     server::KubeletApi api_;
     http::Server server_;
     ExecDoor exec_;

@@ -18,7 +18,6 @@ namespace skiff::app {
 // Hashing and unpacking the largest layers takes minutes; a pool that takes nothing for longer is
 // stuck, as the kubelet's relist is.
 constexpr auto kPoolWaitMax = std::chrono::minutes(3);
-constexpr Bytes kDockerConfigMax = 4_MiB;
 
 // `kubectl logs` over what pods point to and logs reads.
 class Rooms::PodLogs final : public pods::LogSource {
@@ -113,22 +112,18 @@ Result<std::vector<std::string>> node_addresses(const config::Settings& settings
     return found;
 }
 
-static images::RegistrySettings registry_settings(const config::Settings& settings) {
-    images::RegistrySettings out;
-    for (const config::RegistrySetting& its : settings.registries) {
-        images::RegistryHost host;
-        host.host = its.host;
-        host.scheme = its.scheme == config::RegistrySetting::Scheme::http
-                          ? images::RegistryHost::Scheme::http
-                          : images::RegistryHost::Scheme::https;
-        host.tls.ca_file = its.ca_file.string();
-        host.tls.verify = its.verify == config::RegistrySetting::Verify::nothing
-                              ? http::Verify::kNothing
-                              : http::Verify::kPeer;
-        host.mirrors = its.mirrors;
-        out.hosts.push_back(std::move(host));
-    }
-    return out;
+runtime::RuntimeSettings runtime_settings(const config::Settings& settings,
+                                          os::OnParentDeath lifetime) {
+    runtime::RuntimeSettings its;
+    its.engine_program = settings.engine_path;
+    its.cgroup_root = settings.cgroup_root;
+    its.logs.files = static_cast<std::size_t>(settings.container_log_max_files);
+    its.logs.file_max = settings.container_log_max_size;
+    its.lifetime = lifetime;
+    its.compile_time_max = settings.compile_timeout;
+    its.compile_memory_max = settings.compile_memory;
+    its.wasi03 = settings.wasi03;
+    return its;
 }
 
 Rooms::Rooms(Base& base, const config::Settings&, const state::Instance& instance)
@@ -156,29 +151,15 @@ const server::NodeView& Rooms::view() const {
 }
 
 async::Task<Result<void>> Rooms::open_images(const config::Settings& settings, Outside outside) {
-    http_.emplace(base_.reactor.executor(), "skiff/" SKIFF_VERSION);
-    SKIFF_CO_TRY(store_, co_await images::Store::open(base_.pool, instance_.paths().images()));
-    images::RegistrySettings registry = registry_settings(settings);
-    if (!settings.docker_config.empty()) {
-        SKIFF_CO_TRY(std::string text, os::read_file(settings.docker_config, kDockerConfigMax));
-        SKIFF_CO_TRY(registry.node_credentials,
-                     images::parse_docker_config(text, images::ConfigFormat::config_json, ""));
-        if (auto helpers = images::named_helpers(text); !helpers.empty()) {
-            log::warn("credential helpers are not run, images that need them are pulled without",
-                      log::kv("helpers", fmt::format("{}", fmt::join(helpers, ", "))),
-                      log::kv("config", settings.docker_config.string()));
-        }
-    }
-    registry_.emplace(*http_, base_.random, std::move(registry));
-    downloads_.emplace(base_.reactor.executor(), *store_, *registry_);
-    auto parallel = settings.serialize_image_pulls
-                        ? std::size_t{1}
-                        : static_cast<std::size_t>(settings.max_parallel_image_pulls);
-    puller_.emplace(*store_, *registry_, *downloads_, base_.clock, parallel);
-    SKIFF_CO_TRY(access_, co_await images::AccessRecords::open(
-                              base_.pool, instance_.paths().root_dir / "image-access"));
-    images::NodeImages::Parts parts{*store_,         *registry_,     *puller_,   *access_,
-                                    outside.objects, outside.events, base_.clock};
+    ImageRooms::Ground ground{base_.reactor.executor(), base_.pool, base_.clock, base_.random};
+    SKIFF_CO_TRY(image_rooms_, co_await ImageRooms::create(ground, settings, instance_.paths()));
+    images::NodeImages::Parts parts{image_rooms_->store(),
+                                    image_rooms_->registry(),
+                                    image_rooms_->puller(),
+                                    image_rooms_->access(),
+                                    outside.objects,
+                                    outside.events,
+                                    base_.clock};
     images_.emplace(parts);
     co_return Result<void>{};
 }
@@ -194,16 +175,8 @@ static std::filesystem::path toolbox_folder(const std::filesystem::path& engine)
 }
 
 async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, Outside outside) {
-    runtime::RuntimeSettings its;
-    its.engine_program = settings.engine_path;
-    its.cgroup_root = settings.cgroup_root;
-    its.logs.files = static_cast<std::size_t>(settings.container_log_max_files);
-    its.logs.file_max = settings.container_log_max_size;
-    its.lifetime = outside.lifetime;
+    auto its = runtime_settings(settings, outside.lifetime);
     its.toolbox_folder = toolbox_folder(settings.engine_path);
-    its.compile_time_max = settings.compile_timeout;
-    its.compile_memory_max = settings.compile_memory;
-    its.wasi03 = settings.wasi03;
     runtime::RuntimeParts parts{base_.reactor, base_.pool, base_.clock, base_.random, instance_};
     SKIFF_CO_TRY(runtime_, co_await runtime::KeeperRuntime::create(std::move(its), parts));
     stdin_runtime_ = std::make_unique<StdinRuntime>(*runtime_, outside.stdin_fd);
@@ -279,7 +252,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
 }
 
 std::vector<kube::ContainerImage> Rooms::image_list() const {
-    return images::image_list(store_->list());
+    return images::image_list(image_rooms_->store().list());
 }
 
 async::Task<void> Rooms::stop() {
@@ -292,8 +265,8 @@ async::Task<void> Rooms::stop() {
     if (network_) {
         (void)co_await network_->stop();
     }
-    if (downloads_) {
-        co_await downloads_->stop();
+    if (image_rooms_) {
+        co_await image_rooms_->stop();
     }
     if (runtime_) {
         co_await runtime_->stop_tasks();

@@ -8,18 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "app/image_rooms.h"
 #include "async/blocking.h"
 #include "async/scope.h"
 #include "base/random.h"
 #include "base/time.h"
 #include "config/settings.h"
-#include "http/client.h"
-#include "images/access.h"
-#include "images/downloads.h"
 #include "images/node_images.h"
-#include "images/puller.h"
-#include "images/registry.h"
-#include "images/store.h"
 #include "network/network.h"
 #include "pods/exec.h"
 #include "pods/pods.h"
@@ -55,6 +50,9 @@ struct Base {
 
 // Where the instance's files are, from the settings.
 [[nodiscard]] state::Paths paths_of(const config::Settings& settings);
+// The runtime as the settings want it.
+[[nodiscard]] runtime::RuntimeSettings runtime_settings(const config::Settings& settings,
+                                                        os::OnParentDeath lifetime);
 // The node's addresses: nodeIP, else detected, else (only where `alone` says that nobody needs one)
 // none.
 enum class Company { cluster, alone };
@@ -76,7 +74,8 @@ public:
     Rooms& operator=(const Rooms&) = delete;
 
     [[nodiscard]] pods::Pods& pods() { return *pods_; }
-    [[nodiscard]] images::Store& store() { return *store_; }
+    [[nodiscard]] images::Store& store() { return image_rooms_->store(); }
+    [[nodiscard]] ImageRooms& image_rooms() { return *image_rooms_; }
     [[nodiscard]] images::NodeImages& images() { return *images_; }
     [[nodiscard]] runtime::KeeperRuntime& runtime() { return *runtime_; }
     // For `kubectl logs` and `skiff run`.
@@ -105,12 +104,7 @@ private:
 
     Base& base_;
     const state::Instance& instance_;
-    std::optional<http::Client> http_;
-    std::unique_ptr<images::Store> store_;
-    std::optional<images::Registry> registry_;
-    std::optional<images::Downloads> downloads_;
-    std::optional<images::Puller> puller_;
-    std::unique_ptr<images::AccessRecords> access_;
+    std::unique_ptr<ImageRooms> image_rooms_;
     std::optional<images::NodeImages> images_;
     std::unique_ptr<runtime::KeeperRuntime> runtime_;
     std::unique_ptr<StdinRuntime> stdin_runtime_;

@@ -9,6 +9,7 @@
 #include "app/commands.h"
 #include "app/file_objects.h"
 #include "app/local_images.h"
+#include "app/own_instance.h"
 #include "app/powers.h"
 #include "app/rooms.h"
 #include "app/run_session.h"
@@ -24,46 +25,6 @@ namespace skiff::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-// How many `skiff run` may go on at once for one user.
-constexpr int kInstancesMax = 64;
-
-fs::path home_of(const char* variable, const fs::path& below_home) {
-    const char* set = std::getenv(variable);
-    if (set != nullptr && set[0] == '/') {
-        return set;
-    }
-    const char* home = std::getenv("HOME");
-    return fs::path(home != nullptr && home[0] == '/' ? home : "/tmp") / below_home;
-}
-
-// The folders of instance `number`: the first one that is free is taken, so that images and
-// compiled modules of earlier runs are there, and runs at the same time do not meet.
-void place(config::Settings& settings, const fs::path& root, int number) {
-    std::string name = fmt::format("{}", number);
-    settings.root_dir = root / name;
-    bool is_root = ::geteuid() == 0;
-    fs::path run =
-        is_root ? fs::path("/run") : home_of("XDG_RUNTIME_DIR", ".local/share/skiff/runtime");
-    // Two roots must not meet in one run folder.
-    auto tag = std::hash<std::string>()(root.string()) & 0xffffff;
-    settings.run_dir = run / fmt::format("skiff-run-{:06x}-{}", tag, number);
-    settings.pod_log_dir = settings.root_dir / "logs" / "pods";
-    settings.container_log_dir = settings.root_dir / "logs" / "containers";
-}
-
-Result<std::unique_ptr<state::Instance>> open_instance(Base& base, RunOptions& options) {
-    fs::path root = options.root_dir.empty() ? home_of("XDG_DATA_HOME", ".local/share") / "skiff"
-                                             : fs::absolute(options.root_dir);
-    for (int number = 0; number < kInstancesMax; ++number) {
-        place(options.settings, root, number);
-        auto instance = state::Instance::open(paths_of(options.settings), base.random);
-        if (instance || instance.error().code != Code::conflict) {
-            return instance;
-        }
-    }
-    return fail(Code::exhausted, "{} `skiff run` are going on already", kInstancesMax);
-}
 
 Result<std::string> read_text(const std::string& path) {
     if (path == "-") {
@@ -197,12 +158,7 @@ private:
     async::Task<Result<void>> load_images(Rooms& rooms) {
         Console* console = &console_;
         rooms.images().set_progress([console](const images::BlobProgress& blob) {
-            std::string key = "blob " + blob.digest.str();
-            if (blob.done >= blob.total) {
-                console->progress_done(key);
-            } else {
-                console->progress(key, "pulling", blob.done, blob.total);
-            }
+            console->progress_of("blob " + blob.digest.str(), "pulling", blob.done, blob.total);
         });
         std::error_code error;
         fs::path here = fs::current_path(error);
@@ -250,27 +206,12 @@ private:
     RunStatus status_;
 };
 
-Result<void> finish_settings(RunOptions& options) {
-    for (const std::string& host : options.plain_http) {
-        config::RegistrySetting registry;
-        registry.host = host;
-        registry.scheme = config::RegistrySetting::Scheme::http;
-        options.settings.registries.push_back(std::move(registry));
-    }
-    fs::path docker = home_of("DOCKER_CONFIG", ".docker") / "config.json";
-    std::error_code error;
-    if (fs::exists(docker, error)) {
-        options.settings.docker_config = docker;
-    }
-    options.settings.max_pods = kWorkloadPodsMax;
-    return config::resolve(options.settings);
-}
-
 }  // namespace
 
 int run_command(RunOptions options) {
     ::signal(SIGPIPE, SIG_IGN);
-    auto settled = finish_settings(options);
+    options.settings.max_pods = kWorkloadPodsMax;
+    auto settled = settle_own(options.settings, options.plain_http);
     if (!settled) {
         print_error(format_as(settled.error()));
         return kExitUsage;
@@ -283,7 +224,7 @@ int run_command(RunOptions options) {
     os::IdMapProbe probe = settle_powers();
     Base base;
     base.id_map_probe = std::move(probe);
-    auto instance = open_instance(base, options);
+    auto instance = open_own_instance(options.root_dir, options.settings, base.random);
     if (!instance) {
         print_error(format_as(instance.error()));
         return kExitCannotRun;

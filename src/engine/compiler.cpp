@@ -213,6 +213,12 @@ Result<std::uint64_t> compile_locked(const CompileSettings& settings, wasm::Insp
         module = {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
     }
     SKIFF_CHECK(wasm::inspect(settings.runtime, module, facts));
+    if (settings.work == CompileSettings::Work::inspect) {
+        if (!wasm::has_runtime(settings.runtime)) {
+            return fail(Code::unsupported, "this build has no compiler: it has wasmi only");
+        }
+        return 0;
+    }
     wasm::EngineSettings engine_settings;
     engine_settings.runtime = settings.runtime;
     engine_settings.purpose = facts.purpose;

@@ -1,4 +1,4 @@
-// `skiff-engine compile`: one module in, one artifact out, in a cage of its own.
+// `skiff-engine compile`: one module in, one artifact or what it is out, in a cage of its own.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,10 @@
 namespace skiff::engine {
 
 struct CompileSettings {
+    enum class Work {
+        compile,
+        inspect,  // only the report: nothing is compiled, the artifact's descriptor is not used
+    } work = Work::compile;
     wasm::Runtime runtime = wasm::Runtime::wasmtime;
     std::size_t plugs = 0;                        // components to link into the module
     std::uint64_t memory_bytes_max = 2ULL << 30;  // of address space

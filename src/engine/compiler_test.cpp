@@ -1,5 +1,6 @@
 // The real `skiff-engine compile`.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "base/sanitizer_testing.h"
 #include "engine/testing.h"
@@ -25,6 +26,23 @@ TEST_F(Compiler, SaysWhatAModuleIs) {
     const auto& component = testing::guest("actor-component");
     EXPECT_EQ(component.report.facts.kind, wire::ModuleKind::component);
     EXPECT_TRUE(component.report.facts.has_run);
+}
+
+TEST_F(Compiler, InspectsWithoutCompiling) {
+    const auto module = fs::path(SKIFF_GUESTS) / "actor.wasm";
+    const auto seen = testing::compile(module, {"--inspect"});
+    EXPECT_EQ(seen.report.code, wire::CompileCode::ok) << seen.report.message;
+    EXPECT_EQ(seen.report.facts, testing::guest("actor").report.facts);
+    EXPECT_EQ(seen.report.artifact_bytes, 0U);
+    struct stat artifact{};
+    ASSERT_EQ(::fstat(seen.artifact.get(), &artifact), 0);
+    EXPECT_EQ(artifact.st_size, 0);
+    // What an engine lacks is said, and what the module is all the same.
+    const auto component = fs::path(SKIFF_GUESTS) / "actor-component.wasm";
+    const auto lacking = testing::compile(component, {"--inspect", "--engine=wasmi"});
+    EXPECT_EQ(lacking.report.code, wire::CompileCode::unsupported);
+    EXPECT_EQ(lacking.report.facts.kind, wire::ModuleKind::component);
+    EXPECT_EQ(testing::compile("/dev/null", {"--inspect"}).report.code, wire::CompileCode::invalid);
 }
 
 TEST_F(Compiler, RefusesWhatIsNoModule) {

@@ -22,7 +22,8 @@ namespace {
 
 constexpr std::string_view kUsage =
     "usage: skiff-engine keep --run-dir=DIR [--die-with-parent] [--starts-max=N] [--log-level=L]\n"
-    "       skiff-engine compile [--memory-bytes=N] [--cpu-seconds=N]\n"
+    "       skiff-engine compile [--inspect] [--engine=NAME] [--plugs=N] [--memory-bytes=N]\n"
+    "                            [--cpu-seconds=N]\n"
     "       skiff-engine version\n";
 
 constexpr int kExitOk = 0;
@@ -115,6 +116,10 @@ int compile_module(const std::vector<std::string_view>& words) {
             if (!set_runtime(word.substr(word.find('=') + 1), settings.runtime)) {
                 return misused(word);
             }
+            continue;
+        }
+        if (word == "--inspect") {
+            settings.work = CompileSettings::Work::inspect;
             continue;
         }
         if (!set_number(word, "--plugs", settings.plugs, known) ||

@@ -53,6 +53,7 @@ inline constexpr int kSymlinksMax = 40;
 // What is remembered of files in layers; beyond it all is forgotten.
 inline constexpr std::size_t kModulesKnownMax = 4096;
 inline constexpr std::size_t kDigestsKnownMax = 1024;
+inline constexpr std::size_t kWasmFilesMax = 10'000;  // of one image, when they are listed
 
 inline constexpr std::uint64_t kIndexFileBytesMax = 32U << 20;
 inline constexpr std::size_t kImagesMax = 10'000;

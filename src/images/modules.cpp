@@ -7,6 +7,7 @@
 
 #include <array>
 #include <deque>
+#include <functional>
 #include <optional>
 
 #include "base/limits.h"
@@ -145,6 +146,25 @@ std::string join(const std::string& folder, const std::string& name) {
     return name.starts_with('/') ? name : folder + "/" + name;
 }
 
+// Calls `take` with the host path and the size of each regular file that ends in .wasm.
+Result<void> walk(const fs::path& folder,
+                  const std::function<Result<void>(const fs::path&, Bytes)>& take) {
+    std::error_code error;
+    auto at = fs::recursive_directory_iterator(folder, error);
+    for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+        std::error_code gone;
+        bool is_wasm =
+            at->path().extension() == ".wasm" && !at->is_symlink(gone) && at->is_regular_file(gone);
+        if (is_wasm) {
+            SKIFF_CHECK(take(at->path(), Bytes{at->file_size(gone)}));
+        }
+    }
+    if (error) {
+        return fail_errno(error.value(), "look through " + folder.string());
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<FoundModule> find_module_in(const ModuleQuery& query) {
@@ -181,6 +201,52 @@ Result<FoundModule> find_module_in(const ModuleQuery& query) {
     }
     SKIFF_TRY(FileDigest digest, digest_of_file(file.get()));
     return FoundModule{std::move(*path), std::move(digest.digest), digest.size, stamp};
+}
+
+Result<std::vector<WasmFile>> wasm_files_in(const std::vector<fs::path>& layers) {
+    MergedView view(layers);
+    std::map<std::string, Bytes> files;
+    for (const fs::path& layer : layers) {
+        SKIFF_CHECK(walk(layer, [&](const fs::path& path, Bytes size) -> Result<void> {
+            std::string inside = "/" + path.lexically_relative(layer).string();
+            auto seen = view.resolve(inside);
+            if (!seen || *seen != path) {
+                return {};  // hidden by an upper layer
+            }
+            if (files.size() >= kWasmFilesMax) {
+                return fail(Code::exhausted, "the image has more than {} .wasm files",
+                            kWasmFilesMax);
+            }
+            files[inside] = size;
+            return {};
+        }));
+    }
+    std::vector<WasmFile> list;
+    for (const auto& [path, size] : files) {
+        list.push_back(WasmFile{path, size});
+    }
+    return list;
+}
+
+Result<std::set<Digest>> find_digests_in(const fs::path& folder,
+                                         const std::map<Digest, std::uint64_t>& wanted) {
+    std::set<std::uint64_t> sizes;
+    for (const auto& [digest, size] : wanted) {
+        sizes.insert(size);
+    }
+    std::set<Digest> found;
+    SKIFF_CHECK(walk(folder, [&](const fs::path& path, Bytes size) -> Result<void> {
+        if (!sizes.contains(size.value)) {
+            return {};
+        }
+        SKIFF_TRY(os::Fd file, os::open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+        SKIFF_TRY(FileDigest digest, digest_of_file(file.get()));
+        if (wanted.contains(digest.digest)) {
+            found.insert(std::move(digest.digest));
+        }
+        return {};
+    }));
+    return found;
 }
 
 }  // namespace skiff::images

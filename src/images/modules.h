@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,5 +37,20 @@ struct ModuleQuery {
 // links stay inside the image. Fails with not_found, corrupt, or exhausted: beyond kModuleBytesMax,
 // before a byte was read.
 [[nodiscard]] Result<FoundModule> find_module_in(const ModuleQuery& query);
+
+struct WasmFile {
+    std::string path;  // in the image: "/app/x.wasm"
+    Bytes size;
+};
+
+// The regular files that end in .wasm and that a process in a container of these layers (lowest
+// first) would see, by path. Fails with exhausted beyond kWasmFilesMax.
+[[nodiscard]] Result<std::vector<WasmFile>> wasm_files_in(
+    const std::vector<std::filesystem::path>& layers);
+
+// Of `wanted` digests (by size) those that a .wasm file in `folder` has, whatever hides it from a
+// container.
+[[nodiscard]] Result<std::set<Digest>> find_digests_in(
+    const std::filesystem::path& folder, const std::map<Digest, std::uint64_t>& wanted);
 
 }  // namespace skiff::images

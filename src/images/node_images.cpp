@@ -315,6 +315,20 @@ void NodeImages::release(const PodUid& pod) {
     std::erase_if(back_offs_, [&](const auto& entry) { return entry.first.first == pod.str(); });
 }
 
+ModuleQuery module_query(const pods::Image& image, std::string path) {
+    ModuleQuery query{image.layers, std::move(path), image.config.working_dir, {}, nullptr};
+    std::string search(kDefaultPath);
+    for (const std::string& variable : image.config.env) {
+        if (variable.starts_with("PATH=")) {
+            search = variable.substr(5);
+        }
+    }
+    for (std::string_view folder : split(search, ':')) {
+        query.search_path.emplace_back(folder.empty() ? "." : folder);
+    }
+    return query;
+}
+
 async::Task<Result<pods::ModuleFile>> NodeImages::find_module(const pods::Image& image,
                                                               std::string path) {
     // Layers are never changed once they are unpacked: the answer for a set of layers stays.
@@ -327,16 +341,8 @@ async::Task<Result<pods::ModuleFile>> NodeImages::find_module(const pods::Image&
         known != modules_.end() && std::filesystem::exists(known->second.path, error)) {
         co_return known->second;
     }
-    ModuleQuery query{image.layers, path, image.config.working_dir, {}, known_digests_};
-    std::string search(kDefaultPath);
-    for (const std::string& variable : image.config.env) {
-        if (variable.starts_with("PATH=")) {
-            search = variable.substr(5);
-        }
-    }
-    for (std::string_view folder : split(search, ':')) {
-        query.search_path.emplace_back(folder.empty() ? "." : folder);
-    }
+    ModuleQuery query = module_query(image, path);
+    query.known = known_digests_;
     auto work = [query = std::move(query)] { return find_module_in(query); };
     SKIFF_CO_TRY(FoundModule found, co_await parts_.store.pool().run(std::move(work)));
     pods::ModuleFile file{found.path, found.digest.str(), found.size};

@@ -93,4 +93,7 @@ private:
 // The port's view of an image on the node.
 [[nodiscard]] pods::Image to_port(const LocalImage& image);
 
+// Where a process in a container of this image would look for `path`. Without known digests.
+[[nodiscard]] ModuleQuery module_query(const pods::Image& image, std::string path);
+
 }  // namespace skiff::images

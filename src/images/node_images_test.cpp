@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "images/contents.h"
 #include "images/load.h"
 #include "images/test_registry.h"
 
@@ -243,6 +244,21 @@ TEST_F(NodeImagesTest, GivesLoadedImagesToEverybody) {
     ASSERT_TRUE(node_.run(load_image(*node_.store, LoadRequest{file.string(), ""})));
     EXPECT_TRUE(ensure("Never", "localhost/x"));
     EXPECT_TRUE(ensure("IfNotPresent", "localhost/x:latest"));
+}
+
+TEST_F(NodeImagesTest, ModulesAreFoundAsLongAsAnImageHasThem) {
+    ASSERT_TRUE(ensure("IfNotPresent"));
+    auto find = [&] {
+        std::map<Digest, std::uint64_t> wanted = {{digest_of(module_), module_.size()},
+                                                  {digest_of("of no image"), 11}};
+        auto found = node_.run(find_modules(*node_.store, std::move(wanted)));
+        EXPECT_TRUE(found);
+        return found.value_or(std::set<Digest>());
+    };
+    EXPECT_EQ(find(), std::set<Digest>{digest_of(module_)});
+    auto image = node_.store->list().front();
+    ASSERT_TRUE(node_.run(node_.store->remove(image.reference)));
+    EXPECT_TRUE(find().empty());
 }
 
 }  // namespace

@@ -265,7 +265,22 @@ TEST_F(Pull, RefusesWrongBytes) {
     EXPECT_EQ(outcome.error().code, Code::corrupt);
     EXPECT_NE(outcome.error().message.find("wrong digest"), std::string::npos);
     EXPECT_FALSE(fs::exists(node_.store->ingest_path(digest_of(module_))));
+    EXPECT_FALSE(fs::exists(node_.store->blob_path(digest_of(module_))));
     EXPECT_EQ(node_.store->list().size(), 0U);
+}
+
+TEST_F(Pull, NothingHasItsNameBeforeItsDigestIsProved) {
+    push();
+    fs::path blob = node_.store->blob_path(digest_of(module_));
+    int reports = 0;
+    PullRequest request{*parse_reference(reference()), {}, {}, {}};
+    request.progress = [&](const BlobProgress& progress) {
+        ++reports;
+        EXPECT_FALSE(fs::exists(blob)) << progress.done << " of " << progress.total;
+    };
+    ASSERT_TRUE(node_.run(node_.puller->pull(request)));
+    EXPECT_GT(reports, 1);
+    EXPECT_TRUE(fs::exists(blob));
 }
 
 TEST_F(Pull, RefusesABlobOfAnotherLength) {

@@ -255,6 +255,33 @@ TEST_F(Modules, AreFoundAsAProcessWouldFindThem) {
     EXPECT_EQ(find("/nowhere.wasm"), "error: not_found");
 }
 
+TEST_F(Modules, AreListedAsAProcessWouldSeeThem) {
+    Tar low;
+    low.file("a.wasm", "low a").file("app/x.wasm", "low x").file("app/gone.wasm", "gone");
+    low.file("old/hidden.wasm", "hidden").file("app/notes.txt", "no module");
+    low.link("app/alias.wasm", "/app/x.wasm").file("dir.wasm/inner.wasm", "inner");
+    Tar high;
+    high.file("app/x.wasm", "upper x").file("app/.wh.gone.wasm", "").file("old/.wh..wh..opq", "");
+    layers_.push_back(layer("low", low));
+    layers_.push_back(layer("high", high));
+    auto files = wasm_files_in(layers_);
+    ASSERT_TRUE(files);
+    std::vector<std::string> seen;
+    for (const WasmFile& file : *files) {
+        seen.push_back(fmt::format("{} {}", file.path, file.size.value));
+    }
+    EXPECT_EQ(seen,
+              (std::vector<std::string>{"/a.wasm 5", "/app/x.wasm 7", "/dir.wasm/inner.wasm 5"}));
+    // Whether an upper layer hides them or not, for whether code is still of use.
+    auto digests = find_digests_in(layers_[0], {{digest_of("low x"), 5},
+                                                {digest_of("gone"), 4},
+                                                {digest_of("upper x"), 7},
+                                                {digest_of("no module"), 9}});
+    ASSERT_TRUE(digests);
+    EXPECT_EQ(*digests, (std::set<Digest>{digest_of("low x"), digest_of("gone")}));
+    EXPECT_FALSE(wasm_files_in({layers_[0] / "nowhere"}));
+}
+
 TEST(RelativeLink, PointsToTheSamePlaceInsideTheRoot) {
     EXPECT_EQ(relative_link("a/b/link", "/usr/x"), "../../usr/x");
     EXPECT_EQ(relative_link("link", "/usr"), "usr");

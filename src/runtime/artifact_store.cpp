@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <set>
 
 #include "base/limits.h"
 #include "os/file.h"
@@ -17,6 +18,7 @@ namespace skiff::runtime {
 namespace {
 
 constexpr std::string_view kFactsKind = "artifact";
+constexpr std::size_t kArtifactsMax = 1'000'000;  // names in the folder
 
 std::filesystem::path facts_path(const state::Paths& paths, const std::string& key) {
     return paths.compiled() / (key + ".facts");
@@ -99,6 +101,42 @@ Result<void> store_artifact(const state::Paths& paths, const std::string& mac_ke
     SKIFF_TRY(std::string mark, mark_of(fd.get(), facts.mac));
     return os::write_file_atomic(paths.checked_artifacts() / facts.key, mark, 0600,
                                  os::Durability::process);
+}
+
+Result<std::vector<CachedArtifact>> list_artifacts(const state::Paths& paths) {
+    constexpr std::string_view kFacts = ".facts";
+    SKIFF_TRY(auto names, os::list_folder(paths.compiled(), kArtifactsMax));
+    std::set<std::string> keys;
+    for (std::string& name : names) {
+        if (name.starts_with('.')) {
+            continue;  // of a compiler that runs
+        }
+        if (name.ends_with(kFacts)) {
+            name.resize(name.size() - kFacts.size());
+        }
+        keys.insert(std::move(name));
+    }
+    std::vector<CachedArtifact> artifacts;
+    for (const std::string& key : keys) {
+        CachedArtifact artifact;
+        artifact.key = key;
+        std::error_code error;
+        auto size = std::filesystem::file_size(paths.compiled() / key, error);
+        artifact.size = Bytes{error ? 0 : size};
+        if (auto facts = load_facts(paths, key)) {
+            artifact.engine = std::move(facts->engine);
+            artifact.modules = std::move(facts->modules);
+        }
+        artifacts.push_back(std::move(artifact));
+    }
+    return artifacts;
+}
+
+Result<void> remove_artifact(const state::Paths& paths, const std::string& key) {
+    // The facts go first: without them there is no artifact.
+    SKIFF_CHECK(os::remove_file(facts_path(paths, key)));
+    SKIFF_CHECK(os::remove_file(paths.compiled() / key));
+    return os::remove_file(paths.checked_artifacts() / key);
 }
 
 Result<void> check_module(const pods::ModuleFile& module) {

@@ -20,9 +20,11 @@ struct StoredFacts {
     std::uint64_t module_bytes = 0;
     wire::ModuleFacts facts;
     std::string mac;
+    std::string engine;  // everything of the key but modules and handler
+    std::vector<SourceModule> modules;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
-        a(s.key, s.module_bytes, s.facts, s.mac);
+        a(s.key, s.module_bytes, s.facts, s.mac, s.engine, s.modules);
     }
 };
 
@@ -36,6 +38,12 @@ struct StoredFacts {
 // the temporary that the compiler wrote.
 [[nodiscard]] Result<void> store_artifact(const state::Paths& paths, const std::string& mac_key,
                                           const std::filesystem::path& file, StoredFacts facts);
+
+// Everything in the cache, by the facts alone. What has no readable ones is listed without engine
+// and modules.
+[[nodiscard]] Result<std::vector<CachedArtifact>> list_artifacts(const state::Paths& paths);
+// Missing is fine. Who has it open keeps it.
+[[nodiscard]] Result<void> remove_artifact(const state::Paths& paths, const std::string& key);
 
 // Whether the module is small enough to be compiled, before a byte of it is read
 // (check_module_size()).

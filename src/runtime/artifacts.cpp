@@ -35,13 +35,8 @@ Bytes default_memory_max() {
     return memory ? std::min(wanted, memory->total) : wanted;
 }
 
-unsigned default_at_once() {
-    unsigned cores = os::cpu_count();
-    return cores > 1 ? cores - 1 : 1;
-}
-
 std::size_t compilers(unsigned wanted) {
-    return wanted != 0 ? wanted : default_at_once();
+    return wanted != 0 ? wanted : Artifacts::at_once(os::cpu_count());
 }
 
 bool is_handler(std::string_view name) {
@@ -97,6 +92,14 @@ Error error_of(const wire::CompileReport& report) {
     error.reason = std::string(is_fault ? kLimited : kRejected);
     error.message = bounded_utf8(report.message, 4096);
     return error;
+}
+
+std::vector<SourceModule> sources_of(const pods::CompileRequest& request) {
+    std::vector<SourceModule> sources = {{request.module.digest, request.module.size.value}};
+    for (const auto& plug : request.plugs) {
+        sources.push_back({plug.digest, plug.size.value});
+    }
+    return sources;
 }
 
 // A compiler that left no report was ended: by our clock, by its limits, or by a fault.
@@ -184,7 +187,7 @@ std::string Artifacts::key_of(const pods::CompileRequest& request) const {
         modules += " " + plug.digest;
     }
     return sha256_hex(
-        fmt::format("skiff artifact 2\n{}\n{}\n{}", modules, request.handler, engine_));
+        fmt::format("skiff artifact 3\n{}\n{}\n{}", modules, request.handler, engine_));
 }
 
 // What the node's settings say of an artifact that was made.
@@ -393,7 +396,8 @@ Task<Result<Artifacts::Opened>> Artifacts::build(pods::CompileRequest request, s
     if (report.code != wire::CompileCode::ok) {
         co_return fail(error_of(report));
     }
-    StoredFacts facts{key, request.module.size.value, report.facts, {}};
+    StoredFacts facts{key,     request.module.size.value, report.facts, {},
+                      engine_, sources_of(request)};
     auto store_work = [paths = paths_, mac_key = mac_key_, file = output.path(), facts] {
         return store_artifact(paths, mac_key, file, facts);
     };
@@ -406,6 +410,44 @@ Task<Result<Artifacts::Opened>> Artifacts::build(pods::CompileRequest request, s
     made->artifact.source = pods::Artifact::Source::compiled;
     made->artifact.compile_time = std::chrono::steady_clock::now() - begun;
     co_return Opened(made);
+}
+
+Task<Result<std::vector<CachedArtifact>>> Artifacts::cached() {
+    auto work = [paths = paths_] { return list_artifacts(paths); };
+    co_return co_await pool_.run(std::move(work));
+}
+
+Task<Result<std::size_t>> Artifacts::drop_stale(Spared in_use) {
+    SKIFF_CO_TRY(auto artifacts, co_await cached());
+    std::erase_if(artifacts, [&](const CachedArtifact& one) {
+        return one.engine == engine_ || in_use.contains(one.key);
+    });
+    const std::size_t count = artifacts.size();
+    SKIFF_CO_TRY(Bytes freed, co_await drop(std::move(artifacts), std::move(in_use)));
+    if (count > 0) {
+        log::info("compiled modules of another engine removed", log::kv("count", count),
+                  log::kv("size", freed));
+    }
+    co_return count;
+}
+
+Task<Result<Bytes>> Artifacts::drop(std::vector<CachedArtifact> artifacts, Spared in_use) {
+    std::erase_if(artifacts, [&](const CachedArtifact& one) {
+        return in_use.contains(one.key) || jobs_.contains(one.key);
+    });
+    Bytes size;
+    for (const CachedArtifact& one : artifacts) {
+        open_.erase(one.key);
+        size.value += one.size.value;
+    }
+    auto work = [paths = paths_, artifacts = std::move(artifacts)]() -> Result<void> {
+        for (const CachedArtifact& one : artifacts) {
+            SKIFF_CHECK(remove_artifact(paths, one.key));
+        }
+        return {};
+    };
+    SKIFF_CO_CHECK(co_await pool_.run(std::move(work)));
+    co_return size;
 }
 
 Task<void> Artifacts::stop() {

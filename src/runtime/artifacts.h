@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,25 @@ struct OpenArtifact {
     os::Fd fd;  // read-only, its MAC was checked
 };
 
+// A module that went into an artifact.
+struct SourceModule {
+    std::string digest;  // "sha256:…"
+    std::uint64_t bytes = 0;
+    friend bool operator==(const SourceModule&, const SourceModule&) = default;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.digest, s.bytes);
+    }
+};
+
+// What the cache has, as its facts say.
+struct CachedArtifact {
+    std::string key;
+    std::string engine;
+    std::vector<SourceModule> modules;  // what was plugged in comes after the first
+    Bytes size;
+};
+
 class Artifacts {
 public:
     Artifacts(CompileSettings settings, const state::Paths& paths, const os::CgroupTree& cgroups,
@@ -64,6 +84,20 @@ public:
                                                               std::function<void()> compiling);
     // The artifact behind a key that compile() returned; opened and checked again after a restart.
     [[nodiscard]] async::Task<Result<std::shared_ptr<const OpenArtifact>>> find(std::string key);
+
+    // Everything in the cache, of every engine.
+    [[nodiscard]] async::Task<Result<std::vector<CachedArtifact>>> cached();
+    // What drop() leaves alone.
+    using Spared = std::set<std::string>;
+    // Removes those of other engines than the present one, but for `in_use`. Returns how many.
+    [[nodiscard]] async::Task<Result<std::size_t>> drop_stale(Spared in_use);
+    // Removes `artifacts`, but for `in_use` and what is being made. Returns their size.
+    [[nodiscard]] async::Task<Result<Bytes>> drop(std::vector<CachedArtifact> artifacts,
+                                                  Spared in_use);
+
+    // How many compilers may run at once on a machine of so many cores: one core stays free for
+    // what runs, where there is more than one.
+    [[nodiscard]] static unsigned at_once(unsigned cores) { return cores > 1 ? cores - 1 : 1; }
 
     // Ends the compilers that run.
     [[nodiscard]] async::Task<void> stop();

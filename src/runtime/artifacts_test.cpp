@@ -2,6 +2,7 @@
 #include "runtime/artifacts.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include "base/digest.h"
 #include "base/text.h"
 #include "os/file.h"
+#include "os/machine.h"
+#include "runtime/artifact_store.h"
 
 namespace skiff::runtime {
 namespace {
@@ -46,13 +49,22 @@ public:
              {paths_.quarantine(), paths_.compiled(), paths_.checked_artifacts()}) {
             fs::create_directories(path);
         }
+        program("");
+        make(1);
+    }
+    // `more` follows each line of the log; a compiler that ends writes "-MODULE" if there is any.
+    void program(const std::string& more) const {
+        std::string out = ">> " + log().string() + "\n";
+        std::ofstream(folder_ / "compiler")
+            << "#!/bin/sh\nread module\necho $module" << more << " " << out << "while [ ! -e "
+            << gate().string() << " ]; do /bin/sleep 0.005; done\n"
+            << (more.empty() ? "" : "echo -$module " + out) << "exit 1\n";
+        ::chmod((folder_ / "compiler").c_str(), 0700);
+    }
+    void make(unsigned at_once) {
         CompileSettings settings;
         settings.engine_program = folder_ / "compiler";
-        settings.at_once = 1;
-        std::ofstream(settings.engine_program)
-            << "#!/bin/sh\nread module\necho $module >> " << log().string() << "\nwhile [ ! -e "
-            << gate().string() << " ]; do /bin/sleep 0.005; done\nexit 1\n";
-        ::chmod(settings.engine_program.c_str(), 0700);
+        settings.at_once = at_once;
         artifacts_ = std::make_unique<Artifacts>(settings, paths_, cgroups_, reactor_.executor(),
                                                  pool_, random_);
         EXPECT_TRUE(artifacts_->open());
@@ -159,6 +171,83 @@ TEST_F(ArtifactsTest, CompilersGoToThoseWhoWaitInOrderAndNotToThoseWhoLeft) {
         t->open_gate();
         EXPECT_TRUE(co_await staying.join());
         EXPECT_EQ(t->compiled(), (std::vector<std::string>{"a", "c", "d"}));
+    }(this));
+}
+
+TEST_F(ArtifactsTest, NoMoreCompilersRunThanAllowedAndAllAreIdle) {
+    program(" $$");
+    make(2);
+    run([](ArtifactsTest* t) -> Task<void> {
+        async::Scope all(co_await async::current_executor());
+        for (const char* name : {"a", "b", "c", "d", "e"}) {
+            all.spawn(name, compile_and_drop(t, name));
+        }
+        co_await t->reached(2, 5);
+        for (const std::string& line : t->compiled()) {
+            auto pid = parse_uint(line.substr(line.find(' ') + 1));
+            EXPECT_EQ(::sched_getscheduler(static_cast<pid_t>(pid.value_or(0))), SCHED_IDLE)
+                << line;
+        }
+        t->open_gate();
+        EXPECT_TRUE(co_await all.join());
+    }(this));
+    int now = 0;
+    int most = 0;
+    for (const std::string& line : compiled()) {
+        now += line.starts_with('-') ? -1 : 1;
+        most = std::max(most, now);
+    }
+    EXPECT_EQ(most, 2);
+    EXPECT_EQ(compiled().size(), 10U);
+    EXPECT_EQ(Artifacts::at_once(1), 1U);
+    EXPECT_EQ(Artifacts::at_once(2), 1U);
+    EXPECT_EQ(Artifacts::at_once(8), 7U);
+}
+
+// Into the cache, as if a compiler had made it.
+void put(const state::Paths& paths, const std::string& key, const std::string& engine,
+         std::vector<SourceModule> modules) {
+    std::ofstream(paths.compiled() / "out") << key;
+    StoredFacts facts;
+    facts.key = key;
+    facts.engine = engine;
+    facts.modules = std::move(modules);
+    ASSERT_TRUE(store_artifact(paths, "secret", paths.compiled() / "out", facts));
+}
+
+TEST_F(ArtifactsTest, CodeOfOtherEnginesGoesUnlessItRuns) {
+    auto engine = fmt::format("build\ncompatibility\n{}", os::cpu_features());
+    put(paths_, "present", engine, {{"sha256:1", 1}});
+    put(paths_, "old", "older", {{"sha256:1", 1}});
+    put(paths_, "runs", "older", {{"sha256:1", 1}});
+    std::ofstream(paths_.compiled() / "broken.facts") << "nothing that is readable";
+    std::ofstream(paths_.compiled() / ".x.tmp-1") << "of a compiler";
+    run([](ArtifactsTest* t) -> Task<void> {
+        auto listed = co_await t->artifacts_->cached();
+        EXPECT_TRUE(listed && listed->size() == 4);
+        Artifacts::Spared in_use = {"runs"};
+        auto gone = co_await t->artifacts_->drop_stale(std::move(in_use));
+        EXPECT_TRUE(gone && *gone == 2);
+    }(this));
+    auto left = *os::list_folder(paths_.compiled());
+    EXPECT_EQ(left, (std::vector<std::string>{".x.tmp-1", "present", "present.facts", "runs",
+                                              "runs.facts"}));
+    EXPECT_EQ(*os::list_folder(paths_.checked_artifacts()),
+              (std::vector<std::string>{"present", "runs"}));
+}
+
+TEST_F(ArtifactsTest, WhatIsDroppedIsGoneAndSaysHowLargeItWas) {
+    put(paths_, "one", "e", {{"sha256:1", 1}, {"sha256:2", 2}});
+    put(paths_, "runs", "e", {{"sha256:2", 2}});
+    run([](ArtifactsTest* t) -> Task<void> {
+        auto listed = co_await t->artifacts_->cached();
+        EXPECT_TRUE(listed);
+        EXPECT_EQ(listed->front().modules.back(), (SourceModule{"sha256:2", 2}));
+        Artifacts::Spared in_use = {"runs"};
+        auto freed = co_await t->artifacts_->drop(std::move(*listed), std::move(in_use));
+        EXPECT_TRUE(freed && freed->value == 3);
+        auto again = co_await t->artifacts_->cached();
+        EXPECT_TRUE(again && again->size() == 1);
     }(this));
 }
 

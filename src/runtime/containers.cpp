@@ -116,6 +116,7 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
     stored.spec_hash = spec.spec_hash;
     stored.image = spec.image.reference;
     stored.image_id = spec.image.image_id;
+    stored.artifact = spec.artifact.key;
     stored.created_ns = nanoseconds(clock_.wall_now());
     stored.keeper = keeper;
     stored.cgroup = pod_cgroup(spec.pod) + "/" + stored.id.substr(0, kShortId);

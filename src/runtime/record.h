@@ -91,12 +91,13 @@ struct StoredContainer {
     std::optional<StoredIds> ids;
     bool keep_end = false;   // its end goes to the root-dir, too
     bool core_dump = false;  // a file for one was made
+    std::string artifact;    // key of its code; empty in records of an older agent
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.id, s.pod_uid, s.pod_namespace, s.pod_name, s.name, s.kind, s.attempt, s.spec_hash,
           s.image, s.image_id, s.created_ns, s.started_ns, s.phase, s.exit, s.pid, s.start_time,
           s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit,
-          s.message_fallback, s.ids, s.keep_end, s.core_dump);
+          s.message_fallback, s.ids, s.keep_end, s.core_dump, s.artifact);
     }
 
     [[nodiscard]] PodName full_pod_name() const { return PodName{pod_namespace, pod_name}; }

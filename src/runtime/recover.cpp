@@ -83,6 +83,7 @@ Task<Result<void>> KeeperRuntime::recover() {
         co_return fail(std::move(ready.error()));
     }
     sweep_leftovers();
+    scope_.spawn("sweep artifacts", sweep_artifacts());
     scope_.spawn("serve disk", serve_disk_for_ever());
     scope_.spawn("settle", settle_for_ever());
     co_return Result<void>{};
@@ -176,6 +177,23 @@ void KeeperRuntime::sweep_leftovers() {
                 remove_cgroup_later(group);
             }
         }
+    }
+}
+
+Task<void> KeeperRuntime::sweep_artifacts() {
+    bool all_known = true;
+    Artifacts::Spared in_use = artifacts_in_use();
+    for (const auto& [id, container] : containers_) {
+        all_known = all_known && (container->stored.phase == Phase::ended ||
+                                  !container->stored.artifact.empty());
+    }
+    if (!all_known) {
+        co_return;  // an older agent's: at a later start
+    }
+    auto dropped = co_await artifacts_.drop_stale(std::move(in_use));
+    if (!dropped && dropped.error().code != Code::cancelled) {
+        log::warn("compiled modules of other engines stay",
+                  log::kv("error", format_as(dropped.error())));
     }
 }
 

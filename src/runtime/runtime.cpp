@@ -323,4 +323,41 @@ void KeeperRuntime::prepare_toolbox() {
     scope_.spawn("prepare toolbox", execs_.prepare_toolbox());
 }
 
+// ---- the cache of compiled modules -------------------------------------------------------------
+
+Artifacts::Spared KeeperRuntime::artifacts_in_use() const {
+    Artifacts::Spared in_use;
+    for (const auto& [id, container] : containers_) {
+        if (container->stored.phase != Phase::ended) {
+            in_use.insert(container->stored.artifact);
+        }
+    }
+    return in_use;
+}
+
+Task<Result<std::vector<SourceModule>>> KeeperRuntime::compiled_modules() {
+    SKIFF_CO_TRY(auto artifacts, co_await artifacts_.cached());
+    std::map<std::string, SourceModule> modules;
+    for (const CachedArtifact& artifact : artifacts) {
+        for (const SourceModule& module : artifact.modules) {
+            modules.emplace(module.digest, module);
+        }
+    }
+    std::vector<SourceModule> list;
+    for (auto& [digest, module] : modules) {
+        list.push_back(std::move(module));
+    }
+    co_return std::move(list);
+}
+
+Task<Result<Bytes>> KeeperRuntime::drop_artifacts(std::set<std::string> left) {
+    SKIFF_CO_TRY(auto artifacts, co_await artifacts_.cached());
+    std::erase_if(artifacts, [&](const CachedArtifact& artifact) {
+        return std::ranges::all_of(artifact.modules, [&](const SourceModule& module) {
+            return left.contains(module.digest);
+        });
+    });
+    co_return co_await artifacts_.drop(std::move(artifacts), artifacts_in_use());
+}
+
 }  // namespace skiff::runtime

@@ -95,6 +95,12 @@ public:
     // compile.
     void prepare_toolbox();
 
+    // The modules of which the cache has code, each once.
+    [[nodiscard]] async::Task<Result<std::vector<SourceModule>>> compiled_modules();
+    // Drops the code of every module that is not in `left` (digests), unless a container runs it:
+    // to be called when images went. Returns the size of what went.
+    [[nodiscard]] async::Task<Result<Bytes>> drop_artifacts(std::set<std::string> left);
+
 private:
     struct Container {
         StoredContainer stored;
@@ -143,6 +149,9 @@ private:
     [[nodiscard]] Held add(StoredContainer stored);
     void sweep_leftovers();
     void end_commands();
+    [[nodiscard]] async::Task<void> sweep_artifacts();
+    // Keys of the code that containers have mapped or may be about to.
+    [[nodiscard]] Artifacts::Spared artifacts_in_use() const;
     void on_keeper_message(const std::string& build, const wire::Message& message) override;
     void on_keeper_gone(const std::string& build) override;
     void on_started(const std::string& build, const wire::Started& started);

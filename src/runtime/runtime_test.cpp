@@ -167,6 +167,125 @@ TEST_F(Live, ACorruptArtifactIsBuiltAnew) {
     }(this));
 }
 
+// The engine behind a script that notes each compiler.
+class Counting : public Live {
+public:
+    void SetUp() override {
+        Live::SetUp();
+        if (IsSkipped()) {
+            return;
+        }
+        auto script = folder_ / "engine";
+        std::ofstream(script) << "#!/bin/sh\n[ \"$1\" = compile ] && echo $* >> "
+                              << (folder_ / "compilers").string() << "\nexec "
+                              << engine_program().string() << " \"$@\"\n";
+        ::chmod(script.c_str(), 0700);
+        settings_.engine_program = script;
+    }
+    std::size_t compilers() const {
+        auto text = contents(folder_ / "compilers");
+        return static_cast<std::size_t>(std::ranges::count(text, '\n'));
+    }
+};
+
+TEST_F(Counting, AContainerOfACompiledModuleStartsWithNoCompilerAtAll) {
+    run([](Counting* t) -> Task<void> {
+        co_await t->boot();
+        for (int i = 0; i < 3; ++i) {
+            auto id = co_await t->start_actor("exit 0");
+            CO_REQUIRE_OK(id);
+            auto finished = co_await t->ended(*id);
+            EXPECT_EQ(finished.exit->exit_code, 0);
+        }
+        EXPECT_EQ(t->compilers(), 1U);
+        co_await t->crash();
+        co_await t->boot();
+        auto id = co_await t->start_actor("exit 0");
+        CO_REQUIRE_OK(id);
+        (void)co_await t->ended(*id);
+        EXPECT_EQ(t->compilers(), 1U);
+    }(this));
+}
+
+TEST_F(Live, CodeGoesWithTheLastModuleItWasMadeOfButNeverFromUnderAContainer) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto id = co_await t->start_actor("print up ; hold");
+        CO_REQUIRE_OK(id);
+        co_await t->wrote(*id, "up");
+        auto artifact = co_await t->compile("actor.wasm");
+        CO_REQUIRE_OK(artifact);
+        auto modules = co_await t->runtime_->compiled_modules();
+        CO_REQUIRE_OK(modules);
+        CO_REQUIRE(modules->size() == 1, "");
+        EXPECT_EQ(modules->front().bytes, fs::file_size(guest("actor.wasm")));
+        std::set<std::string> left = {modules->front().digest};
+        auto nothing = co_await t->runtime_->drop_artifacts(std::move(left));
+        EXPECT_TRUE(nothing && nothing->value == 0);
+        // Its container runs, for this agent and for the next.
+        for (int life = 0; life < 2; ++life) {
+            std::set<std::string> none;
+            auto spared = co_await t->runtime_->drop_artifacts(none);
+            EXPECT_TRUE(spared && spared->value == 0);
+            EXPECT_TRUE(fs::exists(t->paths_.compiled() / artifact->key));
+            co_await t->crash();
+            co_await t->boot();
+        }
+        auto stopped = co_await t->runtime_->stop(*id, Duration::zero());
+        CO_REQUIRE_OK(stopped);
+        std::set<std::string> none;
+        auto dropped = co_await t->runtime_->drop_artifacts(none);
+        EXPECT_TRUE(dropped && dropped->value > 0);
+        EXPECT_FALSE(fs::exists(t->paths_.compiled() / artifact->key));
+        auto again = co_await t->compile("actor.wasm");
+        CO_REQUIRE_OK(again);
+        EXPECT_EQ(again->source, pods::Artifact::Source::compiled);
+    }(this));
+}
+
+TEST_F(Live, CodeOfAnOlderEngineGoesAtTheStart) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto artifact = co_await t->compile("actor.wasm");
+        CO_REQUIRE_OK(artifact);
+        auto compiled = t->paths_.compiled();
+        // What an engine before this one had made, as far as names say.
+        fs::copy(compiled / artifact->key, compiled / "older");
+        fs::copy(compiled / (artifact->key + ".facts"), compiled / "older.facts");
+        co_await t->crash();
+        co_await t->boot();
+        auto deadline = soon();
+        while (fs::exists(compiled / "older") || fs::exists(compiled / "older.facts")) {
+            CO_REQUIRE(std::chrono::steady_clock::now() < deadline, "it stays");
+            (void)co_await async::sleep_for(std::chrono::milliseconds(2));
+        }
+        auto kept = co_await t->compile("actor.wasm");
+        CO_REQUIRE_OK(kept);
+        EXPECT_EQ(kept->source, pods::Artifact::Source::cached);
+    }(this));
+}
+
+TEST_F(Live, RefusesCodeThatSomebodyPutIntoAnImage) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        auto artifact = co_await t->compile("actor.wasm");
+        CO_REQUIRE_OK(artifact);
+        // Code that this very engine would run, had it made it for itself.
+        pods::ModuleFile module;
+        module.path = t->paths_.compiled() / artifact->key;
+        auto fd = os::open(module.path, O_RDONLY);
+        module.digest = "sha256:" + state::hash_file(fd->get())->hex;
+        module.size = Bytes{fs::file_size(module.path)};
+        for (const char* handler : {"wasmtime", "pulley", "wasmi"}) {
+            auto refused = co_await t->compile_file(module, handler);
+            CO_REQUIRE(!refused, "native code was taken");
+            EXPECT_EQ(refused.error().code, Code::invalid);
+            EXPECT_THAT(refused.error().message, testing::HasSubstr("not a Wasm module"));
+            EXPECT_THAT(refused.error().message, testing::HasSubstr("(ELF)"));
+        }
+    }(this));
+}
+
 TEST_F(Live, RefusesWhatIsNoWasmAndWhatIsNotWhatWasPulled) {
     run([](Live* t) -> Task<void> {
         co_await t->boot();

@@ -126,7 +126,11 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
     std::string_view name = target.route();
     const std::string& method = exchange.request().method;
     bool is_get = method == "GET";
-    if (settings_.debug_handlers == DebugHandlers::disabled && is_one_of(kDebugRoutes, name)) {
+    bool is_local = exchange.request().peer.kind == http::Peer::Kind::kLocal;
+    if (name == "skiff" && is_local && local_routes_ != nullptr) {
+        co_await local_routes_->serve(exchange, target);
+    } else if (settings_.debug_handlers == DebugHandlers::disabled &&
+               is_one_of(kDebugRoutes, name)) {
         ServerResponse off = plain_text(405, "Debug endpoints are disabled.");
         co_await answer(exchange, std::move(off));
     } else if (name == "healthz" && target.segments.size() <= 2) {

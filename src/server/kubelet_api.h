@@ -28,6 +28,16 @@ public:
     [[nodiscard]] virtual Result<void> sync_loop_health() const = 0;
 };
 
+// Routes below /skiff/ that only the private UNIX socket has: on the other doors they are unknown
+// paths like any other.
+class LocalRoutes {
+public:
+    virtual ~LocalRoutes() = default;
+    // Answers the request, as http::Handler::handle().
+    [[nodiscard]] virtual async::Task<void> serve(http::Exchange& exchange,
+                                                  const RequestTarget& target) = 0;
+};
+
 enum class DebugHandlers { enabled, disabled };
 // Whether bearer tokens are asked of the API server.
 enum class TokenReviews { enabled, disabled };
@@ -52,6 +62,8 @@ public:
     KubeletApi(const Clock& clock, const NodeView& node, pods::LogSource& logs, Reviews* reviews,
                KubeletApiSettings settings);
     [[nodiscard]] async::Task<void> handle(http::Exchange& exchange) override;
+    // Offers `routes`, which outlive this object.
+    void offer(LocalRoutes& routes) { local_routes_ = &routes; }
 
 private:
     [[nodiscard]] async::Task<Result<void>> admit(const http::ServerRequest& request,
@@ -68,6 +80,7 @@ private:
     KubeletApiSettings settings_;
     Authenticator authenticator_;
     Authorizer authorizer_;
+    LocalRoutes* local_routes_ = nullptr;
 };
 
 }  // namespace skiff::server

@@ -363,6 +363,37 @@ TEST_F(KubeletApiTest, ServesRootOnTheUnixSocketWithoutAsking) {
     EXPECT_EQ(reviews.access_asked, 0);
 }
 
+TEST_F(KubeletApiTest, OffersRoutesOfItsOwnOnTheUnixSocketOnly) {
+    struct Own final : LocalRoutes {
+        async::Task<void> serve(http::Exchange& exchange, const RequestTarget& target) override {
+            auto response =
+                http::plain_text(200, exchange.request().method + target.segments.at(1));
+            (void)co_await exchange.respond(std::move(response));
+        }
+    } own;
+    http::Request local;
+    local.url = "http://skiff/skiff/images";
+    local.unix_socket = socket;
+    EXPECT_EQ(send(local).status, 404) << "nothing is offered";
+    api->offer(own);
+    local.method = "DELETE";
+    EXPECT_EQ(send(local).body, "DELETEimages");
+    reviews.allowed = {"kubelet-client get proxy", "kubelet-client create proxy",
+                       "kubelet-client delete proxy"};
+    for (const char* method : {"GET", "POST", "DELETE"}) {
+        http::Request far = as(request_for("/skiff/images"), admin);
+        far.method = method;
+        EXPECT_EQ(send(far).status, 404) << method;
+        http::Request plain = local;
+        plain.unix_socket = "";
+        plain.proxy = "";
+        plain.method = method;
+        plain.url = fmt::format("http://127.0.0.1:{}/skiff/images", plain_port);
+        EXPECT_EQ(send(plain).status, 404) << method;
+    }
+    EXPECT_EQ(send(request_for("/skiff/images")).status, 401) << "strangers learn nothing";
+}
+
 TEST_F(KubeletApiTest, AnswersLogRequestsWithTheKubeletsStatuses) {
     reviews.allowed = {"kubelet-client get proxy"};
     auto get = [this](const std::string& path) { return send(as(request_for(path), admin)); };

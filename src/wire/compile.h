@@ -76,9 +76,10 @@ struct CompileReport {
 // encode(report) and decode<CompileReport>(bytes) of codec.h are the format. A compiler that was
 // killed (wall time, the machine's memory) leaves no report: its wait status says so. The command
 // line is
-//   skiff-engine compile --engine=NAME --memory-bytes=N --cpu-seconds=N --plugs=N
+//   skiff-engine compile [--inspect] --engine=NAME --memory-bytes=N --cpu-seconds=N --plugs=N
 // with the module on fd 0, the artifact to fd 1 (a file), the report to fd 3 (a pipe or file), and
-// the components that are plugged into the module on fd 4 and the following.
+// the components that are plugged into the module on fd 4 and the following. With --inspect there
+// is only a report.
 constexpr int kCompileModuleFd = 0;
 constexpr int kCompileArtifactFd = 1;
 constexpr int kCompileReportFd = 3;

@@ -111,6 +111,15 @@ def skiff():
 
 
 @pytest.fixture
+def standalone(skiff, tmp_path):
+    from standalone import Standalone  # it imports this file
+    its = Standalone(skiff, tmp_path)
+    its.start()
+    yield its
+    its.close()
+
+
+@pytest.fixture
 def files(tmp_path):
     """A folder that root inside a pod may write to."""
     os.chmod(tmp_path, 0o777)

@@ -15,9 +15,9 @@ import pytest
 
 from conftest import ROOT
 from kube import run, wait_until
+from standalone import ACTOR
 
 GUESTS = ROOT / "build/guests"
-ACTOR = GUESTS / "actor.wasm"
 
 
 @pytest.fixture(scope="module")
@@ -300,57 +300,6 @@ def test_an_ordinary_user_runs_a_layered_image_and_nothing_of_it_stays(ordinary,
     assert not re.search("not removed|reset|denied", done.stderr), done.stderr
     pods = ordinary.home / ".local/share/skiff/0/pods"
     assert not pods.exists() or not list(pods.iterdir())
-
-
-class Standalone:
-    """`skiff node --standalone` with a folder of static pods."""
-
-    def __init__(self, skiff, tmp_path):
-        self.skiff, self.manifests = skiff, tmp_path / "manifests"
-        self.manifests.mkdir()
-        self.run_dir = f"/run/skiff-e2e-{os.getpid()}"
-        self.log = tmp_path / "agent.log"
-        self.flags = ["--root-dir", tmp_path / "root", "--run-dir", self.run_dir, "--pod-log-dir",
-                      tmp_path / "pods", "--port", "10450", "--healthz-port", "0"]
-        self.process = None
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [str(w) for w in (self.skiff, "node", "--standalone", "--pod-manifest-path",
-                              self.manifests, "--file-check-frequency", "1s", *self.flags)],
-            stdout=subprocess.DEVNULL, stderr=open(self.log, "a"))
-
-    def put(self, name, *args, policy="Always"):
-        (self.manifests / f"{name}.yaml").write_text(json.dumps(
-            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-             "spec": {"restartPolicy": policy, "containers": [
-                 {"name": "main", "image": str(ACTOR), "args": list(args)}]}}))
-
-    def call(self, *words):
-        return run([self.skiff, *words, "--run-dir", self.run_dir], check=False)
-
-    def pods(self):
-        done = self.call("ps", "-o", "json")
-        return {p["metadata"]["name"]: p for p in json.loads(done.stdout)} if not done.returncode else {}
-
-    def phase(self, name):
-        found = next((p for n, p in self.pods().items() if n.startswith(name)), None)
-        return found and found["status"].get("phase")
-
-    def close(self):
-        if self.process:
-            self.process.terminate()
-            self.process.wait(timeout=20)
-        done = run([self.skiff, "node", "reset", "--all", *self.flags], check=False)
-        assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def standalone(skiff, tmp_path):
-    its = Standalone(skiff, tmp_path)
-    its.start()
-    yield its
-    its.close()
 
 
 def test_standalone_runs_the_pods_of_a_folder(standalone):

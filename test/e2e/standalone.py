@@ -1,0 +1,55 @@
+"""A node without an API server, for tests that need no cluster. Fixture: conftest.standalone."""
+
+import json
+import os
+import subprocess
+
+from conftest import ROOT
+from kube import run
+
+ACTOR = ROOT / "build/guests/actor.wasm"
+
+
+class Standalone:
+    """`skiff node --standalone` with a folder of static pods."""
+
+    def __init__(self, skiff, tmp_path, *flags):
+        self.skiff, self.manifests = skiff, tmp_path / "manifests"
+        self.manifests.mkdir()
+        self.root = tmp_path / "root"
+        self.run_dir = f"/run/skiff-e2e-{os.getpid()}"
+        self.log = tmp_path / "agent.log"
+        self.flags = ["--root-dir", self.root, "--run-dir", self.run_dir, "--pod-log-dir",
+                      tmp_path / "pods", "--port", "10450", "--healthz-port", "0"]
+        self.node_flags = flags
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [str(w) for w in (self.skiff, "node", "--standalone", "--pod-manifest-path",
+                              self.manifests, "--file-check-frequency", "1s", *self.node_flags, *self.flags)],
+            stdout=subprocess.DEVNULL, stderr=open(self.log, "a"))
+
+    def put(self, name, *args, policy="Always", image=ACTOR):
+        (self.manifests / f"{name}.yaml").write_text(json.dumps(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+             "spec": {"restartPolicy": policy, "containers": [
+                 {"name": "main", "image": str(image), "args": list(args)}]}}))
+
+    def call(self, *words):
+        return run([self.skiff, *words, "--run-dir", self.run_dir], check=False)
+
+    def pods(self):
+        done = self.call("ps", "-o", "json")
+        return {p["metadata"]["name"]: p for p in json.loads(done.stdout)} if not done.returncode else {}
+
+    def phase(self, name):
+        found = next((p for n, p in self.pods().items() if n.startswith(name)), None)
+        return found and found["status"].get("phase")
+
+    def close(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(timeout=20)
+        done = run([self.skiff, "node", "reset", "--all", *self.flags], check=False)
+        assert done.returncode == 0, done.stderr
