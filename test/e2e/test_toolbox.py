@@ -253,6 +253,13 @@ def test_wget_fetches(online, pages, path, status, output):
     assert (done.returncode, done.stdout) == (status, output), done.stderr
 
 
+def test_nslookup_tells_addresses(online):
+    assert "127.0.0.1" in online("nslookup localhost").stdout.splitlines()
+    assert online("nslookup 127.0.0.9").stdout == "127.0.0.9\n"
+    done = online("nslookup nosuch.invalid")
+    assert done.returncode == 1 and "nosuch.invalid: " in done.stderr, done.stderr
+
+
 def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
