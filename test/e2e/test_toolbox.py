@@ -46,12 +46,16 @@ def root_dir(tmp_path_factory):
 
 
 @pytest.fixture(params=["toolbox", "toolbox-component"])
-def box(request, skiff, root_dir, files):
+def guest(request):
+    return ROOT / f"build/guests/{request.param}.wasm"
+
+
+@pytest.fixture
+def box(guest, skiff, root_dir, files):
     """Runs a tool in a container whose /t is the test's folder."""
     def call(*words, stdin="", flags=(), text=True, timeout=120):
         return subprocess.run(
-            [skiff, "run", "-q", "-i", "--root-dir", root_dir, "-v", f"{files}:/t", *flags,
-             ROOT / f"build/guests/{request.param}.wasm", *words],
+            [skiff, "run", "-q", "-i", "--root-dir", root_dir, "-v", f"{files}:/t", *flags, guest, *words],
             input=stdin, capture_output=True, text=text, timeout=timeout)
     return call
 
@@ -65,7 +69,11 @@ def debian_answers(script, folder):
     return done.stdout.replace(str(folder).encode(), b"HERE"), done.returncode
 
 
-def test_scripts_end_as_debians_shell_ends_them(box, files, tmp_path_factory):
+@pytest.mark.parametrize("guest, runtime", [
+    ("toolbox", "wasmtime"), ("toolbox", "pulley"), ("toolbox", "wasmi"),
+    ("toolbox-component", "wasmtime"), ("toolbox-component", "pulley"),
+], indirect=["guest"])
+def test_scripts_end_as_debians_shell_ends_them(box, files, tmp_path_factory, runtime):
     scripts = cases()
     assert len(scripts) > 250
     there = tmp_path_factory.mktemp("debian")
@@ -77,7 +85,7 @@ def test_scripts_end_as_debians_shell_ends_them(box, files, tmp_path_factory):
         (files / "work" / str(number)).mkdir()
         os.chmod(files / "work" / str(number), 0o777)
     (files / "all").write_text(RUN_ALL % len(scripts))
-    done = box("sh", "/t/all")
+    done = box("sh", "/t/all", flags=("--runtime", runtime))
     assert done.returncode == 0, done.stderr
     wrong = []
     for number, script in enumerate(scripts):
