@@ -99,6 +99,39 @@ def test_scripts_end_as_debians_shell_ends_them(box, files, tmp_path_factory, ru
     assert not wrong, "\n".join(wrong)
 
 
+def test_sanitizers_find_nothing(tmp_path):
+    """The same sources outside Wasm, where memory that is not theirs is seen."""
+    program = tmp_path / "sh"
+    run(["clang-22", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
+         "-DTOOLBOX_CHECKED", "-D_GNU_SOURCE", "-o", program, *(ROOT / "guests/toolbox").glob("*.c")],
+        timeout=300)
+    for script in cases():
+        folder = tmp_path / "work"
+        folder.mkdir()
+        done = subprocess.run([program, "-c", script], cwd=folder, capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL, env={**ENVIRONMENT, "PWD": str(folder)})
+        assert b"Sanitizer" not in done.stderr and b"runtime error" not in done.stderr, \
+            (script, done.stderr.decode(errors="replace")[-3000:])
+        shutil.rmtree(folder)
+
+
+LONG_LOOP = """\
+f() { local a=$1; x=$(echo $a$pad | cut -c 1-10); }
+pad=$(printf '%08000d' 0); i=0
+while [ $i -lt 5000 ]; do
+  f $i; y=$x$pad; (z=$y; cd /); eval "w=\\$y"; read l <<E
+$w
+E
+  i=$((i+1))
+done; echo $i"""
+
+
+def test_a_long_loop_needs_no_more_memory(box):
+    # 8 KB lost a turn would be 40 MB.
+    done = box("sh", "-c", LONG_LOOP, flags=("-m", "16m"))
+    assert (done.returncode, done.stdout) == (0, "5000\n"), done.stderr
+
+
 @pytest.mark.parametrize("words, status, output", [
     (("sh", "-c", "echo $0 $1; exit 5", "name", "a b"), 5, "name a b\n"),
     (("/bin/echo", "by", "path"), 0, "by path\n"),
