@@ -49,9 +49,7 @@ static void emit_bytes(struct expander* e, const char* bytes, size_t size, char 
         return;
     }
     str_add(&e->out->text, bytes, size);
-    for (size_t i = 0; i < size; i++) {
-        str_byte(&e->out->flags, flag);
-    }
+    str_fill(&e->out->flags, flag, size);
 }
 
 static void emit_value(struct expander* e, const char* text, struct context context) {
