@@ -145,6 +145,12 @@ def test_the_first_word_decides(box, words, status, output):
     assert status != 127 or done.stderr == "sh: nosuch: not found\n"
 
 
+def test_it_starts_in_the_working_directory(box, files):
+    (files / "here").mkdir(mode=0o777)
+    assert box("pwd", flags=("-w", "/t/here")).stdout == "/t/here\n"
+    assert box("pwd").stdout == "/\n"
+
+
 def test_a_script_from_standard_input(box):
     done = box("sh", stdin="echo one\nread x\nfor read\necho \"$x\"; exit 3\n")
     assert (done.returncode, done.stdout) == (3, "one\nfor read\n"), done.stderr
