@@ -173,7 +173,7 @@ static void run_simple(struct node* node) {
         if (output_failed && sh.status == 0) {
             sh.status = 1;
         }
-        output_failed = false;
+        output_failed = sh.killed = false;
         if (stays) {
             fds_forget(&saved);
         } else {

@@ -341,6 +341,15 @@ def test_nc_sends_and_receives(online):
             assert (done.returncode, done.stdout) == (0, "FROM A PIPE\n"), done.stderr
 
 
+def test_a_writer_that_nobody_reads_ends(online):
+    process = subprocess.Popen([*online.words, "sh", "-c", "while :; do echo line; done"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"line\n"
+    process.stdout.close()
+    assert (process.wait(60), process.stderr.read()) == (141, b"")
+    process.stderr.close()
+
+
 def test_nc_listens(online):
     for _ in range(5):  # another process may take the port in between
         port = free_port()
