@@ -173,7 +173,7 @@ static void run_simple(struct node* node) {
         if (output_failed && sh.status == 0) {
             sh.status = 1;
         }
-        output_failed = false;
+        output_failed = sh.killed = false;
         if (stays) {
             fds_forget(&saved);
         } else {
@@ -254,6 +254,7 @@ struct str run_substitution(const char* text, size_t size) {
         return output;
     }
     struct file* file = file_pipe();
+    int status = sh.status; /* $? stays what it was for the rest of the command */
     struct snapshot* snapshot = shell_save();
     sh.depth++;
     fd_set_file(1, file_hold(file));
@@ -261,6 +262,7 @@ struct str run_substitution(const char* text, size_t size) {
     run_source(&src);
     end_subshell(snapshot);
     sh.substituted = sh.status;
+    sh.status = status;
     read_output(file, &output);
     file_drop(file);
     return output;

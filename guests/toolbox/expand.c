@@ -49,9 +49,7 @@ static void emit_bytes(struct expander* e, const char* bytes, size_t size, char 
         return;
     }
     str_add(&e->out->text, bytes, size);
-    for (size_t i = 0; i < size; i++) {
-        str_byte(&e->out->flags, flag);
-    }
+    str_fill(&e->out->flags, flag, size);
 }
 
 static void emit_value(struct expander* e, const char* text, struct context context) {
@@ -76,7 +74,7 @@ static void emit_list(struct expander* e, char which, struct context context) {
     }
     for (int i = 0; i < sh.arg_count; i++) {
         if (i > 0 && each) {
-            emit(e, ' ', kBreak);
+            emit(e, which == '@' ? ' ' : separators()[0], kBreak);
         } else if (i > 0 && separators()[0]) {
             emit(e, separators()[0], kQuoted);
         }
@@ -163,6 +161,16 @@ static char* join_args(void) {
     return str_end(&all);
 }
 
+static char* plain_text(const struct expansion* all) {
+    struct str text = {0};
+    for (size_t i = 0; i < all->text.n; i++) {
+        if (all->text.s[i]) { /* marks have no text */
+            str_byte(&text, all->text.s[i]);
+        }
+    }
+    return str_end(&text);
+}
+
 static bool strip(struct expander* e, const char* value, const char* word, size_t size,
                   struct context context) {
     char op = word[0];
@@ -201,13 +209,7 @@ static bool assign_default(struct expander* e, const char* name, const char* wor
     if (!fine) {
         return false;
     }
-    struct str plain = {0};
-    for (size_t i = 0; i < value.text.n; i++) {
-        if (value.flags.s[i] != kPresent) {
-            str_byte(&plain, value.text.s[i]);
-        }
-    }
-    if (!var_set(name, str_end(&plain))) {
+    if (!var_set(name, plain_text(&value))) {
         shell_fail(2);
         return false;
     }
@@ -488,16 +490,6 @@ bool expand_fields(const char* raw, struct fields* into) {
         }
     }
     return (s.text.n == 0 && !s.present) || end_field(&s);
-}
-
-static char* plain_text(const struct expansion* all) {
-    struct str text = {0};
-    for (size_t i = 0; i < all->text.n; i++) {
-        if (all->flags.s[i] != kPresent) {
-            str_byte(&text, all->text.s[i]);
-        }
-    }
-    return str_end(&text);
 }
 
 char* expand_one(const char* raw) {

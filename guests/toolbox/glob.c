@@ -138,11 +138,17 @@ bool pattern_matches_text(const char* pattern, const char* text) {
     return pattern_matches(pattern, NULL, strlen(pattern), text, strlen(text));
 }
 
+/* A [ without its ] is plain: `[ a = b ]` must not look into the folder. */
 bool pattern_magic(const char* text, const char* flags, size_t n) {
+    bool open = false;
     for (size_t i = 0; i < n; i++) {
-        if ((!flags || flags[i] != kQuoted) && strchr("*?[", text[i]) && text[i]) {
+        if (flags && flags[i] == kQuoted) {
+            continue;
+        }
+        if (text[i] == '*' || text[i] == '?' || (text[i] == ']' && open)) {
             return true;
         }
+        open = open || text[i] == '[';
     }
     return false;
 }

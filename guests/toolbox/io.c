@@ -191,6 +191,13 @@ ssize_t file_read(struct file* file, char* to, size_t size) {
     return (ssize_t)part;
 }
 
+/* What SIGPIPE does elsewhere: a writer that nobody can read any more is ended. */
+static void end_writer(void) {
+    sh.status = kKilledStatus;
+    sh.killed = true;
+    sh.unwind = kUnwindExit;
+}
+
 static bool write_out(struct file* file, const char* bytes, size_t size) {
     while (size > 0 && !file->failed) {
         ssize_t done = write(file->fd, bytes, size);
@@ -202,7 +209,9 @@ static bool write_out(struct file* file, const char* bytes, size_t size) {
         if (done < 0 && errno != EINTR) {
             file->failed = output_failed = true;
             int code = errno;
-            if (file != fds[2]) {
+            if (code == EPIPE || (code == EIO && file->fd == 1)) { /* engines differ */
+                end_writer();
+            } else if (file != fds[2]) {
                 complain("write error: %s", strerror(code));
             }
             errno = code;
@@ -220,15 +229,12 @@ bool file_flush(struct file* file) {
     return size == 0 || write_out(file, file->out, size);
 }
 
-/* What a signal does elsewhere: a writer that nobody can read any more is ended. */
 static bool pipe_overflow(struct file* file) {
     if (!file->failed) {
         file->failed = true;
         complain("a pipe or $( ) holds at most %d bytes; its writer was ended", kPipeBytesMax);
     }
-    sh.status = kKilledStatus;
-    sh.killed = true;
-    sh.unwind = kUnwindExit;
+    end_writer();
     errno = EPIPE;
     return false;
 }
@@ -268,6 +274,8 @@ bool file_write(struct file* file, const char* bytes, size_t size) {
         return pipe_write(file, bytes, size);
     }
     if (file->failed) {
+        output_failed = true;
+        errno = EIO;
         return false;
     }
     if (!file->out) {

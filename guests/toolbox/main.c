@@ -152,6 +152,17 @@ int shell_main(int argc, char** argv) {
     return sh.status;
 }
 
+/* The container's working directory; NULL: not told. WASI itself starts in the root folder. */
+static const char* start_folder(void) {
+#ifdef TOOLBOX_COMPONENT
+    toolbox_component_string_t told;
+    if (wasi_cli_environment_initial_cwd(&told)) {
+        return pool_copy(&scratch, (const char*)told.ptr, told.len);
+    }
+#endif
+    return var_get("PWD");
+}
+
 static void start_variables(void) {
     for (char** at = environ; at && *at; at++) {
         const char* equals = strchr(*at, '=');
@@ -161,9 +172,8 @@ static void start_variables(void) {
             var_export(name);
         }
     }
-    /* WASI starts in the root folder; PWD tells the container's working directory. */
     char now[kPathMax];
-    const char* folder = var_get("PWD");
+    const char* folder = start_folder();
     if (folder && folder[0] == '/') {
         (void)!chdir(folder);
     }

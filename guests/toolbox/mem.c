@@ -40,7 +40,7 @@ char* keep_copy(const char* text) {
     return memcpy(keep(size), text, size);
 }
 
-void* pool_get(struct pool* pool, size_t size) {
+static void* pool_raw(struct pool* pool, size_t size) {
     if (size > SIZE_MAX / 4) {
         out_of_memory();
     }
@@ -56,7 +56,11 @@ void* pool_get(struct pool* pool, size_t size) {
     }
     void* got = top->bytes + top->used;
     top->used += size;
-    return memset(got, 0, size);
+    return got;
+}
+
+void* pool_get(struct pool* pool, size_t size) {
+    return memset(pool_raw(pool, size), 0, size);
 }
 
 char* pool_copy(struct pool* pool, const char* text, size_t size) {
@@ -110,24 +114,34 @@ char* scratch_format(const char* format, ...) {
     return text;
 }
 
-void str_add(struct str* str, const char* bytes, size_t size) {
+static void str_reserve(struct str* str, size_t size) {
     if (size > SIZE_MAX / 4 - str->n) {
         out_of_memory();
     }
     if (str->n + size + 1 > str->room) {
         size_t room = (str->n + size + 1) * 2;
         room = room < 32 ? 32 : room;
-        char* grown = scratch_get(room);
+        char* grown = pool_raw(&scratch, room);
         if (str->n > 0) {
             memcpy(grown, str->s, str->n);
         }
         str->s = grown;
         str->room = room;
     }
+}
+
+void str_add(struct str* str, const char* bytes, size_t size) {
+    str_reserve(str, size);
     if (size > 0) {
         memcpy(str->s + str->n, bytes, size);
         str->n += size;
     }
+}
+
+void str_fill(struct str* str, char byte, size_t size) {
+    str_reserve(str, size);
+    memset(str->s + str->n, byte, size);
+    str->n += size;
 }
 
 void str_byte(struct str* str, char byte) {

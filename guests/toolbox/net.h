@@ -8,6 +8,9 @@
 struct conn;
 enum { kNetReadable = 1, kNetWritable = 2, kNetInput = 4 };
 
+enum { kAddressesMax = 16, kAddressBytes = 56 };
+/* A host's addresses as text, at most kAddressesMax; 0: *why. */
+size_t net_lookup(const char* host, char (*texts)[kAddressBytes], double seconds, const char** why);
 /* Each address of the host is tried. NULL: *why. */
 struct conn* net_connect(const char* host, uint16_t port, double seconds, const char** why);
 /* Listens on all addresses, takes one connection. */

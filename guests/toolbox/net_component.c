@@ -11,8 +11,6 @@
 #define ADDRESS(name) wasi_sockets_network_##name
 #include "../socket_address.h"
 
-enum { kAddressesMax = 16 };
-
 typedef wasi_sockets_network_error_code_t error_code;
 typedef wasi_io_poll_own_pollable_t pollable;
 
@@ -168,6 +166,16 @@ static struct conn* connect_one(socket_address to, double deadline, const char**
     }
     wasi_sockets_tcp_tcp_socket_drop_own(made);
     return NULL;
+}
+
+size_t net_lookup(const char* host, char (*texts)[kAddressBytes], double seconds,
+                  const char** why) {
+    ip_address addresses[kAddressesMax];
+    size_t count = lookup(host, addresses, deadline_of(seconds), why);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(texts[i], kAddressBytes, "%s", print_ip(addresses[i]).text);
+    }
+    return count;
 }
 
 struct conn* net_connect(const char* host, uint16_t port, double seconds, const char** why) {

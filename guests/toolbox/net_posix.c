@@ -27,6 +27,23 @@ static int milliseconds(double seconds) {
     return seconds < 0 ? -1 : (int)(seconds * 1000);
 }
 
+size_t net_lookup(const char* host, char (*texts)[kAddressBytes], double seconds,
+                  const char** why) {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    int code = getaddrinfo(host, NULL, &hints, &found);
+    size_t count = 0;
+    (void)seconds; /* the library's own */
+    *why = gai_strerror(code);
+    for (struct addrinfo* at = found; code == 0 && at && count < kAddressesMax; at = at->ai_next) {
+        getnameinfo(at->ai_addr, at->ai_addrlen, texts[count++], kAddressBytes, NULL, 0,
+                    NI_NUMERICHOST);
+    }
+    if (found) {
+        freeaddrinfo(found);
+    }
+    return count;
+}
+
 struct conn* net_connect(const char* host, uint16_t port, double seconds, const char** why) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     char service[8];

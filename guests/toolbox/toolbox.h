@@ -69,6 +69,7 @@ void* keep(size_t size); /* malloc that does not fail */
 char* keep_copy(const char* text);
 void str_byte(struct str* str, char byte);
 void str_add(struct str* str, const char* bytes, size_t size);
+void str_fill(struct str* str, char byte, size_t size);
 void str_text(struct str* str, const char* text);
 char* str_end(struct str* str); /* the text, terminated */
 

@@ -46,12 +46,16 @@ def root_dir(tmp_path_factory):
 
 
 @pytest.fixture(params=["toolbox", "toolbox-component"])
-def box(request, skiff, root_dir, files):
+def guest(request):
+    return ROOT / f"build/guests/{request.param}.wasm"
+
+
+@pytest.fixture
+def box(guest, skiff, root_dir, files):
     """Runs a tool in a container whose /t is the test's folder."""
     def call(*words, stdin="", flags=(), text=True, timeout=120):
         return subprocess.run(
-            [skiff, "run", "-q", "-i", "--root-dir", root_dir, "-v", f"{files}:/t", *flags,
-             ROOT / f"build/guests/{request.param}.wasm", *words],
+            [skiff, "run", "-q", "-i", "--root-dir", root_dir, "-v", f"{files}:/t", *flags, guest, *words],
             input=stdin, capture_output=True, text=text, timeout=timeout)
     return call
 
@@ -65,7 +69,11 @@ def debian_answers(script, folder):
     return done.stdout.replace(str(folder).encode(), b"HERE"), done.returncode
 
 
-def test_scripts_end_as_debians_shell_ends_them(box, files, tmp_path_factory):
+@pytest.mark.parametrize("guest, runtime", [
+    ("toolbox", "wasmtime"), ("toolbox", "pulley"), ("toolbox", "wasmi"),
+    ("toolbox-component", "wasmtime"), ("toolbox-component", "pulley"),
+], indirect=["guest"])
+def test_scripts_end_as_debians_shell_ends_them(box, files, tmp_path_factory, runtime):
     scripts = cases()
     assert len(scripts) > 250
     there = tmp_path_factory.mktemp("debian")
@@ -77,7 +85,7 @@ def test_scripts_end_as_debians_shell_ends_them(box, files, tmp_path_factory):
         (files / "work" / str(number)).mkdir()
         os.chmod(files / "work" / str(number), 0o777)
     (files / "all").write_text(RUN_ALL % len(scripts))
-    done = box("sh", "/t/all")
+    done = box("sh", "/t/all", flags=("--runtime", runtime))
     assert done.returncode == 0, done.stderr
     wrong = []
     for number, script in enumerate(scripts):
@@ -91,6 +99,39 @@ def test_scripts_end_as_debians_shell_ends_them(box, files, tmp_path_factory):
     assert not wrong, "\n".join(wrong)
 
 
+def test_sanitizers_find_nothing(tmp_path):
+    """The same sources outside Wasm, where memory that is not theirs is seen."""
+    program = tmp_path / "sh"
+    run(["clang-22", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
+         "-DTOOLBOX_CHECKED", "-D_GNU_SOURCE", "-o", program, *(ROOT / "guests/toolbox").glob("*.c")],
+        timeout=300)
+    for script in cases():
+        folder = tmp_path / "work"
+        folder.mkdir()
+        done = subprocess.run([program, "-c", script], cwd=folder, capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL, env={**ENVIRONMENT, "PWD": str(folder)})
+        assert b"Sanitizer" not in done.stderr and b"runtime error" not in done.stderr, \
+            (script, done.stderr.decode(errors="replace")[-3000:])
+        shutil.rmtree(folder)
+
+
+LONG_LOOP = """\
+f() { local a=$1; x=$(echo $a$pad | cut -c 1-10); }
+pad=$(printf '%08000d' 0); i=0
+while [ $i -lt 5000 ]; do
+  f $i; y=$x$pad; (z=$y; cd /); eval "w=\\$y"; read l <<E
+$w
+E
+  i=$((i+1))
+done; echo $i"""
+
+
+def test_a_long_loop_needs_no_more_memory(box):
+    # 8 KB lost a turn would be 40 MB.
+    done = box("sh", "-c", LONG_LOOP, flags=("-m", "16m"))
+    assert (done.returncode, done.stdout) == (0, "5000\n"), done.stderr
+
+
 @pytest.mark.parametrize("words, status, output", [
     (("sh", "-c", "echo $0 $1; exit 5", "name", "a b"), 5, "name a b\n"),
     (("/bin/echo", "by", "path"), 0, "by path\n"),
@@ -102,6 +143,12 @@ def test_the_first_word_decides(box, words, status, output):
     done = box(*words)
     assert (done.returncode, done.stdout) == (status, output), done.stderr
     assert status != 127 or done.stderr == "sh: nosuch: not found\n"
+
+
+def test_it_starts_in_the_working_directory(box, files):
+    (files / "here").mkdir(mode=0o777)
+    assert box("pwd", flags=("-w", "/t/here")).stdout == "/t/here\n"
+    assert box("pwd").stdout == "/\n"
 
 
 def test_a_script_from_standard_input(box):
@@ -253,6 +300,13 @@ def test_wget_fetches(online, pages, path, status, output):
     assert (done.returncode, done.stdout) == (status, output), done.stderr
 
 
+def test_nslookup_tells_addresses(online):
+    assert "127.0.0.1" in online("nslookup localhost").stdout.splitlines()
+    assert online("nslookup 127.0.0.9").stdout == "127.0.0.9\n"
+    done = online("nslookup nosuch.invalid")
+    assert done.returncode == 1 and "nosuch.invalid: " in done.stderr, done.stderr
+
+
 def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -285,6 +339,15 @@ def test_nc_sends_and_receives(online):
             done = online(script.format(server.getsockname()[1]), stdin)
             thread.join(10)
             assert (done.returncode, done.stdout) == (0, "FROM A PIPE\n"), done.stderr
+
+
+def test_a_writer_that_nobody_reads_ends(online):
+    process = subprocess.Popen([*online.words, "sh", "-c", "while :; do echo line; done"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"line\n"
+    process.stdout.close()
+    assert (process.wait(60), process.stderr.read()) == (141, b"")
+    process.stderr.close()
 
 
 def test_nc_listens(online):
