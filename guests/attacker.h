@@ -57,7 +57,8 @@ static void attack_tables(void) {
     unsigned long elements = 0;
     // Large steps first: what is refused then may still be had in smaller ones.
     for (int step = 1 << 20; step > 0; step /= 2) {
-        while (__builtin_wasm_table_grow(references, __builtin_wasm_ref_null_extern(), step) >= 0) {
+        while (__builtin_wasm_table_grow(references, __builtin_wasm_ref_null_extern(), step) !=
+               -1) {
             elements += (unsigned long)step;
         }
     }

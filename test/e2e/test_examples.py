@@ -76,3 +76,14 @@ def test_js_http_answers_fetch_events(peer):
         assert its.ask("/raft")[0] == 404
     finally:
         its.stop()
+
+
+@pytest.mark.long
+def test_rust_adds_up(peer):
+    its = serve(peer, build("rust")[0])
+    try:
+        assert its.ask("/sum?1&2&3") == (200, b"6\n")
+        assert its.ask("/sum?1&x") == (400, b"invalid digit found in string\n")
+        assert its.ask("/")[0] == 404
+    finally:
+        its.stop()
