@@ -140,6 +140,12 @@ fn refuses_headers_beyond_the_limit() {
     assert_eq!(client.reply().status, 200);
     client.send(format!("GET / HTTP/1.1\r\nhost: a\r\na: {large}{large}\r\n\r\n").as_bytes());
     assert_eq!(client.reply().status, 431);
+    client.send(format!("GET /{large}?{large} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
+    assert_eq!(client.reply().status, 431);
+    // What does not even fit into the buffer of a connection.
+    client.send(format!("GET / HTTP/1.1\r\nhost: a\r\na: {}", large.repeat(15)).as_bytes());
+    assert_eq!(client.reply().status, 431);
+    assert!(client.is_closed());
 }
 
 #[test]

@@ -26,8 +26,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
 /// Requests of one HTTP/2 connection at the same time.
 const STREAMS_MAX: u32 = 200;
-/// The least that hyper takes.
-const READ_BUFFER_BYTES_MIN: usize = 8192;
+/// What is read ahead of one connection at the most; a request's head must fit.
+const READ_AHEAD_BYTES: usize = 128 * 1024;
 
 /// The caller's socket for the event loop.
 pub fn listen(fd: RawFd) -> io::Result<TcpListener> {
@@ -95,7 +95,7 @@ fn builder(terms: &Arc<Terms>) -> Builder<Tasks> {
         .http1()
         // The time without a request is watched here, for both versions alike.
         .header_read_timeout(None)
-        .max_buf_size(header_bytes.max(READ_BUFFER_BYTES_MIN))
+        .max_buf_size(header_bytes.max(READ_AHEAD_BYTES))
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)

@@ -61,6 +61,8 @@ pub struct Instances {
     /// Requests in the hands of a guest.
     busy: AtomicUsize,
     released: Notify,
+    /// A spare one came.
+    kept: Notify,
 }
 
 fn prepare(parts: &Parts, component: &Component) -> Result<ProxyPre<ComponentState>> {
@@ -95,6 +97,7 @@ impl Instances {
             alive: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
             released: Notify::new(),
+            kept: Notify::new(),
         });
         let limit = Instant::now() + terms.settings.request_time_max;
         let first = instances.bounded(instances.make(), |_| Some(limit)).await;
@@ -116,6 +119,7 @@ impl Instances {
 
     fn keep(&self, live: Live) {
         self.spare().push((live, Instant::now()));
+        self.kept.notify_one();
     }
 
     async fn make(self: &Arc<Self>) -> Result<Live> {
@@ -252,6 +256,9 @@ impl Instances {
     /// Drops what is kept for too long, for ever.
     pub async fn tidy(self: Arc<Self>) {
         loop {
+            while self.spare().len() < 2 {
+                self.kept.notified().await;
+            }
             tokio::time::sleep(SPARE_TIME_MAX).await;
             let now = Instant::now();
             let mut spare = self.spare();

@@ -6,7 +6,7 @@ use crate::server::exchange::{Exchange, Failure, count};
 use crate::server::fatal;
 use crate::server::instances::Instances;
 use crate::server::shared::Shared;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -104,6 +104,9 @@ impl Service {
         if request.method() == Method::CONNECT {
             return Some(StatusCode::NOT_IMPLEMENTED);
         }
+        if head_bytes(request) > settings.header_bytes_max {
+            return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
         if !has_host(request) {
             return Some(StatusCode::BAD_REQUEST);
         }
@@ -173,6 +176,7 @@ impl Service {
         let text = match status {
             StatusCode::BAD_REQUEST => "the request names no host, or several\n",
             StatusCode::PAYLOAD_TOO_LARGE => "the request's body is too large\n",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the request's head is too large\n",
             StatusCode::NOT_IMPLEMENTED => "CONNECT is not supported\n",
             StatusCode::SERVICE_UNAVAILABLE => "too many requests at the same time\n",
             StatusCode::GATEWAY_TIMEOUT => "no answer in time\n",
@@ -187,6 +191,14 @@ impl Service {
         }
         response
     }
+}
+
+/// The bytes of a request's target, names and values.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let uri = request.uri();
+    let target = uri.path().len() + uri.query().map_or(0, str::len);
+    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    target + request.headers().iter().map(field).sum::<usize>()
 }
 
 /// Whether the request says to which host it goes, once: WASI 0.2 cannot express others.
