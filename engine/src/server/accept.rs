@@ -58,7 +58,9 @@ pub async fn run(terms: &Arc<Terms>, guests: Guests, listener: TcpListener) {
     let service = Arc::new(Service::new(terms, guests));
     let regular = async {
         first_of(pin!(accept(listener, &service, &places)), pin!(drained(terms, &service))).await;
-        // The socket is closed now.
+        // The caller has the socket, too: what still waits in it is refused, and what comes.
+        // SAFETY: no memory is involved.
+        unsafe { libc::shutdown(terms.settings.listen, libc::SHUT_RD) };
         service.enter(Phase::Closing);
         let all = u32::try_from(terms.settings.connections_max).unwrap_or(u32::MAX);
         // It is never closed.
