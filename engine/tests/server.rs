@@ -42,6 +42,24 @@ fn answers_without_slots_too() {
 }
 
 #[test]
+fn answers_in_a_small_address_space() {
+    // Room for fewer slots than asked for; for none at all, but three instances.
+    for gib in [300, 16] {
+        let options = Options { address_space_bytes_max: gib << 30, ..Options::default() };
+        let server = Serving::start(HELLO, options);
+        let mut held: Vec<Client> = (0..2).map(|_| begin_echo(&server)).collect();
+        assert_eq!(server.get("/").status, 200);
+        held.iter_mut().for_each(end_echo);
+    }
+    let options = Options { address_space_bytes_max: 16 << 30, ..Options::default() };
+    let server = Serving::start(HELLO, options);
+    let mut held: Vec<Client> = (0..3).map(|_| begin_echo(&server)).collect();
+    assert_eq!(server.get("/").status, 503);
+    held.iter_mut().for_each(end_echo);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
 fn answers_in_pulley() {
     for guest in [HELLO, HELLO_03] {
         let server = Serving::start(guest, Options { runtime: PULLEY, ..Options::default() });

@@ -162,6 +162,12 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<ComponentState>, result: Result<()>) {
+        if std::thread::panicking() {
+            // The handler's task is not one of ours, so nobody else would notice.
+            self.instances.terms.fatal.keep(Box::new("a panic in an instance"));
+            std::mem::forget(store);
+            return;
+        }
         let exchanges = std::mem::take(&mut *self.exchanges());
         let mut exchanges = exchanges.iter().filter_map(Weak::upgrade).peekable();
         if let Err(error) = result {
