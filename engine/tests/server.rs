@@ -331,6 +331,23 @@ fn an_error_or_no_answer_is_500() {
 }
 
 #[test]
+fn what_takes_too_long_is_504_in_shared_instances_too() {
+    let (reuse_count, reuse_concurrent) = (100, 4);
+    let options =
+        Options { request_ms_max: 300, reuse_count, reuse_concurrent, ..Options::default() };
+    let server = Serving::start(HELLO_03, options);
+    let mut spinning = server.connect();
+    spinning.send(b"GET /spin HTTP/1.1\r\nhost: test\r\n\r\n");
+    while server.count(|counters| &counters.requests_active) < 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(spinning.reply().status, 504);
+    assert_eq!(server.get("/sleep/60000").status, 504);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
 fn what_takes_too_long_is_504_and_others_go_on() {
     for guest in [HELLO, HELLO_03] {
         let options = Options { request_ms_max: 300, reuse_count: 9, ..Options::default() };
