@@ -400,11 +400,12 @@ void skiff_module_run(const skiff_module* module, const skiff_grant* grant, skif
 /* How a server serves. */
 typedef struct skiff_server {
     uint32_t size;
-    /* A listening TCP socket; stays the caller's. */
+    /* A listening TCP socket; stays the caller's, but is made O_NONBLOCK and does not listen any
+     * more when the call returns. */
     int32_t listen_fd;
     /* Requests that one instance serves before it is replaced; 0: 1. */
     uint32_t reuse_count;
-    /* Of these at the same time; 0: 1. */
+    /* Of these at the same time (WASI 0.3 only), counted until the response's head; 0: 1. */
     uint32_t reuse_concurrent;
     /* Requests at the same time, all others are answered 503; 0: 1000. */
     uint32_t requests_max;
@@ -412,7 +413,9 @@ typedef struct skiff_server {
     uint64_t header_bytes_max; /* of a request; more is answered 431; 0: 64 KiB */
     uint64_t body_bytes_max;   /* of a request; more is answered 413 or cut; 0: no limit */
     uint64_t request_ms_max;   /* until the response's head, then 504; 0: 60 s */
-    uint64_t idle_ms_max;      /* a connection between requests and for a request's head; 0: 75 s */
+    /* A connection between requests, for a request's head, and for the next piece of a body that the
+     * other side is to send or to take; 0: 75 s */
+    uint64_t idle_ms_max;
     /* How long, after the stop order of the grant, connections are still accepted. What is in flight
      * then is finished. */
     uint64_t drain_ms;

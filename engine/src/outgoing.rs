@@ -365,7 +365,19 @@ impl Outgoing {
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
+/// Writes of a body that wait for the other side, and bytes of one: what a guest of WASI 0.2 may have in flight.
+const BODY_CHUNKS: usize = 8;
+const BODY_CHUNK_BYTES: usize = 128 * 1024;
+
 impl WasiHttpHooks for Outgoing {
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        BODY_CHUNKS
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,

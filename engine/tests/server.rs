@@ -42,6 +42,24 @@ fn answers_without_slots_too() {
 }
 
 #[test]
+fn answers_in_a_small_address_space() {
+    // Room for fewer slots than asked for; for none at all, but three instances.
+    for gib in [300, 16] {
+        let options = Options { address_space_bytes_max: gib << 30, ..Options::default() };
+        let server = Serving::start(HELLO, options);
+        let mut held: Vec<Client> = (0..2).map(|_| begin_echo(&server)).collect();
+        assert_eq!(server.get("/").status, 200);
+        held.iter_mut().for_each(end_echo);
+    }
+    let options = Options { address_space_bytes_max: 16 << 30, ..Options::default() };
+    let server = Serving::start(HELLO, options);
+    let mut held: Vec<Client> = (0..3).map(|_| begin_echo(&server)).collect();
+    assert_eq!(server.get("/").status, 503);
+    held.iter_mut().for_each(end_echo);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
 fn answers_in_pulley() {
     for guest in [HELLO, HELLO_03] {
         let server = Serving::start(guest, Options { runtime: PULLEY, ..Options::default() });
@@ -313,6 +331,23 @@ fn an_error_or_no_answer_is_500() {
 }
 
 #[test]
+fn what_takes_too_long_is_504_in_shared_instances_too() {
+    let (reuse_count, reuse_concurrent) = (100, 4);
+    let options =
+        Options { request_ms_max: 300, reuse_count, reuse_concurrent, ..Options::default() };
+    let server = Serving::start(HELLO_03, options);
+    let mut spinning = server.connect();
+    spinning.send(b"GET /spin HTTP/1.1\r\nhost: test\r\n\r\n");
+    while server.count(|counters| &counters.requests_active) < 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(spinning.reply().status, 504);
+    assert_eq!(server.get("/sleep/60000").status, 504);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
 fn what_takes_too_long_is_504_and_others_go_on() {
     for guest in [HELLO, HELLO_03] {
         let options = Options { request_ms_max: 300, reuse_count: 9, ..Options::default() };
@@ -326,7 +361,8 @@ fn what_takes_too_long_is_504_and_others_go_on() {
         }
         assert_eq!(server.get("/").status, 200);
         assert_eq!((spinning.reply().status, sleeping.reply().status), (504, 504), "{guest}");
-        assert_eq!(spinning.get("/count").text(), "1\n");
+        // Both instances are gone.
+        assert_eq!(spinning.get("/count").text(), "2\n");
     }
 }
 

@@ -24,6 +24,8 @@ use tokio::time::{Instant, Sleep, sleep};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a connection that is told to end has for it, once nothing is in progress.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
+/// What is copied together, for the kernel is slower with many pieces.
+const SMALL_BYTES: usize = 2048;
 /// Requests of one HTTP/2 connection at the same time.
 const STREAMS_MAX: u32 = 200;
 /// What is read ahead of one connection at the most; a request's head must fit.
@@ -58,7 +60,9 @@ pub async fn run(terms: &Arc<Terms>, guests: Guests, listener: TcpListener) {
     let service = Arc::new(Service::new(terms, guests));
     let regular = async {
         first_of(pin!(accept(listener, &service, &places)), pin!(drained(terms, &service))).await;
-        // The socket is closed now.
+        // The caller has the socket, too: what still waits in it is refused, and what comes.
+        // SAFETY: no memory is involved.
+        unsafe { libc::shutdown(terms.settings.listen, libc::SHUT_RD) };
         service.enter(Phase::Closing);
         let all = u32::try_from(terms.settings.connections_max).unwrap_or(u32::MAX);
         // It is never closed.
@@ -240,7 +244,20 @@ impl Write for Patient {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        let size = pieces.iter().map(|piece| piece.len()).sum();
+        let mut whole = [0; SMALL_BYTES];
+        let written = match whole.get_mut(..size) {
+            Some(whole) => {
+                let mut rest = &mut *whole;
+                for piece in pieces {
+                    let (copy, after) = rest.split_at_mut(piece.len());
+                    copy.copy_from_slice(piece);
+                    rest = after;
+                }
+                Pin::new(&mut self.stream).poll_write(context, whole)
+            }
+            None => Pin::new(&mut self.stream).poll_write_vectored(context, pieces),
+        };
         self.limit(written, context)
     }
 }

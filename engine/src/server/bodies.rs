@@ -127,21 +127,19 @@ impl Body for ResponseBody {
         let frame = match &mut this.content {
             Content::Text(text) => text.take().map(|text| Ok(Frame::data(text))),
             Content::Guest { body, exchange, cut } => {
-                let frame = match *cut {
-                    true => None,
-                    false => ready!(Pin::new(body).poll_frame(context)),
-                };
-                match frame {
+                if *cut {
+                    return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+                }
+                match ready!(Pin::new(body).poll_frame(context)) {
                     Some(Ok(frame)) => Some(Ok(frame)),
                     // The engine ends the body alike when the guest is done and when its instance is gone.
                     None if exchange.0.failure().is_none() => None,
-                    None | Some(Err(_)) if !*cut => {
+                    None | Some(Err(_)) => {
                         // An error would discard what hyper has not sent yet: its next turn sends it.
                         *cut = true;
                         context.waker().wake_by_ref();
                         return Poll::Pending;
                     }
-                    None | Some(Err(_)) => Some(Err(io::ErrorKind::UnexpectedEof.into())),
                 }
             }
         };

@@ -27,7 +27,8 @@ impl Fatal {
         }
     }
 
-    fn keep(&self, panic: Box<dyn Any + Send>) {
+    /// A task panicked.
+    pub fn keep(&self, panic: Box<dyn Any + Send>) {
         self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
         self.noticed.notify_one();
     }

@@ -158,7 +158,12 @@ impl Instances {
     /// Whether an instance could be made if there were fewer.
     pub fn is_shortage(&self, error: &wasmtime::Error) -> bool {
         let bytes = *self.bytes_at_start.lock().unwrap_or_else(PoisonError::into_inner);
+        // The engine's own type for the kernel's errors is not ours to name.
+        let is_enomem = |cause: &(dyn std::error::Error + 'static)| {
+            cause.to_string().ends_with(&format!("(os error {})", libc::ENOMEM))
+        };
         error.downcast_ref::<PoolConcurrencyLimitError>().is_some()
+            || error.chain().any(is_enomem)
             || !self.terms.memory.all().has_room_for(bytes)
     }
 

@@ -79,6 +79,7 @@ impl HandlerState for Maker {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> Result<Instance<ComponentState, Expiration, Worker>> {
+        let running = Running::new(&self.0);
         let Live { store, proxy, place, .. } = self.0.take().await?;
         let request_time_max = self.0.terms.settings.request_time_max;
         Ok(Instance {
@@ -89,7 +90,12 @@ impl HandlerState for Maker {
                 request_time_max,
                 timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             },
-            state: Worker { instances: self.0.clone(), exchanges: Mutex::default(), _place: place },
+            state: Worker {
+                instances: self.0.clone(),
+                exchanges: Mutex::default(),
+                _place: place,
+                _running: running,
+            },
         })
     }
 }
@@ -125,6 +131,23 @@ struct Worker {
     /// Those it handles, and perhaps some that are done.
     exchanges: Mutex<Vec<Weak<Exchange>>>,
     _place: Place,
+    _running: Running,
+}
+
+/// Lets the clock of computing guests run: the handler gives them their turns.
+struct Running(Arc<Instances>);
+
+impl Running {
+    fn new(instances: &Arc<Instances>) -> Running {
+        instances.ticker.hold();
+        Running(instances.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.ticker.release();
+    }
 }
 
 impl Worker {
@@ -162,6 +185,12 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<ComponentState>, result: Result<()>) {
+        if std::thread::panicking() {
+            // The handler's task is not one of ours, so nobody else would notice.
+            self.instances.terms.fatal.keep(Box::new("a panic in an instance"));
+            std::mem::forget(store);
+            return;
+        }
         let exchanges = std::mem::take(&mut *self.exchanges());
         let mut exchanges = exchanges.iter().filter_map(Weak::upgrade).peekable();
         if let Err(error) = result {

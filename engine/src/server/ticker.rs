@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use wasmtime::Engine;
@@ -23,6 +23,8 @@ pub struct Ticker {
 struct State {
     /// A guest runs.
     inside: AtomicBool,
+    /// So many guests may run without saying so.
+    held: AtomicUsize,
     /// The clock stands still until someone wakes it.
     parked: AtomicBool,
     ended: AtomicBool,
@@ -43,15 +45,35 @@ impl Ticker {
     pub fn during<R>(&self, guest: impl FnOnce() -> R) -> R {
         // Either this thread sees `parked` or the other one, which looks again after setting it, sees `inside`.
         self.state.inside.store(true, Ordering::SeqCst);
+        self.wake();
+        let result = guest();
+        self.state.inside.store(false, Ordering::Relaxed);
+        result
+    }
+
+    /// Lets the clock run until `release`, for a guest whose turns are not seen here.
+    pub fn hold(&self) {
+        self.state.held.fetch_add(1, Ordering::SeqCst);
+        self.wake();
+    }
+
+    pub fn release(&self) {
+        self.state.held.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn wake(&self) {
         if self.state.parked.load(Ordering::SeqCst) {
             self.state.parked.store(false, Ordering::SeqCst);
             if let Some(thread) = &self.thread {
                 thread.thread().unpark();
             }
         }
-        let result = guest();
-        self.state.inside.store(false, Ordering::Relaxed);
-        result
+    }
+}
+
+impl State {
+    fn is_running(&self) -> bool {
+        self.inside.load(Ordering::SeqCst) || self.held.load(Ordering::SeqCst) > 0
     }
 }
 
@@ -59,7 +81,7 @@ fn tick(state: &State, engine: &Engine) {
     let mut quiet = 0;
     while !state.ended.load(Ordering::Acquire) {
         thread::park_timeout(TICK);
-        if state.inside.load(Ordering::Relaxed) {
+        if state.is_running() {
             engine.increment_epoch();
             quiet = 0;
             continue;
@@ -70,7 +92,7 @@ fn tick(state: &State, engine: &Engine) {
         }
         quiet = 0;
         state.parked.store(true, Ordering::SeqCst);
-        if state.inside.load(Ordering::SeqCst) {
+        if state.is_running() {
             state.parked.store(false, Ordering::SeqCst);
         }
         while state.parked.load(Ordering::SeqCst) && !state.ended.load(Ordering::Acquire) {

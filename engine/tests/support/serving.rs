@@ -32,6 +32,8 @@ pub struct Options {
     pub instances_max: u32,
     /// Instances are made without slots.
     pub without_slots: bool,
+    /// 0: no limit.
+    pub address_space_bytes_max: u64,
     pub runtime: u32,
     /// What it may reach: NOTHING or EVERYTHING.
     pub egress: u32,
@@ -167,6 +169,11 @@ fn serve_in_child(
         instance_memory_bytes_max: 0,
     };
     let (mut engine, mut module) = (ptr::null_mut(), ptr::null_mut());
+    if options.address_space_bytes_max > 0 {
+        let bytes = options.address_space_bytes_max;
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    }
     unsafe {
         let code = ffi::skiff_engine_new(&config, &mut engine, ptr::null_mut());
         assert_eq!(code, OK);
