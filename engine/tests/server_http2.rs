@@ -11,7 +11,6 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serving::*;
 use std::sync::atomic::Ordering;
-use support::*;
 
 const GUESTS: [&str; 2] = ["http-hello", "http-hello-03"];
 
