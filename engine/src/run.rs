@@ -6,7 +6,6 @@ use crate::coredump;
 use crate::engine::Parts;
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
-use crate::stdio::Waiting;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, Component, ComponentExportIndex};
 use wasmtime::{Error, Extern, FrameInfo, Module, Result, Store, Trap, Val, WasmBacktrace};

@@ -289,10 +289,10 @@ fn missing_interfaces_are_named_before_compiling() {
     let wat = r#"(component
       (import "wasi:cli/environment@0.2.3" (instance))
       (import "wasi:keyvalue/store@0.2.0-draft" (instance))
-      (import "wasi:cli/environment@0.3.0" (instance))
+      (import "wasi:cli/environment@0.4.0" (instance))
       (import "my:own/thing" (instance)))"#;
     let failed = Engine::new().compile(&wat::parse_str(wat).expect("valid text")).map(|_| ());
     let text = "the component needs imports that nobody provides: \
-                wasi:keyvalue/store@0.2.0-draft, wasi:cli/environment@0.3.0, my:own/thing";
+                wasi:keyvalue/store@0.2.0-draft, wasi:cli/environment@0.4.0, my:own/thing";
     assert_eq!(failed.expect_err("nobody has them"), (UNSUPPORTED, text.to_owned()));
 }

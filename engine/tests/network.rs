@@ -1,10 +1,14 @@
-//! What guests may reach: sockets of WASI 0.2 and 0.3, and `wasi_experimental_http`, with real peers.
+//! What guests may reach: sockets of WASI 0.2 and 0.3, HTTP from servers, and `wasi_experimental_http`, with real
+//! peers.
 
 #[path = "support/server.rs"]
 mod server;
+#[path = "support/serving.rs"]
+mod serving;
 mod support;
 
 use server::Server;
+use serving::{Options, Serving};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::thread;

@@ -1,5 +1,7 @@
 //! An HTTP server on a thread of its own, on a port from the kernel, plain or with TLS.
 
+#![allow(dead_code)] // Each test program uses another part.
+
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
@@ -106,7 +108,9 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>) {
 enum End {
     Whole,
     Silence,
+    /// Once what was said before has been sent.
     Break,
+    BreakNow,
 }
 
 struct Pieces(VecDeque<Bytes>, End);
@@ -117,13 +121,18 @@ impl Body for Pieces {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match (self.0.pop_front(), &self.1) {
             (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
             (None, End::Whole) => Poll::Ready(None),
             (None, End::Silence) => Poll::Pending,
-            (None, End::Break) => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
+            (None, End::Break) => {
+                self.1 = End::BreakNow;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            (None, End::BreakNow) => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
         }
     }
 }
