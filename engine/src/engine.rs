@@ -66,7 +66,7 @@ fn config(settings: &Settings) -> Result<Config, wasmtime::Error> {
     // Threads are left out of the build: shared memories would pass by the memory cap.
     let concurrent = settings.purpose != Purpose::Command;
     config.concurrency_support(concurrent).wasm_component_model_async(concurrent);
-    // Costs nothing before a trap and microseconds then; artifacts do not depend on it.
+    // Costs nothing before a trap; artifacts do not depend on it.
     config.coredump_on_trap(true);
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
     Ok(config)
