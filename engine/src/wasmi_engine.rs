@@ -17,6 +17,7 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use wasmi::errors::ErrorKind;
 use wasmi::{CompilationMode, Config, Extern, Linker, Module, Store, TrapCode, Val};
 use wasmparser::{Validator, WasmFeatures};
 use wasmtime::{Trap, format_err};
@@ -91,16 +92,7 @@ impl Provider for Engine {
         }
         // Everything is translated once here, so that what cannot be is known before the start.
         let engine = wasmi::Engine::new(&config(&self.settings, CompilationMode::Eager));
-        if let Err(error) = Module::new(&engine, wasm) {
-            return Err(match lacking(wasm)[..] {
-                [] => Failure::new(Code::Invalid, error.to_string().replace('\n', " ")),
-                ref names => {
-                    let text =
-                        format!("wasmi cannot do what the module uses: {}", names.join(", "));
-                    Failure::new(Code::Unsupported, text)
-                }
-            });
-        }
+        Module::new(&engine, wasm).map_err(|error| refusal(wasm, &error))?;
         let mut artifact = Vec::with_capacity(HEADER_BYTES + wasm.len());
         artifact.extend_from_slice(&header(wasm.len()));
         artifact.extend_from_slice(wasm);
@@ -216,6 +208,20 @@ fn own_error(error: wasmi::Error) -> wasmtime::Error {
         TrapCode::StackOverflow => Trap::StackOverflow.into(),
         TrapCode::BadSignature => Trap::BadSignature.into(),
         other => format_err!("wasm trap: {other}"),
+    }
+}
+
+/// Why a module cannot be compiled: it is wrong, or Wasmi lacks what it needs.
+fn refusal(wasm: &[u8], error: &wasmi::Error) -> Failure {
+    let lacking = lacking(wasm);
+    if !lacking.is_empty() {
+        let text = format!("wasmi cannot do what the module uses: {}", lacking.join(", "));
+        return Failure::new(Code::Unsupported, text);
+    }
+    let text = error.to_string().replace('\n', " ");
+    match error.kind() {
+        ErrorKind::Wasm(_) => Failure::new(Code::Invalid, text),
+        _ => Failure::new(Code::Unsupported, format!("wasmi cannot take the module: {text}")),
     }
 }
 
