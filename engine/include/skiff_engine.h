@@ -423,9 +423,9 @@ typedef struct skiff_server {
 
 /* Serves HTTP/1.1 and HTTP/2 (cleartext) by a component that exports `wasi:http/incoming-handler`
  * 0.2 or `wasi:http/handler` 0.3, on the calling thread, until the grant's stop order; then drains
- * and returns SKIFF_EXITED with 0. Conditions as of skiff_module_run(). A guest's traps are written
- * to its stderr and end its instance, never the server. SKIFF_START_FAILED: it is no server, or its
- * first instance cannot be made. */
+ * and returns SKIFF_EXITED with 0. Conditions as of skiff_module_run(), and SIGPIPE must be ignored.
+ * A guest's traps are written to its stderr and end its instance, never the server.
+ * SKIFF_START_FAILED: it is no server, or its first instance cannot be made. */
 void skiff_module_serve(const skiff_module* module, const skiff_grant* grant,
                         const skiff_server* server, skiff_outcome* outcome);
 

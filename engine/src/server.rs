@@ -61,12 +61,16 @@ pub struct Server {
     pub drain_time: Duration,
 }
 
+/// Longer is for ever; so that no sum of times overflows.
+const TIME_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
+
 fn or_default<T: PartialEq + From<u8>>(value: T, default: T) -> T {
     if value == T::from(0) { default } else { value }
 }
 
 impl Server {
     pub fn read(raw: &RawServer) -> Server {
+        let time = |ms: u64| Duration::from_millis(ms.min(TIME_MS_MAX));
         Server {
             listen: raw.listen_fd,
             reuse_count: or_default(raw.reuse_count, 1) as usize,
@@ -75,9 +79,9 @@ impl Server {
             connections_max: or_default(raw.connections_max, 1024) as usize,
             header_bytes_max: or_default(raw.header_bytes_max, 64 << 10) as usize,
             body_bytes_max: (raw.body_bytes_max > 0).then_some(raw.body_bytes_max),
-            request_time_max: Duration::from_millis(or_default(raw.request_ms_max, 60_000)),
-            idle_time_max: Duration::from_millis(or_default(raw.idle_ms_max, 75_000)),
-            drain_time: Duration::from_millis(raw.drain_ms),
+            request_time_max: time(or_default(raw.request_ms_max, 60_000)),
+            idle_time_max: time(or_default(raw.idle_ms_max, 75_000)),
+            drain_time: time(raw.drain_ms),
         }
     }
 }
