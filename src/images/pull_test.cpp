@@ -279,7 +279,7 @@ TEST_F(Pull, NothingHasItsNameBeforeItsDigestIsProved) {
         EXPECT_FALSE(fs::exists(blob)) << progress.done << " of " << progress.total;
     };
     ASSERT_TRUE(node_.run(node_.puller->pull(request)));
-    EXPECT_GT(reports, 1);
+    EXPECT_GE(reports, 1);
     EXPECT_TRUE(fs::exists(blob));
 }
 
