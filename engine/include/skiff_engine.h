@@ -75,7 +75,9 @@ typedef enum skiff_code {
     /* Reading or mapping the artifact failed. */
     SKIFF_IO = 4,
     /* A fault of the engine itself (a panic) or of its caller (a bad argument). */
-    SKIFF_INTERNAL = 5
+    SKIFF_INTERNAL = 5,
+    /* The process has no more memory. */
+    SKIFF_EXHAUSTED = 6
 } skiff_code;
 
 /* Who executes the guest. */

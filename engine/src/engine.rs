@@ -92,15 +92,18 @@ pub fn compatibility(
     Ok(())
 }
 
+impl Parts {
+    pub fn new(settings: &Settings) -> Result<Parts, wasmtime::Error> {
+        let engine = slots::engine(&config(settings)?, settings)?;
+        let core = core_wasi::linker(&engine)?;
+        let component = component_wasi::linker(&engine, settings.purpose)?;
+        Ok(Parts { engine, core, component })
+    }
+}
+
 impl Engine {
     pub fn new(settings: &Settings) -> Result<Engine, Failure> {
-        let parts = || -> Result<Parts, wasmtime::Error> {
-            let engine = slots::engine(&config(settings)?, settings)?;
-            let core = core_wasi::linker(&engine)?;
-            let component = component_wasi::linker(&engine, settings.purpose)?;
-            Ok(Parts { engine, core, component })
-        };
-        match parts() {
+        match Parts::new(settings) {
             Ok(parts) => Ok(Engine(Arc::new(parts))),
             Err(error) => Err(Failure::caused(Code::Internal, &error)),
         }

@@ -10,6 +10,7 @@ pub enum Code {
     Incompatible = 3,
     Io = 4,
     Internal = 5,
+    Exhausted = 6,
 }
 
 /// A failure with one line for people, no final period.
@@ -26,6 +27,7 @@ impl Failure {
 
     /// The whole chain of causes of an engine's error in one line.
     pub fn caused(code: Code, error: &wasmtime::Error) -> Failure {
+        let code = if error.is::<wasmtime::OutOfMemory>() { Code::Exhausted } else { code };
         let chain: Vec<String> = error.chain().map(|cause| cause.to_string()).collect();
         Failure::new(code, chain.join(": ").replace('\n', " "))
     }

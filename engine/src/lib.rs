@@ -4,6 +4,8 @@
 // Wasmtime's side of the crate is still checked there, and left out of what is linked.
 #![cfg_attr(not(feature = "compiler"), allow(dead_code, unused_imports))]
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod component_wasi;
 mod core_http;
 mod core_wasi;

@@ -52,11 +52,14 @@ std::string exhausted(std::string message) {
     return wire::encode(report);
 }
 
+std::string needs_more_memory(const CompileSettings& settings) {
+    return fmt::format("compiling needs more than {} of memory", Bytes{settings.memory_bytes_max});
+}
+
 // A failed allocation aborts, the CPU limit signals: both become a report.
 void prepare_last_words(const CompileSettings& settings) {
     static LastWords words;
-    words.out_of_memory = exhausted(
-        fmt::format("compiling needs more than {} of memory", Bytes{settings.memory_bytes_max}));
+    words.out_of_memory = exhausted(needs_more_memory(settings));
     words.out_of_time = exhausted(
         fmt::format("compiling took more than {} seconds of CPU time", settings.cpu_seconds_max));
     g_last_words = &words;
@@ -247,7 +250,9 @@ Result<int> compile(const CompileSettings& settings) {
         report.artifact_bytes = *size;
     } else {
         report.code = code_of(size.error().code);
-        report.message = bounded_utf8(size.error().message, kMessageBytesMax);
+        report.message = size.error().code == Code::exhausted
+                             ? needs_more_memory(settings)
+                             : bounded_utf8(size.error().message, kMessageBytesMax);
     }
     add_usage(report, began_ms);
     SKIFF_CHECK(os::write_all(wire::kCompileReportFd, wire::encode(report)));

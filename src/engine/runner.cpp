@@ -35,6 +35,9 @@ constexpr int kTrapped = 134;
 constexpr int kOutOfMemory = 137;
 constexpr int kStartFailed = 128;
 
+// Instances of a server that may live at once, where the grant does not say: address space only.
+constexpr std::uint32_t kInstancesMax = 256;
+
 std::int64_t clock_ns(clockid_t clock) {
     timespec now{};
     ::clock_gettime(clock, &now);
@@ -225,7 +228,8 @@ wasm::EngineSettings Runner::engine_settings() const {
     settings.purpose = static_cast<wasm::Purpose>(grant_.purpose);
     settings.stack_bytes_max = grant_.limits.stack_bytes;
     if (grant_.purpose == wire::Purpose::server) {
-        settings.instances_max = grant_.server.requests_max;
+        settings.instances_max =
+            grant_.server.requests_max > 0 ? grant_.server.requests_max : kInstancesMax;
         settings.instance_memory_bytes_max = grant_.limits.memory_bytes;
     }
     return settings;
@@ -267,7 +271,7 @@ wasm::ServerSettings Runner::server_settings() const {
     settings.listen_fd = listen_fd_;
     settings.reuse_count = grant_.server.reuse_count;
     settings.reuse_concurrent = grant_.server.reuse_concurrent;
-    settings.requests_max = grant_.server.requests_max;
+    settings.requests_max = engine_settings().instances_max;
     settings.request_ms_max = grant_.server.request_ms_max;
     settings.body_bytes_max = grant_.server.body_bytes_max;
     settings.drain_ms = grant_.server.drain_ms;

@@ -30,6 +30,8 @@ Code code_of(skiff_code code) {
             return Code::conflict;
         case SKIFF_IO:
             return Code::unavailable;
+        case SKIFF_EXHAUSTED:
+            return Code::exhausted;
         case SKIFF_OK:
         case SKIFF_INTERNAL:
             break;
