@@ -14,6 +14,12 @@ for word in "$@"; do
     case $word in CARGO_TARGET_DIR=*) target=${word#*=} ;; esac
 done
 built=$target/release/libskiff_engine.a
+# Another clone that shares the target folder may have put its own library there since, which cargo, that looks
+# at this clone's unchanged sources, calls fresh.
+if ! grep -q "$PWD/src/lib.rs" "$target/release/libskiff_engine.d"; then
+    touch src/lib.rs
+    "$@" build --release --locked $features
+fi
 if ! cmp -s "$built" "$library"; then
     cp "$built" "$library.new"
     mv "$library.new" "$library"

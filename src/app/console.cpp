@@ -164,7 +164,7 @@ void Console::emit(const kube::Pod& pod, std::string_view container, pods::Event
     } else if (reason == "Compiled") {
         progress_done("compile " + subject);
         notice(fmt::format("{}: {}", subject, message));
-    } else if (reason == "Pulled" && message.starts_with("Successfully")) {
+    } else if (reason == "Serving" || (reason == "Pulled" && message.starts_with("Successfully"))) {
         notice(fmt::format("{}: {}", subject, message));
     }
 }

@@ -234,6 +234,9 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     pods_settings.node.crash_back_off_max = settings.max_container_restart_period;
     pods_settings.node.guest_input = outside.stdin_fd >= 0 ? pods::NodeFacts::GuestInput::given
                                                            : pods::NodeFacts::GuestInput::none;
+    if (outside.lifetime == os::OnParentDeath::die) {
+        pods_settings.node.listening = pods::NodeFacts::Listening::everywhere;
+    }
     pods_settings.node.handlers = rooms->runtime_->handlers();
     if (!settings.default_egress.empty()) {
         SKIFF_CO_TRY(pods_settings.node.default_egress, parse_egress(settings.default_egress));

@@ -88,6 +88,9 @@ struct NodeFacts {
     Duration crash_back_off_max = kCrashBackOffMax;
     // Whether containers with `stdin: true` get an input (`skiff run -i`), or read its end at once.
     enum class GuestInput { none, given } guest_input = GuestInput::none;
+    // Where servers listen that share the machine's network: a node's only on its own address,
+    // those of `skiff run` on every one, localhost among them.
+    enum class Listening { node_address, everywhere } listening = Listening::node_address;
     // Of RuntimeClasses; the first one is that of pods without a class.
     std::vector<std::string> handlers = {"wasmtime", "pulley", "wasmi"};
     // Of pods without `skiff/egress`.

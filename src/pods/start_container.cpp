@@ -247,7 +247,9 @@ Result<void> choose_serving(Starting& starting) {
     serving.drain_delay =
         annotations.drain_delay.value_or(default_drain_delay(*starting.request.pod));
     // A server's namespace has its own addresses, or else it stays on the node's one.
-    if (starting.spec.network == NetworkMode::host && !starting.request.network.pod_ips.empty()) {
+    const bool on_one = starting.spec.network == NetworkMode::host &&
+                        starting.request.listening == NodeFacts::Listening::node_address;
+    if (on_one && !starting.request.network.pod_ips.empty()) {
         serving.address = starting.request.network.pod_ips.front();
     }
     return {};
@@ -303,6 +305,15 @@ Task<Result<ContainerId>> launch(Starting& starting) {
     EventSink& events = starting.ports.events;
     events.emit(pod, starting.container.name, EventType::normal, "Created", "Container created");
     events.emit(pod, starting.container.name, EventType::normal, "Started", "Container started");
+    if (starting.spec.artifact.serves_http) {
+        const Serving& serving = starting.spec.serving;
+        const std::string host = serving.address.find(':') == std::string::npos
+                                     ? serving.address
+                                     : "[" + serving.address + "]";
+        events.emit(pod, starting.container.name, EventType::normal, "Serving",
+                    host.empty() ? fmt::format("Serving HTTP on port {}", serving.port)
+                                 : fmt::format("Serving HTTP on {}:{}", host, serving.port));
+    }
     co_return std::move(*id);
 }
 

@@ -9,6 +9,7 @@
 #include "async/task.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "pods/decide.h"
 #include "pods/ports.h"
 
 namespace skiff::pods {
@@ -32,6 +33,7 @@ struct StartRequest {
     std::string handler;  // wasmtime, pulley, wasmi
     PodFacts facts;
     Egress default_egress;  // the node's
+    NodeFacts::Listening listening = NodeFacts::Listening::node_address;
     PodNetwork network;
     std::map<std::string, MountedVolume> volumes;
 };

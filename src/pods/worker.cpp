@@ -339,6 +339,7 @@ void Worker::begin_start(const Action& action) {
     request.handler = handler_;
     request.facts = facts();
     request.default_egress = context_.node.default_egress;
+    request.listening = context_.node.listening;
     request.network = network_;
     request.volumes = volumes_;
     starts_.spawn("start container", start(std::move(request), action.back_off));

@@ -35,6 +35,8 @@ struct Rule {
 };
 
 constexpr std::uint64_t kAll = ~0ULL;
+// PAGEMAP_SCAN of linux/fs.h since 6.7: _IOWR('f', 16, 96 bytes).
+constexpr std::uint64_t kPagemapScan = _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96);
 constexpr std::uint64_t kNewNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
                                          CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 
@@ -163,6 +165,9 @@ const Rule kSockets[] = {
     {"shutdown"},
     {"getsockname"},
     {"getpeername"},
+    // A server asks which pages of an instance's memory were written, of its own
+    // /proc/self/pagemap.
+    {"ioctl", 0, 1, kAll, kPagemapScan, "PAGEMAP_SCAN"},
 };
 
 const Rule kCompiler[] = {
