@@ -211,7 +211,11 @@ void choose_stop(Starting& starting) {
 
 // Half of the grace period, at most five seconds: what a client elsewhere needs to hear that the
 // server is going, without using up the time for what is in flight.
-Duration default_drain_delay(const kube::Pod& pod) {
+Duration default_drain_delay(const kube::Pod& pod, NodeFacts::Listening listening) {
+    if (listening == NodeFacts::Listening::everywhere) {
+        return Duration::zero();  // `skiff run`: nobody routes to it, and somebody waits for its
+                                  // end
+    }
     constexpr Duration kMost = std::chrono::seconds(5);
     std::chrono::seconds grace(pod.spec.terminationGracePeriodSeconds.value_or(30));
     return std::min<Duration>(kMost, grace / 2);
@@ -244,8 +248,8 @@ Result<void> choose_serving(Starting& starting) {
         serving.reuse_count = annotations.http_reuse->count;
         serving.reuse_concurrent = annotations.http_reuse->concurrent;
     }
-    serving.drain_delay =
-        annotations.drain_delay.value_or(default_drain_delay(*starting.request.pod));
+    serving.drain_delay = annotations.drain_delay.value_or(
+        default_drain_delay(*starting.request.pod, starting.request.listening));
     // A server's namespace has its own addresses, or else it stays on the node's one.
     const bool on_one = starting.spec.network == NetworkMode::host &&
                         starting.request.listening == NodeFacts::Listening::node_address;

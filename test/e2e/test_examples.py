@@ -1,12 +1,15 @@
-"""Every example that is built from source: its one command builds it, and what it makes runs by the peer."""
+"""Every example that is built from source: its one command builds it, what it makes runs by the peer, and its manifest in
+the cluster."""
 
+import http.client
 import os
 import subprocess
+import sys
 
 import pytest
 
 from conftest import ROOT
-from kube import run
+from kube import run, terminated_of, waiting_of
 from test_guests import Service, peer  # noqa: F401 (a fixture)
 
 EXAMPLES = ROOT / "examples"
@@ -87,3 +90,55 @@ def test_rust_adds_up(peer):
         assert its.ask("/")[0] == 404
     finally:
         its.stop()
+
+
+# --- in the cluster ------------------------------------------------------------------------------
+
+
+def push(cluster, file, name):
+    """The digest of the pushed module."""
+    return run([sys.executable, ROOT / "tools/push", file,
+                f"{cluster.registry}/{name}"]).stdout.strip()
+
+
+def manifest(cluster, name, **words):
+    text = (EXAMPLES / name / "pod.yaml").read_text().replace("REGISTRY", cluster.registry)
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
+
+
+def test_linked_components_run_in_the_cluster(kube, cluster):
+    app, provider = build("link")
+    push(cluster, app, "link-app:1")
+    digest = push(cluster, provider, "link-provider:1")
+    kube.apply(manifest(cluster, "link", DIGEST=digest))
+    assert terminated_of(kube.wait_pod("link", terminated_of, 60))["exitCode"] == 0
+    assert kube.logs("link") == "oar 19.50\nrope 3.20\ntotal 22.70\n"
+
+
+def test_a_plug_that_does_not_fit_is_a_clear_event(kube, cluster):
+    app, _ = build("link")
+    push(cluster, app, "link-app:1")
+    digest = push(cluster, ROOT / "build/guests/actor-component.wasm", "no-provider:1")
+    text = manifest(cluster, "link", DIGEST=digest).replace("link-provider", "no-provider")
+    kube.apply(text)
+    waiting = waiting_of(kube.wait_pod("link", lambda its: (waiting_of(its) or {}).get("reason") ==
+                                       "CreateContainerError", 60))
+    assert "plug 1" in waiting["message"], waiting
+
+
+@pytest.mark.parametrize("name, path, answer", [
+    ("c-http", "/hello/sailor", b"sailor"),
+    pytest.param("python-http", "/%C3%B6l", b"DIAERESIS", marks=pytest.mark.long),
+    pytest.param("js-http", "/sloop", b'"crew":4', marks=pytest.mark.long),
+])
+def test_http_services_answer_in_the_cluster(kube, cluster, name, path, answer):
+    push(cluster, build(name)[0], f"{name}:1")
+    kube.apply(manifest(cluster, name))
+    its = kube.wait_ready(name, 180)
+    port = its["spec"]["containers"][0]["ports"][0]["containerPort"]
+    connection = http.client.HTTPConnection(its["status"]["podIP"], port, timeout=60)
+    connection.request("GET", path)
+    reply = connection.getresponse()
+    assert reply.status == 200 and answer in reply.read()
