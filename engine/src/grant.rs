@@ -7,6 +7,7 @@ use crate::stdio::{Input, Output, Waiting, WriteFn};
 use crate::stop::Stop;
 use crate::tls::Trust;
 use std::ffi::{CStr, c_char, c_void};
+use std::io;
 use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -162,7 +163,7 @@ pub struct Grant {
     random_bytes_max: u64,
     pub hostcall_bytes_max: usize,
     pub handles_max: usize,
-    pub blocking_threads_max: usize,
+    blocking_threads_max: usize,
     message_bytes_max: usize,
     pub policy: Arc<Policy>,
     /// The one client of all outgoing HTTP of the process.
@@ -193,7 +194,8 @@ unsafe fn list(texts: *const *const c_char, count: usize) -> Vec<String> {
     texts.iter().filter_map(|entry| unsafe { text(*entry) }).collect()
 }
 
-fn or_default<T: PartialEq + From<u8>>(value: T, default: T) -> T {
+/// What the header's zero means.
+pub fn or_default<T: PartialEq + From<u8>>(value: T, default: T) -> T {
     if value == T::from(0) { default } else { value }
 }
 
@@ -316,6 +318,15 @@ impl Grant {
             counters: raw.counters,
             own_counters,
         })
+    }
+
+    /// Made after the fork and the last lock; all of a guest runs in it.
+    pub fn event_loop(&self) -> io::Result<tokio::runtime::Runtime> {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(self.blocking_threads_max)
+            .build()
     }
 
     /// Where to count; of the caller's page if it gave one.

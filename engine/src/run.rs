@@ -125,12 +125,7 @@ pub fn core_entry<F>(
 /// Runs a component to its end.
 pub fn run_component(parts: &Parts, component: &Component, grant: &Grant) -> Outcome {
     let no_memory = MemoryCap::new(0);
-    let event_loop = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(grant.blocking_threads_max)
-        .build();
-    let event_loop = match event_loop {
+    let event_loop = match grant.event_loop() {
         Ok(event_loop) => event_loop,
         Err(error) => return conclude(Err((Stage::Starting, error.into())), &no_memory, grant),
     };

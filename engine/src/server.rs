@@ -14,7 +14,7 @@ pub mod slots;
 mod ticker;
 
 use crate::engine::Parts;
-use crate::grant::{CountersRef, Grant};
+use crate::grant::{CountersRef, Grant, or_default};
 use crate::limits::SharedCap;
 use crate::run::{Ending, Outcome, describe};
 use fatal::Fatal;
@@ -64,10 +64,6 @@ pub struct Server {
 /// Longer is for ever; so that no sum of times overflows.
 const TIME_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 
-fn or_default<T: PartialEq + From<u8>>(value: T, default: T) -> T {
-    if value == T::from(0) { default } else { value }
-}
-
 impl Server {
     pub fn read(raw: &RawServer) -> Server {
         let time = |ms: u64| Duration::from_millis(ms.min(TIME_MS_MAX));
@@ -99,12 +95,7 @@ struct Terms {
 
 /// See `skiff_module_serve`.
 pub fn serve(parts: &Parts, component: &Component, grant: &Grant, server: &Server) -> Outcome {
-    let event_loop = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(grant.blocking_threads_max)
-        .build();
-    let event_loop = match event_loop {
+    let event_loop = match grant.event_loop() {
         Ok(event_loop) => event_loop,
         Err(error) => return failed(format!("cannot make an event loop: {error}")),
     };
