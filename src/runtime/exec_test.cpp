@@ -54,6 +54,15 @@ public:
             (void)co_await async::sleep_for(std::chrono::milliseconds(2));
         }
     }
+    // A command that runs until it is ended, and has begun.
+    Task<Result<std::unique_ptr<pods::ExecSession>>> hold(ContainerId id) {
+        auto spec = command(id, "print here ; hold");
+        auto session = co_await runtime_->exec(std::move(spec));
+        if (session) {
+            co_await says("here");
+        }
+        co_return std::move(session);
+    }
     Task<pods::ContainerExit> run_command(pods::ExecSpec spec) {
         auto session = co_await runtime_->exec(std::move(spec));
         if (!session) {
@@ -142,10 +151,8 @@ TEST_F(Exec, EndsWithItsSession) {
     auto body = [](Exec* t) -> Task<void> {
         co_await t->boot();
         ContainerId id = co_await t->container();
-        auto spec = t->command(id, "print here ; hold");
-        auto session = co_await t->runtime_->exec(std::move(spec));
+        auto session = co_await t->hold(id);
         CO_REQUIRE_OK(session);
-        co_await t->says("here");
         EXPECT_THAT(t->processes(id), SizeIs(2));
         session->reset();
         co_await t->alone(id);
@@ -158,10 +165,8 @@ TEST_F(Exec, EndsWithItsContainer) {
     auto body = [](Exec* t) -> Task<void> {
         co_await t->boot();
         ContainerId id = co_await t->container();
-        auto spec = t->command(id, "print here ; hold");
-        auto session = co_await t->runtime_->exec(std::move(spec));
+        auto session = co_await t->hold(id);
         CO_REQUIRE_OK(session);
-        co_await t->says("here");
         auto stopped = co_await t->runtime_->stop(id, Duration::zero());
         CO_REQUIRE_OK(stopped);
         // stop() has waited for it.
@@ -197,10 +202,8 @@ TEST_F(Exec, OfAnAgentThatIsGoneIsEndedByTheNext) {
     auto body = [](Exec* t) -> Task<void> {
         co_await t->boot();
         ContainerId id = co_await t->container();
-        auto spec = t->command(id, "print here ; hold");
-        auto session = co_await t->runtime_->exec(std::move(spec));
+        auto session = co_await t->hold(id);
         CO_REQUIRE_OK(session);
-        co_await t->says("here");
         auto before = t->processes(id);
         EXPECT_THAT(before, SizeIs(2));
         // What SIGKILL of the agent leaves: the command runs on.
@@ -222,10 +225,8 @@ TEST_F(Exec, OfAnAgentAndAKeeperThatAreGoneIsEndedByTheNext) {
     auto body = [](Exec* t) -> Task<void> {
         co_await t->boot();
         ContainerId id = co_await t->container();
-        auto spec = t->command(id, "print here ; hold");
-        auto session = co_await t->runtime_->exec(std::move(spec));
+        auto session = co_await t->hold(id);
         CO_REQUIRE_OK(session);
-        co_await t->says("here");
         auto pid = t->record(id)->pid;
         auto keeper = os::open_pidfd(t->keeper_pid());
         co_await t->crash();
@@ -247,10 +248,8 @@ TEST_F(Exec, IsLostWithItsKeeperAndTheContainerIsNot) {
     auto body = [](Exec* t) -> Task<void> {
         co_await t->boot();
         ContainerId id = co_await t->container();
-        auto spec = t->command(id, "print here ; hold");
-        auto session = co_await t->runtime_->exec(std::move(spec));
+        auto session = co_await t->hold(id);
         CO_REQUIRE_OK(session);
-        co_await t->says("here");
         ::kill(t->keeper_pid(), SIGKILL);
         auto exit = co_await (*session)->wait();
         CO_REQUIRE_OK(exit);
