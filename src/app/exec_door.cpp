@@ -9,6 +9,7 @@ namespace skiff::app {
 
 namespace {
 
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 constexpr auto kRequestMax = std::chrono::seconds(10);
 
 struct Received {
@@ -58,6 +59,8 @@ async::Task<void> ExecDoor::accept_for_ever() {
         }
         auto socket = os::accept_packets(listener_.get());
         if (!socket) {
+            // Out of descriptors, say: the client still waits, so the listener stays readable.
+            (void)co_await async::sleep_for(kAcceptPause);
             continue;
         }
         if (clients_ >= kClientsMax) {
