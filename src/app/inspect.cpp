@@ -21,6 +21,7 @@
 #include "runtime/inspect.h"
 #include "runtime/reset.h"
 #include "state/digest.h"
+#include "wire/grant.h"
 
 namespace skiff::app {
 
@@ -68,7 +69,7 @@ public:
         found.name = std::move(name);
         found.digest = "sha256:" + hash.hex;
         found.size = Bytes{fs::file_size(fs::canonical(path, error), error)};
-        std::vector<std::string> runtimes = {"wasmtime", "pulley", "wasmi"};
+        std::vector<std::string> runtimes(wire::kEngineNames.begin(), wire::kEngineNames.end());
         if (!options_.runtime.empty()) {
             runtimes = {options_.runtime};
         }

@@ -7,9 +7,14 @@
 #include "app/exec_command.h"
 #include "base/log.h"
 #include "config/fields.h"
+#include "wire/grant.h"
 
 namespace skiff::app {
 namespace {
+
+std::vector<std::string> engines() {
+    return {wire::kEngineNames.begin(), wire::kEngineNames.end()};
+}
 
 // Where the command line ends up.
 struct CommandLine {
@@ -114,7 +119,7 @@ void add_run(CLI::App& root, CommandLine& line) {
         ->type_name("PATH");
     run->add_option("--runtime", options.image.runtime,
                     "wasmtime (native code), pulley or wasmi (interpreters)")
-        ->check(CLI::IsMember({"wasmtime", "pulley", "wasmi"}));
+        ->check(CLI::IsMember(engines()));
     run->add_option("--annotation", options.image.annotations,
                     "annotation of the pod, as skiff/egress=none")
         ->type_name("KEY=VALUE")
@@ -140,7 +145,7 @@ void add_inspect(CLI::App& root, CommandLine& line) {
                      "FILE.wasm, an OCI layout folder or archive, or an image reference")
         ->required();
     inspect->add_option("--runtime", options.runtime, "only whether this one can run it")
-        ->check(CLI::IsMember({"wasmtime", "pulley", "wasmi"}));
+        ->check(CLI::IsMember(engines()));
     inspect->add_option("--file", options.file, "which .wasm file of a layered image")
         ->type_name("PATH");
     inspect->add_option("-o,--output", line.output, "table or json")
@@ -164,7 +169,7 @@ void add_image(CLI::App& root, CommandLine& line) {
         "precompile", "compile what pods of an image will start; pulls the image if needed");
     precompile->add_option("IMAGE", options.images, "image references")->required();
     precompile->add_option("--runtime", options.runtime, "wasmtime (the default), pulley or wasmi")
-        ->check(CLI::IsMember({"wasmtime", "pulley", "wasmi"}));
+        ->check(CLI::IsMember(engines()));
     precompile->add_flag("--all", options.all, "every .wasm file of a layered image");
     CLI::App* remove = image->add_subcommand("rm", "remove images and what was compiled of them");
     remove->add_option("IMAGE", options.images, "image references")->required();

@@ -69,9 +69,9 @@ void prepare_last_words(const CompileSettings& settings) {
     (void)::setrlimit(RLIMIT_CPU, &cpu);
 }
 
-using Bytes8 = std::span<const std::uint8_t>;
+using ModuleBytes = std::span<const std::uint8_t>;
 
-Result<Bytes8> map_module(int fd) {
+Result<ModuleBytes> map_module(int fd) {
     struct stat facts{};
     if (::fstat(fd, &facts) < 0) {
         return fail_errno(errno, "read the module");
@@ -81,18 +81,18 @@ Result<Bytes8> map_module(int fd) {
         static std::list<std::string> pipes;
         SKIFF_TRY(pipes.emplace_back(), os::read_all(fd, kModuleBytesMax));
         const std::string& bytes = pipes.back();
-        return Bytes8(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+        return ModuleBytes(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
     }
     const auto size = static_cast<std::size_t>(facts.st_size);
     if (size == 0) {
-        return Bytes8{};
+        return ModuleBytes{};
     }
     SKIFF_CHECK(check_module_size(Bytes{size}));
     void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (memory == MAP_FAILED) {
         return fail_errno(errno, "map the module");
     }
-    return Bytes8(static_cast<const std::uint8_t*>(memory), size);
+    return ModuleBytes(static_cast<const std::uint8_t*>(memory), size);
 }
 
 Result<void> lock_up(const CompileSettings& settings) {
@@ -200,8 +200,8 @@ void add_usage(wire::CompileReport& report, std::int64_t began_ms) {
 
 Result<std::uint64_t> compile_locked(const CompileSettings& settings, wasm::Inspection& facts,
                                      std::string& key) {
-    SKIFF_TRY(Bytes8 module, map_module(wire::kCompileModuleFd));
-    std::vector<Bytes8> plugs;
+    SKIFF_TRY(ModuleBytes module, map_module(wire::kCompileModuleFd));
+    std::vector<ModuleBytes> plugs;
     for (std::size_t i = 0; i < settings.plugs; ++i) {
         SKIFF_TRY(plugs.emplace_back(),
                   map_module(wire::kCompileFirstPlugFd + static_cast<int>(i)));

@@ -94,28 +94,16 @@ int keep(const std::vector<std::string_view>& words) {
     return served ? kExitOk : failed(served.error());
 }
 
-constexpr std::array<std::pair<std::string_view, wasm::Runtime>, 3> kRuntimes = {
-    {{"wasmtime", wasm::Runtime::wasmtime},
-     {"pulley", wasm::Runtime::pulley},
-     {"wasmi", wasm::Runtime::wasmi}}};
-
-bool set_runtime(std::string_view name, wasm::Runtime& runtime) {
-    const auto* found = std::ranges::find(kRuntimes, name, &decltype(kRuntimes)::value_type::first);
-    if (found == kRuntimes.end()) {
-        return false;
-    }
-    runtime = found->second;
-    return true;
-}
-
 int compile_module(const std::vector<std::string_view>& words) {
     CompileSettings settings;
     for (const auto word : words) {
         bool known = false;
         if (word.starts_with("--engine=")) {
-            if (!set_runtime(word.substr(word.find('=') + 1), settings.runtime)) {
+            const auto engine = wire::find_engine(word.substr(word.find('=') + 1));
+            if (!engine) {
                 return misused(word);
             }
+            settings.runtime = static_cast<wasm::Runtime>(*engine);
             continue;
         }
         if (word == "--inspect") {
@@ -141,8 +129,8 @@ int version() {
         return failed(key.error());
     }
     std::vector<std::string_view> runtimes;
-    for (const auto& [name, runtime] : kRuntimes) {
-        if (wasm::has_runtime(runtime)) {
+    for (const auto name : wire::kEngineNames) {
+        if (wasm::has_runtime(static_cast<wasm::Runtime>(*wire::find_engine(name)))) {
             runtimes.push_back(name);
         }
     }

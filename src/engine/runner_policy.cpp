@@ -7,6 +7,12 @@ namespace skiff::engine {
 
 namespace {
 
+// The wire's numbers are the engine's.
+static_assert(static_cast<int>(wire::Engine::wasmi) == static_cast<int>(wasm::Runtime::wasmi));
+static_assert(static_cast<int>(wire::Purpose::server) == static_cast<int>(wasm::Purpose::server));
+static_assert(static_cast<int>(wire::Reach::everything) ==
+              static_cast<int>(wasm::Reach::everything));
+
 sandbox::Access access_of(wire::Access access) {
     return access == wire::Access::read_only ? sandbox::Access::read_only
                                              : sandbox::Access::read_write;

@@ -39,10 +39,6 @@ std::size_t compilers(unsigned wanted) {
     return wanted != 0 ? wanted : Artifacts::at_once(os::cpu_count());
 }
 
-bool is_handler(std::string_view name) {
-    return name == "wasmtime" || name == "pulley" || name == "wasmi";
-}
-
 // A compiler that runs. Leaving the scope ends it.
 class Compiler {
 public:
@@ -203,7 +199,7 @@ Result<pods::Artifact> Artifacts::accept(const OpenArtifact& opened) const {
 
 Task<Result<pods::Artifact>> Artifacts::compile(pods::CompileRequest request,
                                                 std::function<void()> compiling) {
-    if (!is_handler(request.handler)) {
+    if (!wire::find_engine(request.handler)) {
         co_return fail_because(Code::unsupported, kRejected,
                                "runtime handler \"{}\" is not offered here", request.handler);
     }

@@ -54,15 +54,6 @@ Result<std::vector<os::Fd>> open_namespaces(const StoredContainer& container, bo
     return opened;
 }
 
-Result<os::Fd> make_page(const std::filesystem::path& path) {
-    SKIFF_TRY(os::Fd fd, os::open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-    SKIFF_CHECK(os::write_all(fd.get(), wire::initial_page({}, 0)));
-    if (::ftruncate(fd.get(), wire::kRunnerPageBytes) != 0) {
-        return fail_errno(errno, fmt::format("size {}", path.string()));
-    }
-    return fd;
-}
-
 Result<wire::Grant> decode_stored(const StoredGrant& stored) {
     return wire::decode_grant(stored.grant, 0);
 }
@@ -207,18 +198,11 @@ Result<wire::Grant> exec_grant(const pods::ExecSpec& spec, const StoredGrant& st
     grant.container_id = id;
     grant.label = "exec " + grant.label;
     grant.args = spec.command;
-    bool has_pwd = std::ranges::any_of(
-        grant.env, [](const std::string& entry) { return entry.starts_with("PWD="); });
-    if (artifact.facts.kind == wire::ModuleKind::core && !grant.cwd.empty() && !has_pwd) {
-        grant.env.push_back("PWD=" + grant.cwd);
-    }
+    add_working_dir(artifact.facts, grant);
     grant.tty = spec.tty ? wire::Toggle::on : wire::Toggle::off;
     grant.stop = wire::StopMode::none;
     grant.purpose = artifact.facts.purpose;
-    bool may_open_sockets =
-        artifact.artifact.opens_sockets && grant.network.mode != wire::NetMode::empty;
-    grant.syscalls =
-        may_open_sockets ? wire::SyscallProfile::command_network : wire::SyscallProfile::command;
+    grant.syscalls = syscalls_for(artifact.artifact, grant.network.mode);
     if (grant.root.kind != wire::RootKind::none) {
         grant.root = wire::Root{};
     }
@@ -261,8 +245,7 @@ Task<Result<void>> Execs::order(Held session, const Start& start) {
                  exec_grant(start.spec, start.grant, *start.artifact, session->id));
     bool with_user = grant.join.user_fd >= 0;
     SKIFF_CO_TRY(auto owned, open_namespaces(start.container, with_user));
-    SKIFF_CO_TRY(os::Fd page,
-                 make_page(wire::runner_page_file(paths_.run_dir.string(), session->id)));
+    SKIFF_CO_TRY(os::Fd page, make_runner_page(paths_, session->id, {}, 0));
     SKIFF_CO_TRY(std::string bytes, wire::encode_grant(grant));
     SKIFF_CO_TRY(os::Fd memory, os::make_sealed_memfd("grant", bytes));
     std::vector<int> fds = {memory.get(), start.artifact->fd.get(), page.get()};

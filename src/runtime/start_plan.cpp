@@ -213,34 +213,6 @@ wire::HttpServer server_of(const pods::Serving& serving) {
     return server;
 }
 
-wire::Engine engine_of(std::string_view handler) {
-    return handler == "pulley"  ? wire::Engine::pulley
-           : handler == "wasmi" ? wire::Engine::wasmi
-                                : wire::Engine::wasmtime;
-}
-
-// Core modules have no notion of a working directory; their libc takes it from PWD.
-void set_working_dir(const pods::ContainerSpec& spec, const wire::ModuleFacts& facts,
-                     wire::Grant& grant) {
-    grant.cwd = spec.working_dir;
-    bool has_pwd = std::any_of(spec.env.begin(), spec.env.end(),
-                               [](const std::string& entry) { return entry.starts_with("PWD="); });
-    if (facts.kind == wire::ModuleKind::core && !spec.working_dir.empty() && !has_pwd) {
-        grant.env.push_back("PWD=" + spec.working_dir);
-    }
-}
-
-Result<os::Fd> make_page(const state::Paths& paths, const StoredContainer& stored,
-                         const LogFiles& logs, const LogSettings& settings) {
-    fs::path path = wire::runner_page_file(paths.run_dir.string(), stored.id);
-    SKIFF_TRY(os::Fd fd, os::open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-    SKIFF_CHECK(os::write_all(fd.get(), wire::initial_page(logs.inodes, settings.file_max.value)));
-    if (::ftruncate(fd.get(), wire::kRunnerPageBytes) != 0) {
-        return fail_errno(errno, fmt::format("size {}", path.string()));
-    }
-    return fd;
-}
-
 Result<void> make_termination_file(const fs::path& path) {
     SKIFF_TRY(os::Fd fd, os::open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     // The container's user, whoever it is, writes here.
@@ -258,6 +230,33 @@ Result<void> make_link(const fs::path& target, const fs::path& link) {
 }
 
 }  // namespace
+
+// Core modules have no notion of a working directory; their libc takes it from PWD.
+void add_working_dir(const wire::ModuleFacts& facts, wire::Grant& grant) {
+    bool has_pwd = std::any_of(grant.env.begin(), grant.env.end(),
+                               [](const std::string& entry) { return entry.starts_with("PWD="); });
+    if (facts.kind == wire::ModuleKind::core && !grant.cwd.empty() && !has_pwd) {
+        grant.env.push_back("PWD=" + grant.cwd);
+    }
+}
+
+wire::SyscallProfile syscalls_for(const pods::Artifact& artifact, wire::NetMode network) {
+    bool may_open_sockets =
+        (artifact.opens_sockets || artifact.serves_http) && network != wire::NetMode::empty;
+    return may_open_sockets ? wire::SyscallProfile::command_network : wire::SyscallProfile::command;
+}
+
+Result<os::Fd> make_runner_page(const state::Paths& paths, const std::string& id,
+                                std::span<const std::uint64_t> log_inodes,
+                                std::uint64_t log_bytes_max) {
+    fs::path path = wire::runner_page_file(paths.run_dir.string(), id);
+    SKIFF_TRY(os::Fd fd, os::open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+    SKIFF_CHECK(os::write_all(fd.get(), wire::initial_page(log_inodes, log_bytes_max)));
+    if (::ftruncate(fd.get(), wire::kRunnerPageBytes) != 0) {
+        return fail_errno(errno, fmt::format("size {}", path.string()));
+    }
+    return fd;
+}
 
 wire::StopMode stop_mode_of(pods::ContainerSpec::StopMode mode) {
     switch (mode) {
@@ -293,19 +292,16 @@ Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredConta
     grant.identity.id_count = state::kIdsPerPod;
     grant.identity.files_as = files_as(spec);
     set_network(spec, grant);
-    set_working_dir(spec, context.artifact.facts, grant);
+    grant.cwd = spec.working_dir;
+    add_working_dir(context.artifact.facts, grant);
     for (const auto& folder : context.cgroup.folders) {
         grant.cgroups.push_back(folder.string());
     }
-    bool may_open_sockets =
-        (context.artifact.artifact.opens_sockets || context.artifact.artifact.serves_http) &&
-        spec.network != pods::NetworkMode::empty;
     grant.network_use = network_use_of(spec);
-    grant.engine = engine_of(spec.runtime_handler);
+    grant.engine = wire::find_engine(spec.runtime_handler).value_or(wire::Engine::wasmtime);
     grant.purpose = context.artifact.facts.purpose;
     grant.server = server_of(spec.serving);
-    grant.syscalls =
-        may_open_sockets ? wire::SyscallProfile::command_network : wire::SyscallProfile::command;
+    grant.syscalls = syscalls_for(context.artifact.artifact, grant.network.mode);
     auto next_fd = static_cast<std::int32_t>(wire::kFirstFreeFd);
     for (std::size_t i = 0; i < context.logs.files; ++i) {
         grant.log.slot_fds.push_back(next_fd++);
@@ -342,7 +338,7 @@ Result<ContainerFiles> make_container_files(const state::Paths& paths,
     SKIFF_TRY(LogFiles logs, make_log_files(stored.log_folder, stored.attempt, settings.files));
     SKIFF_CHECK(make_link(fs::path(stored.log_folder) / pods::log_file_name(stored.attempt),
                           stored.log_link));
-    SKIFF_TRY(files.page, make_page(paths, stored, logs, settings));
+    SKIFF_TRY(files.page, make_runner_page(paths, stored.id, logs.inodes, settings.file_max.value));
     files.logs = std::move(logs.fds);
     if (stored.core_dump) {
         SKIFF_TRY(files.core_dump, make_core_dump_file(paths, stored));

@@ -2,6 +2,7 @@
 // message, and the descriptors that ride with it.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,18 @@ struct StartPlan {
 [[nodiscard]] Result<wire::Grant> grant_for(const pods::ContainerSpec& spec,
                                             const StoredContainer& stored,
                                             const StartContext& context);
+
+// The parts of a grant that follow from the module alone, for containers and for commands in them.
+// PWD from grant.cwd, for core modules without one of their own.
+void add_working_dir(const wire::ModuleFacts& facts, wire::Grant& grant);
+[[nodiscard]] wire::SyscallProfile syscalls_for(const pods::Artifact& artifact,
+                                                wire::NetMode network);
+
+// The page of a runner, new. For the pool's threads where it has logs. Fails with Code::exists for
+// an id that has one.
+[[nodiscard]] Result<os::Fd> make_runner_page(const state::Paths& paths, const std::string& id,
+                                              std::span<const std::uint64_t> log_inodes,
+                                              std::uint64_t log_bytes_max);
 
 // What a container's start needs of the disk.
 struct ContainerFiles {

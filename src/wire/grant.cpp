@@ -195,6 +195,14 @@ Result<void> check(const Grant& grant, std::size_t fd_count) {
 
 }  // namespace
 
+std::optional<Engine> find_engine(std::string_view name) {
+    const auto* found = std::ranges::find(kEngineNames, name);
+    if (found == kEngineNames.end()) {
+        return std::nullopt;
+    }
+    return static_cast<Engine>(found - kEngineNames.begin());
+}
+
 Result<std::string> encode_grant(const Grant& grant) {
     const std::string body = encode(grant);
     if (body.size() + kHeaderBytes > kGrantBytesMax) {

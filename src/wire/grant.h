@@ -9,8 +9,11 @@
 // Paths called "host" are resolved in the keeper's mount namespace, before the runner leaves it.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -201,6 +204,10 @@ enum class Engine : std::uint8_t { wasmtime, pulley, wasmi };
 constexpr Engine last_of(Engine) {
     return Engine::wasmi;
 }
+// As RuntimeClasses name them, in the enumeration's order.
+constexpr std::array<std::string_view, 3> kEngineNames = {"wasmtime", "pulley", "wasmi"};
+[[nodiscard]] std::optional<Engine> find_engine(std::string_view name);
+
 enum class Purpose : std::uint8_t { command, concurrent, server };
 constexpr Purpose last_of(Purpose) {
     return Purpose::server;
