@@ -4,6 +4,8 @@ use crate::server::Terms;
 use crate::server::exchange::Exchange;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -12,9 +14,15 @@ use std::task::{Context, Poll, ready};
 use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
+/// What of a body is read before the guest begins, so that most guests need one turn and hold their instance no longer.
+const AHEAD_BYTES_MAX: usize = 64 * 1024;
+
 /// A request's body on its way to the guest.
 pub struct RequestBody {
     body: hyper::body::Incoming,
+    /// What came before the guest asked for it, and how many bytes of content that is.
+    ahead: VecDeque<Result<Frame<Bytes>, hyper::Error>>,
+    ahead_bytes: usize,
     terms: Arc<Terms>,
     bytes: u64,
     /// Runs while the guest waits for the client.
@@ -23,7 +31,53 @@ pub struct RequestBody {
 
 impl RequestBody {
     pub fn new(body: hyper::body::Incoming, terms: &Arc<Terms>) -> RequestBody {
-        RequestBody { body, terms: terms.clone(), bytes: 0, patience: None }
+        RequestBody {
+            body,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            terms: terms.clone(),
+            bytes: 0,
+            patience: None,
+        }
+    }
+
+    /// Reads what the client has sent already. Never waits for more: a guest may want to begin without it.
+    pub async fn read_ahead(&mut self) {
+        let mut asked = false;
+        poll_fn(|context| {
+            while !self.body.is_end_stream() && self.ahead_bytes < AHEAD_BYTES_MAX {
+                match Pin::new(&mut self.body).poll_frame(context) {
+                    Poll::Ready(Some(frame)) => {
+                        asked = false;
+                        self.ahead_bytes += content_bytes(&frame);
+                        self.ahead.push_back(frame);
+                    }
+                    Poll::Ready(None) => break,
+                    // The connection reads its socket after this turn, and then it is known what there is.
+                    Poll::Pending if !asked => {
+                        asked = true;
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn poll_content(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.ahead.pop_front() {
+            Some(frame) => {
+                self.ahead_bytes -= content_bytes(&frame);
+                Poll::Ready(Some(frame))
+            }
+            None => Pin::new(&mut self.body).poll_frame(context),
+        }
     }
 
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -40,7 +94,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+        let Poll::Ready(frame) = self.poll_content(context) else {
             ready!(self.poll_patience(context));
             return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
         };
@@ -62,12 +116,22 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ahead.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (ahead, rest) = (self.ahead_bytes as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(ahead));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(ahead));
+        }
+        hint
     }
+}
+
+fn content_bytes(frame: &Result<Frame<Bytes>, hyper::Error>) -> usize {
+    frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len)
 }
 
 /// The body of a response and what ends with it.

@@ -6,7 +6,7 @@ use crate::server::exchange::{Exchange, Failure, count};
 use crate::server::fatal;
 use crate::server::instances::Instances;
 use crate::server::shared::Shared;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -130,7 +130,12 @@ impl Service {
         let (exchange, answer) = Exchange::new(&request, begun, &self.terms);
         let exchange = Arc::new(exchange);
         let released = Released(exchange.clone());
-        let request = request.map(|body| RequestBody::new(body, &self.terms).boxed_unsync());
+        let mut request = request.map(|body| RequestBody::new(body, &self.terms));
+        // A client that asks before it sends is told to go on when the guest reads.
+        if !request.headers().contains_key(EXPECT) {
+            request.body_mut().read_ahead().await;
+        }
+        let request = request.map(BodyExt::boxed_unsync);
         match &self.guests.shared {
             Some(shared) => shared.serve(request, exchange.clone()),
             None => {
