@@ -105,3 +105,29 @@ def test_every_fuzzer_has_its_name_and_corpus_and_every_corpus_its_fuzzer(tree):
         "src/os/b_fuzz.cpp: does not say SKIFF_FUZZ(os_b)",
         "src/os/b_fuzz.cpp: no corpus in test/corpus/os_b",
         "test/corpus/os_c: a corpus without a fuzzer"]
+
+
+def test_what_the_contract_claims_has_a_test(tree):
+    tree("test/e2e/test_x.py", "def test_a_pod_runs(kube):\n    pass\n")
+    tree("src/pods/decide_test.cpp", "TEST(Decide, Stops) {\n}\n")
+    tree("docs/contract.md", """# Contract
+
+| row | behaviour | state | proof |
+| --- | --- | --- | --- |
+| 13 | Admission | works | `test_a_pod_runs`, `Decide.Stops` |
+| 14 | Preemption | not yet (issue 9) | |
+""")
+    assert tree.rule("proofs") == []
+    tree("docs/contract.md", """# Contract
+
+| 15 | Phase | works | `test_gone`, `Decide.Gone`, `Decide` |
+| 14 | Preemption | works | |
+| 16 | Conditions | perhaps | |
+""")
+    assert tree.rule("proofs") == [
+        "docs/contract.md:3: test_gone is no test",
+        "docs/contract.md:3: Decide.Gone is no test",
+        "docs/contract.md:4: works, but no test says so",
+        "docs/contract.md:5: the state is 'perhaps', not works, by design not or not yet",
+        "docs/contract.md: the rows are not in order, each once",
+    ]
