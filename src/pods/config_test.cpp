@@ -368,6 +368,33 @@ TEST_F(IdentityOf, AnUnknownNameIsAnError) {
     EXPECT_EQ(identify()->uid, 1U);
 }
 
+// --- where it says why it ended -------------------------------------------------
+
+TEST(TerminationPath, IsBelowTheRootWhateverIsWritten) {
+    kube::Container container;
+    container.name = "main";
+    const std::pair<const char*, const char*> paths[] = {
+        {"", "/dev/termination-log"}, {"/dev/custom", "/dev/custom"},
+        {"log/last", "/log/last"},    {"//log", "/log"},
+        {"/a/./b/../c/", "/a/c"},     {"../../etc/x", "/etc/x"},
+        {"/a:b c", "/a:b c"},
+    };
+    for (const auto& [given, wanted] : paths) {
+        container.terminationMessagePath = given;
+        EXPECT_EQ(*termination_path(container), wanted) << given;
+    }
+    for (const std::string& given : {std::string("/"), std::string("a/.."), std::string("///"),
+                                     "/" + std::string(5000, 'x')}) {
+        container.terminationMessagePath = given;
+        const auto path = termination_path(container);
+        ASSERT_FALSE(path) << given;
+        EXPECT_EQ(path.error().reason, "CreateContainerConfigError");
+        EXPECT_NE(path.error().message.find("terminationMessagePath '" + given.substr(0, 100)),
+                  std::string::npos)
+            << path.error().message;
+    }
+}
+
 // --- limits, unsupported -----------------------------------------------------------
 
 TEST(SandboxOf, HasALimitOnlyWhenAllContainersHave) {

@@ -13,6 +13,7 @@ namespace {
 constexpr std::string_view kConfigError = "CreateContainerConfigError";
 constexpr std::uint64_t kIdMax = 65'535;  // what a pod's user namespace has
 constexpr std::size_t kPasswdLinesMax = 10'000;
+constexpr std::size_t kPathBytesMax = 4095;
 
 struct ImageUser {
     enum class Kind { root_by_default, number, name } kind = Kind::root_by_default;
@@ -188,6 +189,26 @@ Result<Identity> identity_of(const kube::Pod& pod, const kube::Container& contai
         add_group(identity, id);
     }
     return identity;
+}
+
+Result<std::string> termination_path(const kube::Container& container) {
+    if (container.terminationMessagePath.empty()) {
+        return "/dev/termination-log";
+    }
+    std::string path = container.terminationMessagePath;
+    path.erase(0, path.find_first_not_of('/'));
+    path = std::filesystem::path("/" + path).lexically_normal().string();
+    if (path.ends_with('/')) {
+        path.pop_back();
+    }
+    if (path.empty() || path.size() > kPathBytesMax) {
+        return fail_because(Code::invalid, kConfigError,
+                            "terminationMessagePath '{}' of container {} is no place for a file: "
+                            "it needs a path below /, of at most {} bytes",
+                            bounded_utf8(container.terminationMessagePath, 200), container.name,
+                            kPathBytesMax);
+    }
+    return path;
 }
 
 Result<Command> command_of(const kube::Container& container, const Image& image,

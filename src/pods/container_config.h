@@ -38,6 +38,11 @@ struct Command {
 [[nodiscard]] Result<Command> command_of(const kube::Container& container, const Image& image,
                                          const Variables& variables);
 
+// Where in the container the file for its termination message is: terminationMessagePath, as the
+// kubelet takes it from the root and without its '..', else /dev/termination-log. Fails with reason
+// CreateContainerConfigError where no file can be.
+[[nodiscard]] Result<std::string> termination_path(const kube::Container& container);
+
 // The pod's share of the node.
 [[nodiscard]] PodSandbox sandbox_of(const kube::Pod& pod);
 

@@ -167,9 +167,6 @@ void describe(Starting& starting) {
     spec.spec_hash = spec_hash(container);
     spec.working_dir =
         container.workingDir.empty() ? spec.image.config.working_dir : container.workingDir;
-    spec.termination_message_path = container.terminationMessagePath.empty()
-                                        ? "/dev/termination-log"
-                                        : container.terminationMessagePath;
     if (container.terminationMessagePolicy == "FallbackToLogsOnError") {
         spec.message_fallback = ContainerSpec::MessageFallback::log;
     }
@@ -266,6 +263,7 @@ bool needs_network(const Artifact& artifact) {
 // Everything between the image and the start.
 Task<Result<void>> prepare(Starting& starting) {
     SKIFF_CO_CHECK(identify(starting));
+    SKIFF_CO_TRY(starting.spec.termination_message_path, termination_path(starting.container));
     SKIFF_CO_TRY(starting.annotations, annotations_of(*starting.request.pod, starting.container));
     starting.spec.egress = starting.annotations.egress.value_or(starting.request.default_egress);
     starting.spec.http = starting.annotations.http;
