@@ -2,6 +2,7 @@
 // on stderr.
 #pragma once
 
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
 // As podman and docker: the failure is ours, not the guest's.
 inline constexpr int kExitCannotRun = 125;
+// As a program that the kernel ends because nobody reads its output: 128 + SIGPIPE.
+inline constexpr int kExitOutputLost = 141;
 
 struct RunOptions {
     std::string target;  // manifest file, `-`, module, OCI layout, archive, or image reference
@@ -82,5 +85,7 @@ enum class ResetScope { running, everything };
 
 // "skiff: …" on stderr.
 void print_error(std::string_view message);
+// As fmt::print, which throws when nobody reads: then `text` is lost.
+void print_to(std::FILE* file, std::string_view text);
 
 }  // namespace skiff::app

@@ -2,7 +2,10 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+
+#include "app/commands.h"
 
 namespace skiff::app {
 
@@ -41,14 +44,24 @@ std::string Console::decorate(std::string_view label) const {
     return fmt::format("\x1b[{}m{}{}", colour, text, kOff);
 }
 
+// Errors but a missing reader (a full disk) cost output and nothing else.
 void Console::output(std::string_view label, Stream stream, std::string_view text) {
     erase_progress();
     std::FILE* file = stream == Stream::out ? stdout : stderr;
+    errno = 0;
     if (label.empty()) {
         std::fwrite(text.data(), 1, text.size(), file);
-        std::fflush(file);
-        return;
+    } else {
+        output_lines(label, stream, text);
     }
+    std::fflush(file);
+    if (std::ferror(file) != 0 && errno == EPIPE && on_output_lost_) {
+        std::exchange(on_output_lost_, {})();
+    }
+}
+
+void Console::output_lines(std::string_view label, Stream stream, std::string_view text) {
+    std::FILE* file = stream == Stream::out ? stdout : stderr;
     std::string key = fmt::format("{}/{}", label, stream == Stream::out ? "o" : "e");
     bool& line_start = at_line_start_.try_emplace(key, true).first->second;
     std::string prefix = decorate(label);
@@ -66,7 +79,6 @@ void Console::output(std::string_view label, Stream stream, std::string_view tex
         std::fputc('\n', file);
         text.remove_prefix(end + 1);
     }
-    std::fflush(file);
 }
 
 void Console::notice(std::string_view text) {
@@ -74,14 +86,14 @@ void Console::notice(std::string_view text) {
         return;
     }
     erase_progress();
-    fmt::print(stderr, "{}{}{}\n", err_is_terminal_ ? kDim : "", text,
-               err_is_terminal_ ? kOff : "");
+    print_to(stderr, fmt::format("{}{}{}\n", err_is_terminal_ ? kDim : "", text,
+                                 err_is_terminal_ ? kOff : ""));
 }
 
 void Console::warning(std::string_view text) {
     erase_progress();
-    fmt::print(stderr, "{}skiff: {}{}\n", err_is_terminal_ ? kYellow : "", text,
-               err_is_terminal_ ? kOff : "");
+    print_to(stderr, fmt::format("{}skiff: {}{}\n", err_is_terminal_ ? kYellow : "", text,
+                                 err_is_terminal_ ? kOff : ""));
 }
 
 void Console::progress(const std::string& key, std::string_view what, std::uint64_t done,
@@ -113,7 +125,7 @@ void Console::progress_of(const std::string& key, std::string_view what, std::ui
 
 void Console::erase_progress() {
     if (std::exchange(drawn_, false)) {
-        fmt::print(stderr, "\r\x1b[K");
+        print_to(stderr, "\r\x1b[K");
     }
 }
 
@@ -133,7 +145,7 @@ void Console::draw_progress() {
         }
     }
     constexpr std::size_t kLineMax = 110;
-    fmt::print(stderr, "\r\x1b[K{}{}{}", kDim, line.substr(0, kLineMax), kOff);
+    print_to(stderr, fmt::format("\r\x1b[K{}{}{}", kDim, line.substr(0, kLineMax), kOff));
     drawn_ = true;
 }
 

@@ -52,6 +52,10 @@ public:
     // not tell. `then` outlives this object's use, or is taken back with an empty one.
     void on_set_up_failure(std::function<void()> then) { on_set_up_failure_ = std::move(then); }
 
+    // Called once, when guests' output has no reader any more (`skiff run … | head -1`). `then` as
+    // above.
+    void on_output_lost(std::function<void()> then) { on_output_lost_ = std::move(then); }
+
     // Longest label so far, so that columns line up.
     void reserve_label(std::string_view label);
 
@@ -62,12 +66,14 @@ private:
         std::uint64_t total = 0;
         SteadyTime since;
     };
+    void output_lines(std::string_view label, Stream stream, std::string_view text);
     void erase_progress();
     void draw_progress();
     [[nodiscard]] std::string decorate(std::string_view label) const;
 
     const Clock& clock_;
     std::function<void()> on_set_up_failure_;
+    std::function<void()> on_output_lost_;
     Quiet quiet_;
     bool out_is_terminal_;
     bool err_is_terminal_;

@@ -20,9 +20,14 @@ namespace {
 
 using async::Task;
 
+template <typename... Arguments>
+void say(fmt::format_string<Arguments...> text, Arguments&&... arguments) {
+    print_to(stdout, fmt::format(text, std::forward<Arguments>(arguments)...));
+}
+
 void print_list(const ImageList& list, OutputFormat format) {
     if (format == OutputFormat::json) {
-        fmt::print("{}", format_json(list));
+        say("{}", format_json(list));
         return;
     }
     std::size_t longest = 5;
@@ -30,10 +35,10 @@ void print_list(const ImageList& list, OutputFormat format) {
         longest = std::max(longest, image.reference.size());
     }
     constexpr std::size_t kDigestShown = sizeof("sha256:0123456789ab") - 1;
-    fmt::print("{:<{}}  {:<{}}  {}\n", "IMAGE", longest, "DIGEST", kDigestShown, "SIZE");
+    say("{:<{}}  {:<{}}  {}\n", "IMAGE", longest, "DIGEST", kDigestShown, "SIZE");
     for (const ImageList::Entry& image : list.images) {
-        fmt::print("{:<{}}  {:<{}}  {}\n", image.reference, longest,
-                   image.digest.substr(0, kDigestShown), kDigestShown, image.size);
+        say("{:<{}}  {:<{}}  {}\n", image.reference, longest, image.digest.substr(0, kDigestShown),
+            kDigestShown, image.size);
     }
 }
 
@@ -55,11 +60,11 @@ public:
                 doing_ = fmt::format("{}: compiling {} ({})", image, step.module, step.size);
                 break;
             case PrecompileStep::Kind::cached:
-                fmt::print("{}: {} ({}) is compiled already\n", image, step.module, step.size);
+                say("{}: {} ({}) is compiled already\n", image, step.module, step.size);
                 break;
             case PrecompileStep::Kind::compiled:
-                fmt::print("{}: {} ({}) compiled in {:.1f}s\n", image, step.module, step.size,
-                           std::chrono::duration<double>(step.took).count());
+                say("{}: {} ({}) compiled in {:.1f}s\n", image, step.module, step.size,
+                    std::chrono::duration<double>(step.took).count());
                 break;
         }
         std::fflush(stdout);
@@ -120,7 +125,7 @@ Task<Result<void>> obey(ImageVerbs& verbs, const ImageOptions& options) {
         case ImageOptions::Verb::remove:
             for (const std::string& image : options.images) {
                 SKIFF_CO_TRY(RemovedImage removed, co_await verbs.remove(image));
-                fmt::print("{} removed, {} freed\n", removed.reference, removed.freed);
+                say("{} removed, {} freed\n", removed.reference, removed.freed);
             }
             break;
         case ImageOptions::Verb::precompile: {

@@ -200,10 +200,10 @@ int inspect_command(InspectOptions options) {
         return kExitFailure;
     }
     bool fancy = ::isatty(1) == 1 && std::getenv("NO_COLOR") == nullptr;
-    fmt::print("{}",
-               options.format == OutputFormat::json
-                   ? render_json(*found)
-                   : render_table(*found, width_of_terminal(), fancy ? Colour::yes : Colour::no));
+    print_to(stdout,
+             options.format == OutputFormat::json
+                 ? render_json(*found)
+                 : render_table(*found, width_of_terminal(), fancy ? Colour::yes : Colour::no));
     bool fine = !found->module || can_run(*found);
     return fine ? kExitOk : kExitFailure;
 }

@@ -489,7 +489,11 @@ int logs_command(const std::filesystem::path& run_dir, LogsQuery query) {
 }
 
 void print_error(std::string_view message) {
-    fmt::print(stderr, "skiff: {}\n", message);
+    print_to(stderr, fmt::format("skiff: {}\n", message));
+}
+
+void print_to(std::FILE* file, std::string_view text) {
+    (void)!std::fwrite(text.data(), 1, text.size(), file);
 }
 
 }  // namespace skiff::app

@@ -212,6 +212,10 @@ async::Task<int> RunSession::run(std::vector<PodSet> sets) {
         set_up_failed_ = true;
         status_.changed().set();
     });
+    console_.on_output_lost([this] {
+        output_lost_ = true;
+        status_.changed().set();
+    });
     rooms_.pods().sources_ready();
     while (true) {
         start_due(sets);
@@ -224,6 +228,9 @@ async::Task<int> RunSession::run(std::vector<PodSet> sets) {
         if (set_up_failed_) {
             // A node tries again, because what is missing may come; nobody brings it here.
             cannot_run_ = true;
+            stop();
+        }
+        if (output_lost_) {
             stop();
         }
         if (all_ended(sets)) {
@@ -242,6 +249,7 @@ async::Task<int> RunSession::run(std::vector<PodSet> sets) {
     auto read = co_await followers_.join(soon);
     static_cast<void>(read);
     co_await followers_.stop();
+    console_.on_output_lost({});
     bool every_job_done = true;
     for (std::size_t i = 0; i < sets.size(); ++i) {
         bool retried = sets[i].kind == PodSet::Kind::job && progress_[i].succeeded >= sets[i].count;
@@ -249,6 +257,9 @@ async::Task<int> RunSession::run(std::vector<PodSet> sets) {
     }
     if (cannot_run_) {
         co_return kExitCannotRun;
+    }
+    if (output_lost_) {
+        co_return kExitOutputLost;
     }
     co_return every_job_done ? kExitOk : exit_code_.value_or(kExitOk);
 }

@@ -43,8 +43,9 @@ public:
 
     // Guests with a terminal write to this process's own: their logs are not shown beside.
     void leave_terminal_to_guests() { terminal_is_guests_ = true; }
-    // Runs the sets until all ended, one could not be run, or stop() was asked for. Returns the
-    // exit code: 0, that of the first container that failed, or kExitCannotRun.
+    // Runs the sets until all ended, one could not be run, nobody reads their output any more, or
+    // stop() was asked for. Returns the exit code: 0, that of the first container that failed,
+    // kExitCannotRun, or kExitOutputLost.
     [[nodiscard]] async::Task<int> run(std::vector<PodSet> sets);
     // Asks every pod to end, as a deletion does; run() then returns.
     void stop();
@@ -85,6 +86,7 @@ private:
     std::optional<int> exit_code_;
     bool cannot_run_ = false;
     bool set_up_failed_ = false;
+    bool output_lost_ = false;
     bool terminal_is_guests_ = false;
     async::Scope followers_;
 };

@@ -1,6 +1,7 @@
 #include "engine/runner.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -34,6 +35,7 @@ namespace {
 constexpr int kTrapped = 134;
 constexpr int kOutOfMemory = 137;
 constexpr int kStartFailed = 128;
+constexpr int kOutputLost = 128 + SIGPIPE;
 
 // Instances of a server that may live at once, where the grant does not say: address space only.
 constexpr std::uint32_t kInstancesMax = 256;
@@ -59,6 +61,23 @@ void reset_signals() {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// False, with errno, when not everything could be written. Who gave the descriptor may have made it
+// one that does not wait.
+bool write_patiently(int fd, std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t count = ::write(fd, bytes.data(), bytes.size());
+        if (count >= 0) {
+            bytes.remove_prefix(static_cast<std::size_t>(count));
+        } else if (errno == EAGAIN) {
+            pollfd room{fd, POLLOUT, 0};
+            (void)::poll(&room, 1, -1);
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
 }
 
 // One runner on its way. Members are plain: the process ends with _exit.
@@ -105,22 +124,26 @@ private:
     void report_ready();
     [[noreturn]] void give_up(const Error& error);
     [[noreturn]] void finish(const wasm::Outcome& outcome);
+    void lose_reader(int error);
 
     // Output to the log and, where the grant says so, to a terminal or pipe as well.
     class Output final : public wasm::OutputSink {
     public:
-        Output(LogWriter& log, int stdout_fd, int stderr_fd)
-            : log_(log), copies_{stdout_fd, stderr_fd} {}
+        explicit Output(Runner& runner)
+            : runner_(runner),
+              copies_{runner.fd_of(runner.grant_.log.stdout_fd),
+                      runner.fd_of(runner.grant_.log.stderr_fd)} {}
         void write(int stream, std::string_view bytes) override {
-            log_.write(stream, bytes);
+            runner_.log_->write(stream, bytes);
             int& copy = copies_[stream == 2 ? 1 : 0];
-            if (copy >= 0 && !os::write_all(copy, bytes)) {
+            if (copy >= 0 && !write_patiently(copy, bytes)) {
+                runner_.lose_reader(errno);
                 copy = -1;  // Whoever listened is gone; the guest and its log go on.
             }
         }
 
     private:
-        LogWriter& log_;
+        Runner& runner_;
         std::array<int, 2> copies_;
     };
 
@@ -154,7 +177,9 @@ void Runner::await_order() {
         fds_.push_back(fd.release());
     }
     if (!order || fds_.size() < wire::kFirstFreeFd + (order->has_stop ? 1U : 0U)) {
-        give_up(Error{Code::internal, "the keeper's order cannot be read"});
+        Error error;
+        error.message = "the keeper's order cannot be read";
+        give_up(error);
     }
     if (order->has_stop) {
         stop_fd_ = fds_.back();
@@ -293,7 +318,7 @@ void Runner::open_log() {
         slots.push_back(fd_of(index));
     }
     log_.emplace(std::move(slots), grant_.log.slot_bytes_max, *page_, clock_);
-    output_.emplace(*log_, fd_of(grant_.log.stdout_fd), fd_of(grant_.log.stderr_fd));
+    output_.emplace(*this);
 }
 
 void Runner::prepare_guest() {
@@ -409,6 +434,17 @@ void Runner::give_up(const Error& error) {
 
 void Runner::finish(const wasm::Outcome& outcome) {
     log_->finish();
+// A command whose output goes nowhere else ends as under a kernel that signals it: most guests
+// never look whether a write succeeded.
+void Runner::lose_reader(int error) {
+    if (error == EPIPE && grant_.log.slot_fds.empty()) {
+        wasm::Outcome outcome;
+        outcome.kind = wasm::OutcomeKind::exited;
+        outcome.exit_code = kOutputLost;
+        finish(outcome);
+    }
+}
+
     const std::size_t length = std::min(outcome.message.size(), wire::kExitMessageBytesMax);
     if (length > 0) {
         std::memcpy(page_message_, outcome.message.data(), length);

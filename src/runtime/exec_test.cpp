@@ -161,6 +161,26 @@ TEST_F(Exec, EndsWithItsSession) {
     run(body(this));
 }
 
+TEST_F(Exec, EndsWhenNobodyReadsItsOutput) {
+    auto body = [](Exec* t) -> Task<void> {
+        co_await t->boot();
+        ContainerId id = co_await t->container();
+        auto pipe = os::make_pipe();
+        CO_REQUIRE_OK(pipe);
+        pipe->read.reset();
+        // It never looks whether a write succeeds.
+        auto spec = t->command(id, "flood 1000000000 10 ; hold");
+        spec.stdout_fd = pipe->write.get();
+        auto session = co_await t->runtime_->exec(std::move(spec));
+        CO_REQUIRE_OK(session);
+        auto exit = co_await (*session)->wait();
+        CO_REQUIRE_OK(exit);
+        EXPECT_EQ(exit->exit_code, 141);
+        EXPECT_FALSE(t->record(id)->exit);
+    };
+    run(body(this));
+}
+
 TEST_F(Exec, EndsWithItsContainer) {
     auto body = [](Exec* t) -> Task<void> {
         co_await t->boot();

@@ -136,6 +136,15 @@ def test_a_command_ends_with_its_client(node):
     assert node.phase("boat") == "Running"
 
 
+def test_a_command_whose_output_nobody_reads_ends(node):
+    pod = node.boat()
+    its = node.begin(pod, "--", "actor", "print", "here", ";", "flood", 1_000_000_000, 20, ";", "hold")
+    its.stdout.close()
+    assert its.wait(20) == 141
+    wait_until(lambda: len(node.processes(pod)) == 1, 20, "the command has ended")
+    assert node.phase("boat") == "Running"
+
+
 def test_a_command_ends_with_its_container(node):
     pod = node.boat()
     its = node.begin(pod, "--", "actor", "print", "here", ";", "hold")

@@ -207,6 +207,31 @@ def test_interrupting_stops_at_once_and_leaves_nothing(skiff, root_dir):
     wait_until(lambda: engines() <= before, 10, "the keeper ends")
 
 
+@pytest.mark.parametrize("errors", [subprocess.PIPE, subprocess.STDOUT])
+def test_output_that_nobody_reads_ends_it(skiff, root_dir, errors):
+    """`skiff run … | head -1`, and the same with 2>&1."""
+    before = engines()
+    process = subprocess.Popen([str(w) for w in (skiff, "run", "--root-dir", root_dir, ACTOR, "flood",
+                                                 1_000_000_000, 20, ";", "hold")],
+                               stdout=subprocess.PIPE, stderr=errors, text=True)
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=20) == 141
+    if errors == subprocess.PIPE:
+        assert process.stderr.read() == ""
+    wait_until(lambda: engines() <= before, 10, "the keeper ends")
+
+
+def test_what_is_shown_may_be_read_in_part(skiff, root_dir):
+    for words in (("inspect", "--root-dir", root_dir, ACTOR), ("image", "ls", "--run"),
+                  ("config", "reference")):
+        with subprocess.Popen([str(w) for w in (skiff, *words)], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as process:
+            process.stdout.close()
+            assert process.stderr.read() == "", words
+            assert process.wait(timeout=20) in (0, -signal.SIGPIPE), words
+
+
 def test_killing_skiff_run_kills_its_pods(skiff, root_dir):
     before = engines()
     process = start(skiff, root_dir, ACTOR, "print", "up", ";", "hold")
