@@ -75,6 +75,10 @@ bool set_network(EgressRule& rule, std::string_view text) {
 }  // namespace
 
 Result<EgressRule> parse_egress_rule(std::string_view entry) {
+    // The readers of addresses below would stop at a NUL and not see what comes after it.
+    if (entry.find('\0') != std::string_view::npos) {
+        return refuse(entry);
+    }
     EgressRule rule;
     std::string_view host = entry;
     std::string_view port;

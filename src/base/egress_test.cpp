@@ -63,6 +63,7 @@ TEST(Egress, RefusesWhatIsNoDestination) {
         ASSERT_FALSE(egress) << text;
         EXPECT_EQ(egress.error().code, Code::invalid);
     }
+    EXPECT_FALSE(parse_egress_rule(std::string_view("10.0.0.1\0.example", 17)));
     const auto wrong = parse_egress("ok.example, 10.0.0.1:x");
     ASSERT_FALSE(wrong);
     EXPECT_NE(wrong.error().message.find("\"10.0.0.1:x\""), std::string::npos)
