@@ -275,6 +275,7 @@ typedef struct skiff_counters {
     uint64_t sent_bytes;     /* of response bodies */
     uint64_t outgoing;       /* HTTP requests that the guest made */
 } skiff_counters;
+    uint64_t listens;        /* sockets on which the guest waits for others */
 
 /* Everything that a guest may have; what is not named here it has not. All texts are
  * NUL-terminated; bytes that are not UTF-8 are replaced by U+FFFD, for WASI knows only Unicode. */
@@ -310,8 +311,9 @@ typedef struct skiff_grant {
      * short. Otherwise waits for a clock that are pending at that moment end once as if they were
      * due. */
     int32_t stop_fd;
-    /* What `terminating` answers: non-zero means true. May be in a page shared with the stopper and
-     * must live as long as the call; read atomically. NULL: always false. */
+    /* What `terminating` answers: non-zero means true, and is how many milliseconds the guest has
+     * from then on. May be in a page shared with the stopper and must live as long as the call; read
+     * atomically. NULL: always false. */
     const uint32_t* stop_flag;
 
     skiff_write_fn write; /* required */
@@ -422,6 +424,9 @@ typedef struct skiff_server {
      * then is finished. */
     uint64_t drain_ms;
 } skiff_server;
+    /* 0: drain_ms holds whatever time *stop_flag says is left; N: but at most an Nth part of that. */
+    uint32_t drain_share;
+    uint32_t reserved;
 
 /* Serves HTTP/1.1 and HTTP/2 (cleartext) by a component that exports `wasi:http/incoming-handler`
  * 0.2 or `wasi:http/handler` 0.3, on the calling thread, until the grant's stop order; then drains

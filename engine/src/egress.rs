@@ -161,8 +161,15 @@ impl Policy {
     }
 
     /// Whether a socket's guest may look the name up; refusals are counted.
+        let serves = match to {
+            SocketAddrUse::TcpListen => true,
+            SocketAddrUse::UdpBind => address.port() != 0,
+            _ => false,
+        };
     pub fn may_look_up(&self, name: &str) -> bool {
         let allowed = match self.egress.reach {
+        } else if serves {
+            self.counters.listens.fetch_add(1, Ordering::Relaxed);
             Reach::Nothing => false,
             Reach::Everything => true,
             // An address is its own answer: nobody is asked.

@@ -92,6 +92,7 @@ pub struct Counters {
     pub received_bytes: AtomicU64,
     pub sent_bytes: AtomicU64,
     pub outgoing: AtomicU64,
+    pub listens: AtomicU64,
 }
 
 /// The numbers of `skiff_egress_mode`.

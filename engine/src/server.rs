@@ -20,6 +20,7 @@ use crate::run::{Ending, Outcome, describe};
 use fatal::Fatal;
 use instances::Instances;
 use service::Guests;
+use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,6 +44,8 @@ pub struct RawServer {
     pub request_ms_max: u64,
     pub idle_ms_max: u64,
     pub drain_ms: u64,
+    pub drain_share: u32,
+    pub reserved: u32,
 }
 
 /// How a server serves, with the defaults filled in.
@@ -59,6 +62,8 @@ pub struct Server {
     pub request_time_max: Duration,
     pub idle_time_max: Duration,
     pub drain_time: Duration,
+    /// None: whatever time is left.
+    pub drain_share: Option<NonZeroU32>,
 }
 
 /// Longer is for ever; so that no sum of times overflows.
@@ -78,7 +83,14 @@ impl Server {
             request_time_max: time(or_default(raw.request_ms_max, 60_000)),
             idle_time_max: time(or_default(raw.idle_ms_max, 75_000)),
             drain_time: time(raw.drain_ms),
+            drain_share: NonZeroU32::new(raw.drain_share),
         }
+    }
+
+    /// How long connections are accepted after a stop order that leaves the server so much time.
+    fn drain_time_of(&self, left: Duration) -> Duration {
+        let most = self.drain_share.map(|share| left / share.get());
+        most.map_or(self.drain_time, |most| most.min(self.drain_time))
     }
 }
 

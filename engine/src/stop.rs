@@ -4,6 +4,7 @@
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -47,10 +48,19 @@ impl Stop {
         Stop { flag, fd, noticed: AtomicBool::new(false), registered: OnceLock::new() }
     }
 
+    fn flag(&self) -> u32 {
+        // SAFETY: non-null means valid for the run, see the grant's contract.
+        if self.flag.is_null() { 0 } else { unsafe { (*self.flag).load(Ordering::Acquire) } }
+    }
+
+    /// How long the guest had left when it was ordered to stop.
+    pub fn left(&self) -> Duration {
+        Duration::from_millis(self.flag().into())
+    }
+
     /// What the guest's `terminating` answers.
     pub fn terminating(&self) -> bool {
-        // SAFETY: non-null means valid for the run, see the grant's contract.
-        let ordered = !self.flag.is_null() && unsafe { (*self.flag).load(Ordering::Acquire) } != 0;
+        let ordered = self.flag() != 0;
         if ordered {
             self.noticed.store(true, Ordering::Relaxed);
         }

@@ -516,6 +516,19 @@ fn what_is_in_flight_is_finished_after_the_stop() {
 }
 
 #[test]
+fn a_drain_leaves_time_for_what_is_in_flight() {
+    // Half of what the stop leaves, and not an hour.
+    let options = Options { drain_ms: 3_600_000, drain_share: 2, ..Options::default() };
+    let server = Serving::start(HELLO, options);
+    let mut client = server.connect();
+    assert_eq!(client.get("/").status, 200);
+    server.order_stop_within(400);
+    assert_eq!(server.get("/").header("connection"), Some("close"));
+    assert!(client.is_closed());
+    assert_eq!(server.end().kind, EXITED);
+}
+
+#[test]
 fn a_server_without_requests_ends_at_once() {
     let server = Serving::start(HELLO, Options::default());
     let mut idle = server.connect();

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "base/types.h"
 #include "wire/runner_page.h"
@@ -69,6 +71,17 @@ wire::Exited judge_end(const Child& child, int wait_status, std::string_view pag
     const bool plausible = exited.finished_ns >= child.started_ns && exited.finished_ns <= now_ns;
     exited.finished_ns = plausible ? exited.finished_ns : now_ns;
     return exited;
+}
+
+std::chrono::milliseconds drain_time(const Child& child, std::string_view page,
+                                     std::chrono::milliseconds grace) {
+    const auto view = wire::parse_page(page);
+    if (!view || view->counters.listens == 0) {
+        return std::chrono::milliseconds(0);
+    }
+    constexpr std::uint64_t kMsMax = 1000ULL * 3600 * 24;
+    const std::chrono::milliseconds wanted(std::min(child.drain_ms, kMsMax));
+    return std::min(wanted, grace / std::max(child.drain_share, 1U));
 }
 
 std::uint64_t parse_oom_kills(std::string_view text) {

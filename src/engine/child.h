@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -35,6 +36,8 @@ struct Child {
     std::string oom_counter;
     std::uint64_t oom_kills_before = 0;
     std::uint64_t memory_bytes_limit = 0;
+    std::uint64_t drain_ms = 0;  // as in wire::Start
+    std::uint32_t drain_share = 0;
     std::int64_t kill_at_ns = 0;  // monotonic; 0: no deadline
     std::int32_t report_fd = -1;  // a socket, while building
     std::int32_t stop_fd = -1;    // eventfd, -1 for StopMode::none
@@ -44,7 +47,7 @@ struct Child {
     static void fields(A& a, S& s) {
         a(s.request_id, s.container_id, s.pod_uid, s.pid, s.start_time, s.started_ns, s.phase,
           s.intent, s.stop, s.oom_counter, s.oom_kills_before, s.memory_bytes_limit, s.kill_at_ns,
-          s.report_fd, s.stop_fd, s.failed_stage, s.failed_message);
+          s.report_fd, s.stop_fd, s.failed_stage, s.failed_message, s.drain_ms, s.drain_share);
     }
 };
 
@@ -67,6 +70,11 @@ struct KeeperState {
 // page, perhaps damaged or empty) and whether the cgroup's killer struck.
 [[nodiscard]] wire::Exited judge_end(const Child& child, int wait_status, std::string_view page,
                                      std::uint64_t oom_kills, std::int64_t now_ns);
+
+// How long a guest of StopMode::none goes on after a stop that leaves it `grace`: 0 unless it
+// listens.
+[[nodiscard]] std::chrono::milliseconds drain_time(const Child& child, std::string_view page,
+                                                   std::chrono::milliseconds grace);
 
 // The number behind "oom_kill " in a memory.events or memory.oom_control file, 0 if there is none.
 [[nodiscard]] std::uint64_t parse_oom_kills(std::string_view text);

@@ -72,6 +72,27 @@ TEST(JudgeEnd, SaysWhoKilled) {
     EXPECT_EQ(judge(Intent::none, SIGSEGV, "").exit_code, 139);
 }
 
+TEST(DrainTime, IsForGuestsThatListenAndWithinTheirGrace) {
+    using std::chrono::milliseconds;
+    const auto drain = [](std::uint64_t listens, std::uint64_t wanted, std::uint32_t share) {
+        std::string bytes = page_with(0, 0);
+        wire::RunnerPage page;
+        std::memcpy(&page, bytes.data(), sizeof page);
+        page.counters.listens = listens;
+        std::memcpy(bytes.data(), &page, sizeof page);
+        Child child = child_with(Intent::none);
+        child.drain_ms = wanted;
+        child.drain_share = share;
+        return drain_time(child, bytes, milliseconds(3000));
+    };
+    EXPECT_EQ(drain(0, 1000, 2), milliseconds(0));
+    EXPECT_EQ(drain(1, 1000, 2), milliseconds(1000));
+    EXPECT_EQ(drain(1, 5000, 2), milliseconds(1500));
+    EXPECT_EQ(drain(1, 2000, 0), milliseconds(2000));
+    EXPECT_EQ(drain(1, ~0ULL, 0), milliseconds(3000));
+    EXPECT_EQ(drain_time(child_with(Intent::none), "rubbish", milliseconds(1)), milliseconds(0));
+}
+
 TEST(JudgeEnd, ReadsTheCountersOfBothCgroupVersions) {
     EXPECT_EQ(parse_oom_kills("low 0\nhigh 0\nmax 3\noom 1\noom_kill 2\noom_group_kill 0\n"), 2U);
     EXPECT_EQ(parse_oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"), 5U);

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -33,6 +34,11 @@ std::int64_t clock_ns(clockid_t clock) {
     timespec now{};
     ::clock_gettime(clock, &now);
     return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+// Who could not have known of the stop did not miss its time.
+Intent end_of_grace(const Child& child) {
+    return child.stop == wire::StopMode::none ? Intent::stop : Intent::kill;
 }
 
 std::string wire_text(std::string_view text) {
@@ -245,20 +251,22 @@ void Keeper::on(const wire::Stop& stop) {
         return;
     }
     Child& child = found->second;
-    if (child.stop == wire::StopMode::none || child.phase != ChildPhase::running) {
+    if (child.phase != ChildPhase::running) {
         kill(child, Intent::stop);
         return;
     }
-    if (stop.grace_ms == 0) {
-        kill(child, Intent::kill);
+    constexpr std::uint64_t kGraceMsMax = 1000ULL * 60 * 60 * 24 * 365;
+    std::chrono::milliseconds grace(std::min(stop.grace_ms, kGraceMsMax));
+    if (child.stop == wire::StopMode::none) {
+        grace = drain_time(child, page_of(child), grace);
+    }
+    if (grace.count() == 0) {
+        kill(child, end_of_grace(child));
         return;
     }
-    constexpr std::uint64_t kGraceMsMax = 1000ULL * 60 * 60 * 24 * 365;
-    const std::int64_t at =
-        clock_ns(CLOCK_MONOTONIC) +
-        static_cast<std::int64_t>(std::min(stop.grace_ms, kGraceMsMax)) * 1'000'000;
+    const std::int64_t at = clock_ns(CLOCK_MONOTONIC) + std::chrono::nanoseconds(grace).count();
     if (child.kill_at_ns == 0) {
-        signal_stop(child);
+        signal_stop(child, grace);
         child.kill_at_ns = at;
     }
     child.kill_at_ns = std::min(child.kill_at_ns, at);
@@ -338,6 +346,8 @@ Result<void> Keeper::start(const wire::Start& request, const std::vector<os::Fd>
     child.oom_counter = request.oom_counter;
     child.oom_kills_before = request.oom_kills_before;
     child.memory_bytes_limit = request.memory_bytes_limit;
+    child.drain_ms = request.drain_ms;
+    child.drain_share = request.drain_share;
     child.report_fd = runner.socket.release();
     child.stop_fd = stop.release();
     children_.emplace(child.container_id, std::move(child));
@@ -495,14 +505,13 @@ void Keeper::bury(Child child, int wait_status) {
                                     child.failed_message});
         return;
     }
-    const auto page =
-        os::read_file(wire::runner_page_file(settings_.run_dir, child.container_id), 64_KiB);
+    const std::string page = page_of(child);
     std::uint64_t oom_kills = 0;
     if (!child.oom_counter.empty()) {
         oom_kills = parse_oom_kills(os::read_kernel_file(child.oom_counter).value_or(""));
     }
     const wire::Exited exited =
-        judge_end(child, wait_status, page.value_or(""), oom_kills, clock_ns(CLOCK_REALTIME));
+        judge_end(child, wait_status, page, oom_kills, clock_ns(CLOCK_REALTIME));
     auto written =
         os::write_file_atomic(wire::exit_file(settings_.run_dir, child.container_id),
                               wire::encode_exit_file(exited), 0600, os::Durability::process);
@@ -517,15 +526,23 @@ void Keeper::bury(Child child, int wait_status) {
     broadcast(exited);
 }
 
-void Keeper::signal_stop(const Child& child) {
+std::string Keeper::page_of(const Child& child) const {
+    const auto file = wire::runner_page_file(settings_.run_dir, child.container_id);
+    return os::read_file(file, 64_KiB).value_or("");
+}
+
+void Keeper::signal_stop(const Child& child, std::chrono::milliseconds grace) {
     const auto page = os::open(wire::runner_page_file(settings_.run_dir, child.container_id),
                                O_WRONLY | O_NOFOLLOW);
-    const std::uint32_t flag = 1;
+    const auto flag = static_cast<std::uint32_t>(
+        std::min<std::int64_t>(grace.count(), std::numeric_limits<std::uint32_t>::max()));
     if (!page || ::pwrite(page->get(), &flag, sizeof flag, offsetof(wire::RunnerPage, stop)) < 0) {
         log::warn("stop flag not set", log::kv("container", child.container_id));
     }
-    const std::uint64_t one = 1;
-    (void)!::write(child.stop_fd, &one, sizeof one);
+    if (child.stop_fd >= 0) {
+        const std::uint64_t one = 1;
+        (void)!::write(child.stop_fd, &one, sizeof one);
+    }
 }
 
 void Keeper::kill(Child& child, Intent intent) {
@@ -542,7 +559,7 @@ void Keeper::kill_overdue() {
     const std::int64_t now = clock_ns(CLOCK_MONOTONIC);
     for (auto& [id, child] : children_) {
         if (child.kill_at_ns > 0 && child.kill_at_ns <= now) {
-            kill(child, Intent::kill);
+            kill(child, end_of_grace(child));
         }
     }
 }

@@ -81,7 +81,9 @@ private:
     void read_report(Child& child);
     void reap();
     void bury(Child child, int wait_status);
-    void signal_stop(const Child& child);
+    void signal_stop(const Child& child, std::chrono::milliseconds grace);
+    // Empty when it cannot be read.
+    [[nodiscard]] std::string page_of(const Child& child) const;
     void kill(Child& child, Intent intent);
     void kill_overdue();
     void kill_all();

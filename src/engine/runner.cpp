@@ -297,9 +297,11 @@ wasm::ServerSettings Runner::server_settings() const {
     settings.reuse_count = grant_.server.reuse_count;
     settings.reuse_concurrent = grant_.server.reuse_concurrent;
     settings.requests_max = engine_settings().instances_max;
+    settings.connections_max = kConnectionsMax;
     settings.request_ms_max = grant_.server.request_ms_max;
     settings.body_bytes_max = grant_.server.body_bytes_max;
     settings.drain_ms = grant_.server.drain_ms;
+    settings.drain_share = grant_.server.drain_share;
     return settings;
 }
 
@@ -432,8 +434,6 @@ void Runner::give_up(const Error& error) {
     ::_exit(kStartFailed);
 }
 
-void Runner::finish(const wasm::Outcome& outcome) {
-    log_->finish();
 // A command whose output goes nowhere else ends as under a kernel that signals it: most guests
 // never look whether a write succeeded.
 void Runner::lose_reader(int error) {
@@ -445,6 +445,8 @@ void Runner::lose_reader(int error) {
     }
 }
 
+void Runner::finish(const wasm::Outcome& outcome) {
+    log_->finish();
     const std::size_t length = std::min(outcome.message.size(), wire::kExitMessageBytesMax);
     if (length > 0) {
         std::memcpy(page_message_, outcome.message.data(), length);

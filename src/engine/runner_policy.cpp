@@ -170,7 +170,8 @@ Result<sandbox::Policy> policy_of(const wire::Grant& grant, std::span<const int>
     } else {
         add_surroundings(builder, grant, fds, privilege);
     }
-    builder.limit_open_files(grant.limits.open_files_max);
+    const bool serves = grant.purpose == wire::Purpose::server;
+    builder.limit_open_files(grant.limits.open_files_max + (serves ? kConnectionsMax : 0));
     // An ordinary user's threads are counted together with everything else he runs.
     builder.limit_threads(privilege == Privilege::full ? grant.limits.threads_max
                                                        : std::numeric_limits<std::uint64_t>::max());

@@ -11,6 +11,9 @@
 
 namespace skiff::engine {
 
+// Of a server, open at the same time. Their descriptors come on top of what the guest may open.
+constexpr std::uint32_t kConnectionsMax = 1024;
+
 // `fds`: the descriptors that the grant's indexes mean.
 [[nodiscard]] Result<sandbox::Policy> policy_of(const wire::Grant& grant, std::span<const int> fds,
                                                 Privilege privilege, Lifetime lifetime);

@@ -13,16 +13,20 @@ namespace {
 
 constexpr std::string_view kConfigError = "CreateContainerConfigError";
 constexpr std::string_view kPrefix = "skiff/";
-constexpr std::array<std::string_view, 6> kNames = {"stop",        "egress",   "http-reuse",
-                                                    "drain-delay", "coredump", "link"};
+constexpr std::array<std::string_view, 7> kNames = {
+    "stop", "egress", "http-reuse", "http-limits", "drain-delay", "coredump", "link"};
 constexpr std::string_view kAllowedDomains = "alpha.wasi.krustlet.dev/allowed-domains";
 constexpr std::string_view kRequestsMax = "alpha.wasi.krustlet.dev/max-concurrent-requests";
 constexpr std::string_view kAllowAll = "insecure:allow-all";
 constexpr std::size_t kShownMax = 100;
+constexpr std::size_t kUnknownMax = 10;  // that are named
 constexpr std::size_t kLinksMax = 16;
 constexpr std::size_t kDomainsMax = 256;
 constexpr std::uint32_t kReuseMax = 1'000'000;
 constexpr std::uint32_t kConcurrentMax = 1000;
+constexpr std::uint32_t kRequestsAtOnceMax = 1000;
+constexpr Duration kRequestTimeMin = std::chrono::milliseconds(100);
+constexpr Duration kRequestTimeMax = std::chrono::hours(24);
 constexpr Duration kDrainMax = std::chrono::hours(1);
 
 // A value with the key under which it was found, for messages.
@@ -90,6 +94,45 @@ Result<void> read_reuse(const Found& found, Annotations& into) {
     return {};
 }
 
+// Sets one of the limits; false when there is none of this name, or it was set, or not to that.
+bool set_limit(std::string_view name, std::string_view value, HttpLimits& limits) {
+    if (name == "requests" && limits.requests == 0) {
+        limits.requests = number_in(value, kRequestsAtOnceMax).value_or(0);
+        return limits.requests != 0;
+    }
+    if (name == "time" && limits.time == Duration::zero()) {
+        auto time = parse_duration(value);
+        limits.time = time.value_or(Duration::zero());
+        return limits.time >= kRequestTimeMin && limits.time <= kRequestTimeMax;
+    }
+    if (name == "body" && limits.body.value == 0) {
+        auto size = kube::Quantity::parse(value);
+        if (!size || size->value() <= 0) {
+            return false;
+        }
+        limits.body = Bytes{static_cast<std::uint64_t>(size->value())};
+        return true;
+    }
+    return false;
+}
+
+Result<void> read_limits(const Found& found, Annotations& into) {
+    HttpLimits limits;
+    for (std::string_view part : split(found.value, ',')) {
+        std::string_view entry = trim(part);
+        std::size_t equals = std::min(entry.find('='), entry.size());
+        std::string_view value = entry.substr(std::min(equals + 1, entry.size()));
+        if (!set_limit(entry.substr(0, equals), value, limits)) {
+            return refusal(found,
+                           fmt::format("it may be one or several of requests=1-{}, time=100ms-24h "
+                                       "and body=SIZE, parted by commas",
+                                       kRequestsAtOnceMax));
+        }
+    }
+    into.http_limits = limits;
+    return {};
+}
+
 Result<void> read_drain(const Found& found, Annotations& into) {
     auto delay = parse_duration(found.value);
     if (!delay || *delay < Duration::zero() || *delay > kDrainMax) {
@@ -139,7 +182,8 @@ std::optional<std::string> host_of(std::string_view url) {
     }
     std::size_t colon = rest.starts_with('[') ? rest.find(':', rest.find(']')) : rest.find(':');
     std::string_view host = rest.substr(0, colon);
-    if (host.empty() || host.size() > 253) {
+    bool plain = std::ranges::none_of(host, [](unsigned char c) { return c <= ' '; });
+    if (host.empty() || host.size() > 253 || !plain) {
         return std::nullopt;
     }
     return std::string(host);
@@ -198,9 +242,10 @@ Result<Annotations> annotations_of(const kube::Pod& pod, const kube::Container& 
         std::string_view name;
         Result<void> (*read)(const Found&, Annotations&);
     };
-    constexpr std::array<Reader, 6> kReaders = {{{"stop", read_stop},
+    constexpr std::array<Reader, 7> kReaders = {{{"stop", read_stop},
                                                  {"egress", read_egress},
                                                  {"http-reuse", read_reuse},
+                                                 {"http-limits", read_limits},
                                                  {"drain-delay", read_drain},
                                                  {"coredump", read_coredump},
                                                  {"link", read_link}}};
@@ -217,6 +262,14 @@ Result<Annotations> annotations_of(const kube::Pod& pod, const kube::Container& 
 
 std::vector<std::string> unknown_annotations(const kube::Pod& pod) {
     std::vector<std::string> lines;
+    std::size_t more = 0;
+    auto add = [&](std::string line) {
+        if (lines.size() < kUnknownMax) {
+            lines.push_back(std::move(line));
+        } else {
+            ++more;
+        }
+    };
     for (const auto& [key, value] : pod.metadata.annotations) {
         std::size_t slash = key.find('/');
         if (slash == std::string::npos) {
@@ -230,13 +283,16 @@ std::vector<std::string> unknown_annotations(const kube::Pod& pod) {
             continue;
         }
         if (std::ranges::find(kNames, name) == kNames.end()) {
-            lines.push_back(fmt::format("annotation {} is unknown and has no effect", key));
+            add(fmt::format("annotation {} is unknown and has no effect", key));
             continue;
         }
         std::string container = one ? prefix.substr(0, prefix.size() - 7) : std::string();
         if (one && kube::find_container(pod, container) == nullptr) {
-            lines.push_back(fmt::format("annotation {} names no container of the pod", key));
+            add(fmt::format("annotation {} names no container of the pod", key));
         }
+    }
+    if (more > 0) {
+        lines.push_back(fmt::format("{} more annotations have no effect", more));
     }
     return lines;
 }

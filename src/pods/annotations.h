@@ -24,8 +24,9 @@ struct Annotations {
         std::uint32_t concurrent = 1;
     };
     std::optional<Reuse> http_reuse;
-    std::optional<Duration> drain_delay;  // skiff/drain-delay: how long a server accepts on
-    CoreDump coredump = CoreDump::none;   // skiff/coredump: "true"
+    std::optional<HttpLimits> http_limits;  // skiff/http-limits: "requests=N,time=T,body=SIZE"
+    std::optional<Duration> drain_delay;    // skiff/drain-delay: how long a server accepts on
+    CoreDump coredump = CoreDump::none;     // skiff/coredump: "true"
     // skiff/link: files of the image ("/x.wasm") or images by digest, linked into the module in
     // this order.
     std::vector<std::string> link;
@@ -37,7 +38,8 @@ struct Annotations {
 // message names annotation, value and what is allowed.
 [[nodiscard]] Result<Annotations> annotations_of(const kube::Pod& pod,
                                                  const kube::Container& container);
-// One line for each annotation below `skiff/` that nobody knows: a Warning event.
+// One line for each annotation below `skiff/` that nobody knows, the first ten of them: Warning
+// events.
 [[nodiscard]] std::vector<std::string> unknown_annotations(const kube::Pod& pod);
 
 }  // namespace skiff::pods

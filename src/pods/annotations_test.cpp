@@ -38,6 +38,16 @@ TEST(AnnotationsOf, UnknownOnesAreNamed) {
                        "annotation skiff/sotp is unknown and has no effect"}));
 }
 
+TEST(AnnotationsOf, ThousandsOfUnknownOnesAreFewLines) {
+    kube::Pod pod = make_pod("web");
+    for (int i = 0; i < 5000; ++i) {
+        pod.metadata.annotations[fmt::format("skiff/x{}", i)] = "";
+    }
+    const auto lines = unknown_annotations(pod);
+    ASSERT_EQ(lines.size(), 11U);
+    EXPECT_EQ(lines.back(), "4990 more annotations have no effect");
+}
+
 TEST(AnnotationsOf, ReadsWhereAGuestMayConnectTo) {
     EXPECT_FALSE(with("skiff/other", "x")->egress);
     EXPECT_EQ(with("skiff/egress", "none")->egress->reach, Reach::nothing);
@@ -53,6 +63,15 @@ TEST(AnnotationsOf, ReadsHowAServerServes) {
     EXPECT_EQ(with("skiff/http-reuse", "128/16")->http_reuse->concurrent, 16U);
     EXPECT_EQ(with("skiff/drain-delay", "1500ms")->drain_delay, std::chrono::milliseconds(1500));
     EXPECT_EQ(with("skiff/drain-delay", "0s")->drain_delay, Duration::zero());
+}
+
+TEST(AnnotationsOf, ReadsTheLimitsOfAServer) {
+    const auto all = with("skiff/http-limits", "requests=10, time=2m,body=1Mi");
+    ASSERT_TRUE(all) << all.error().message;
+    EXPECT_EQ(all->http_limits->requests, 10U);
+    EXPECT_EQ(all->http_limits->time, std::chrono::minutes(2));
+    EXPECT_EQ(all->http_limits->body, 1_MiB);
+    EXPECT_EQ(with("skiff/http-limits", "body=100")->http_limits->requests, 0U);
 }
 
 TEST(AnnotationsOf, ReadsWhatIsLinked) {
@@ -79,24 +98,35 @@ TEST(AnnotationsOf, NamesKeyValueAndWhatIsAllowed) {
         const char* value;
         const char* allowed;
     };
-    for (const Row& row : std::initializer_list<Row>{{"skiff/stop", "no", "\"file\""},
-                                                     {"skiff/egress", "a b c/", "CIDR"},
-                                                     {"skiff/egress", "", "CIDR"},
-                                                     {"skiff/http-reuse", "0", "COUNT"},
-                                                     {"skiff/http-reuse", "1/0", "COUNT"},
-                                                     {"skiff/http-reuse", "1/", "COUNT"},
-                                                     {"skiff/http-reuse", "1/1001", "COUNT"},
-                                                     {"skiff/http-reuse", "-1", "COUNT"},
-                                                     {"skiff/drain-delay", "soon", "duration"},
-                                                     {"skiff/drain-delay", "2h", "duration"},
-                                                     {"skiff/coredump", "yes", "true"},
-                                                     {"skiff/link", "a.wasm", "/x.wasm"},
-                                                     {"skiff/link", "/a,,/b", "/x.wasm"},
-                                                     {kDomains, "example.com", "JSON array"},
-                                                     {kDomains, "[1]", "JSON array"},
-                                                     {kDomains, R"(["example.com"])", "JSON array"},
-                                                     {kRequests, "0", "1-65536"},
-                                                     {kRequests, "many", "1-65536"}}) {
+    for (const Row& row :
+         std::initializer_list<Row>{{"skiff/stop", "no", "\"file\""},
+                                    {"skiff/egress", "a b c/", "CIDR"},
+                                    {"skiff/egress", "", "CIDR"},
+                                    {"skiff/http-reuse", "0", "COUNT"},
+                                    {"skiff/http-reuse", "1/0", "COUNT"},
+                                    {"skiff/http-reuse", "1/", "COUNT"},
+                                    {"skiff/http-reuse", "1/1001", "COUNT"},
+                                    {"skiff/http-reuse", "-1", "COUNT"},
+                                    {"skiff/http-limits", "", "body=SIZE"},
+                                    {"skiff/http-limits", "body", "body=SIZE"},
+                                    {"skiff/http-limits", "body=0", "body=SIZE"},
+                                    {"skiff/http-limits", "body=-1", "body=SIZE"},
+                                    {"skiff/http-limits", "time=1ms", "100ms"},
+                                    {"skiff/http-limits", "time=25h", "24h"},
+                                    {"skiff/http-limits", "requests=1001", "1000"},
+                                    {"skiff/http-limits", "body=1,body=2", "SIZE"},
+                                    {"skiff/http-limits", "size=1", "body=SIZE"},
+                                    {"skiff/drain-delay", "soon", "duration"},
+                                    {"skiff/drain-delay", "2h", "duration"},
+                                    {"skiff/coredump", "yes", "true"},
+                                    {"skiff/link", "a.wasm", "/x.wasm"},
+                                    {"skiff/link", "/a,,/b", "/x.wasm"},
+                                    {kDomains, "example.com", "JSON array"},
+                                    {kDomains, "[1]", "JSON array"},
+                                    {kDomains, R"(["example.com"])", "JSON array"},
+                                    {kDomains, R"(["x://a\u0000b"])", "JSON array"},
+                                    {kRequests, "0", "1-65536"},
+                                    {kRequests, "many", "1-65536"}}) {
         const auto refused = with(row.key, row.value);
         ASSERT_FALSE(refused) << row.key << " " << row.value;
         EXPECT_EQ(refused.error().reason, "CreateContainerConfigError");

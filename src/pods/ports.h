@@ -320,13 +320,25 @@ struct HttpUse {
     std::uint32_t requests_max = 0;  // at the same time; 0: the engine's default
 };
 
+// What a server answers at the most; zeros: the engine's defaults.
+struct HttpLimits {
+    std::uint32_t requests = 0;  // at the same time
+    Duration time{};             // from a request to the head of its response
+    Bytes body;                  // of a request
+};
+
 // How a server serves.
 struct Serving {
     std::string address;  // empty: all addresses of the container's network
     std::uint16_t port = 8080;
     std::uint32_t reuse_count = 1;  // requests for one instance
     std::uint32_t reuse_concurrent = 1;
+    HttpLimits limits;
+    // How long it goes on after a stop; with a share N at most an Nth part of the time that the
+    // stop leaves it. Also of a guest that listens by sockets of its own and does not handle
+    // stopping.
     Duration drain_delay = std::chrono::seconds(5);
+    std::uint32_t drain_share = 2;
 };
 
 // Whether the dump of a guest that trapped is kept on the node.

@@ -206,25 +206,26 @@ void choose_stop(Starting& starting) {
     }
 }
 
-// Half of the grace period, at most five seconds: what a client elsewhere needs to hear that the
+// At most five seconds and half of the grace period: what a client elsewhere needs to hear that the
 // server is going, without using up the time for what is in flight.
-Duration default_drain_delay(const kube::Pod& pod, NodeFacts::Listening listening) {
-    if (listening == NodeFacts::Listening::everywhere) {
-        return Duration::zero();  // `skiff run`: nobody routes to it, and somebody waits for its
-                                  // end
+void choose_drain(Starting& starting) {
+    Serving& serving = starting.spec.serving;
+    if (starting.annotations.drain_delay) {
+        serving.drain_delay = *starting.annotations.drain_delay;
+        serving.drain_share = 0;
+    } else if (starting.request.listening == NodeFacts::Listening::everywhere) {
+        // `skiff run`: nobody routes to it, and somebody waits for its end.
+        serving.drain_delay = Duration::zero();
     }
-    constexpr Duration kMost = std::chrono::seconds(5);
-    std::chrono::seconds grace(pod.spec.terminationGracePeriodSeconds.value_or(30));
-    return std::min<Duration>(kMost, grace / 2);
 }
 
 Result<void> choose_serving(Starting& starting) {
     const Annotations& annotations = starting.annotations;
     if (!starting.spec.artifact.serves_http) {
-        if (annotations.http_reuse) {
+        if (annotations.http_reuse || annotations.http_limits) {
             return fail_because(
-                Code::invalid, kConfigError,
-                "annotation skiff/http-reuse: {} serves no HTTP: it is {}",
+                Code::invalid, kConfigError, "annotation skiff/{}: {} serves no HTTP: it is {}",
+                annotations.http_reuse ? "http-reuse" : "http-limits",
                 starting.command.argv.front(),
                 starting.spec.artifact.is_component
                     ? "a component that exports neither wasi:http/incoming-handler nor "
@@ -241,12 +242,11 @@ Result<void> choose_serving(Starting& starting) {
     if (tcp != ports.end()) {
         serving.port = static_cast<std::uint16_t>(tcp->containerPort);
     }
+    serving.limits = annotations.http_limits.value_or(HttpLimits{});
     if (annotations.http_reuse) {
         serving.reuse_count = annotations.http_reuse->count;
         serving.reuse_concurrent = annotations.http_reuse->concurrent;
     }
-    serving.drain_delay = annotations.drain_delay.value_or(
-        default_drain_delay(*starting.request.pod, starting.request.listening));
     // A server's namespace has its own addresses, or else it stays on the node's one.
     const bool on_one = starting.spec.network == NetworkMode::host &&
                         starting.request.listening == NodeFacts::Listening::node_address;
@@ -294,6 +294,7 @@ Task<Result<void>> prepare(Starting& starting) {
         co_return fail(std::move(mode.error()).with_default_reason(kCreateError));
     }
     starting.spec.network = *mode;
+    choose_drain(starting);
     SKIFF_CO_CHECK(choose_serving(starting));
     co_return Result<void>();
 }
@@ -341,7 +342,7 @@ Task<Result<ContainerId>> start_container(const Ports& ports, StartRequest reque
     if (!image) {
         co_return fail(std::move(image.error()).with_default_reason("ErrImagePull"));
     }
-    Starting starting{ports, std::move(request), *container, {}, {}};
+    Starting starting{ports, std::move(request), *container, {}, {}, {}};
     starting.spec.image = std::move(*image);
     describe(starting);
     auto prepared = co_await prepare(starting);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/log.h"
 #include "os/file.h"
@@ -347,9 +348,13 @@ Task<Result<void>> KeeperRuntime::stop_orphan(Held container) {
         // Without its keeper nobody can wake the guest's waits; it sees the flag when it looks.
         auto path = wire::runner_page_file(paths_.run_dir.string(), stored.id);
         if (auto page = os::open(path, O_WRONLY | O_NOFOLLOW)) {
-            std::uint32_t on = 1;
+            auto left =
+                std::chrono::ceil<std::chrono::milliseconds>(at - std::chrono::steady_clock::now());
+            constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max();
+            auto flag =
+                static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 1, kMost));
             constexpr off_t kOffset = offsetof(wire::RunnerPage, stop);
-            (void)!::pwrite(page->get(), &on, sizeof on, kOffset);
+            (void)!::pwrite(page->get(), &flag, sizeof flag, kOffset);
         }
         auto ended = co_await container->ended.wait(at);
         if (ended || ended.error().code == Code::cancelled) {

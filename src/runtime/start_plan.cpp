@@ -184,6 +184,10 @@ wire::NetworkUse network_use_of(const pods::ContainerSpec& spec) {
         out.name = rule.name;
         out.address.assign(rule.address.begin(), rule.address.end());
         out.prefix_bits = rule.prefix_bits;
+    const auto ms = [](Duration time) {
+        return static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+    };
         out.port = rule.port;
         use.rules.push_back(std::move(out));
     }
@@ -208,8 +212,11 @@ wire::HttpServer server_of(const pods::Serving& serving) {
     server.port = serving.port;
     server.reuse_count = serving.reuse_count;
     server.reuse_concurrent = serving.reuse_concurrent;
-    server.drain_ms = static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(serving.drain_delay).count());
+    server.requests_max = serving.limits.requests;
+    server.request_ms_max = ms(serving.limits.time);
+    server.body_bytes_max = serving.limits.body.value;
+    server.drain_ms = ms(serving.drain_delay);
+    server.drain_share = serving.drain_share;
     return server;
 }
 
@@ -341,6 +348,8 @@ Result<ContainerFiles> make_container_files(const state::Paths& paths,
     SKIFF_TRY(files.page, make_runner_page(paths, stored.id, logs.inodes, settings.file_max.value));
     files.logs = std::move(logs.fds);
     if (stored.core_dump) {
+    plan.start.drain_ms = grant.server.drain_ms;
+    plan.start.drain_share = grant.server.drain_share;
         SKIFF_TRY(files.core_dump, make_core_dump_file(paths, stored));
     }
     return files;

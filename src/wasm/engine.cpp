@@ -283,9 +283,11 @@ Outcome serve(const Module& module, const GuestGrant& grant, const ServerSetting
     settings.request_ms_max = server.request_ms_max;
     settings.body_bytes_max = server.body_bytes_max;
     settings.drain_ms = server.drain_ms;
+    settings.connections_max = server.connections_max;
     skiff_outcome outcome{};
     skiff_module_serve(module.raw(), raw.get(), &settings, &outcome);
     return take(outcome);
+    settings.drain_share = server.drain_share;
 }
 
 }  // namespace skiff::wasm

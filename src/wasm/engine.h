@@ -79,7 +79,7 @@ struct NetworkUse {
 };
 
 // Numbers in skiff_counters, each 8 bytes: the size of the memory that GuestGrant::counters needs.
-constexpr std::size_t kCounterWords = 31;
+constexpr std::size_t kCounterWords = 32;
 
 // What the guest may have. Texts are borrowed for the time of run().
 struct GuestGrant {
@@ -98,9 +98,11 @@ struct GuestGrant {
     std::uint32_t message_bytes_max = 4096;
     NetworkUse network;
     int coredump_fd = -1;
+    std::uint32_t connections_max = 0;
     std::uint64_t coredump_bytes_max = 0;
     skiff_counters* counters = nullptr;  // null: nothing is counted
 };
+    std::uint32_t drain_share = 0;
 
 // How a server serves; zeros are the engine's defaults, see skiff_server.
 struct ServerSettings {

@@ -246,6 +246,7 @@ struct NetworkUse {
     std::vector<std::string> http_hosts;
     std::uint32_t http_requests_max = 0;  // at the same time; 0: the engine's default
     std::string ca_file;  // in the container: trusted instead of the machine's, if it is there
+    std::uint32_t drain_share = 0;
     friend bool operator==(const NetworkUse&, const NetworkUse&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
@@ -268,7 +269,7 @@ struct HttpServer {
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.address, s.port, s.reuse_count, s.reuse_concurrent, s.requests_max, s.request_ms_max,
-          s.body_bytes_max, s.drain_ms);
+          s.body_bytes_max, s.drain_ms, s.drain_share);
     }
 };
 

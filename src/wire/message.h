@@ -59,18 +59,21 @@ struct Start {
     std::uint64_t oom_kills_before = 0;
     // Bytes of the memory limit, for the message of an OOM kill; 0: none.
     std::uint64_t memory_bytes_limit = 0;
+    // As a server's, for a guest of StopMode::none that listens: the keeper lets it go on.
+    std::uint64_t drain_ms = 0;
+    std::uint32_t drain_share = 0;
     friend bool operator==(const Start&, const Start&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.request_id, s.container_id, s.pod_uid, s.stop, s.oom_counter, s.oom_kills_before,
-          s.memory_bytes_limit);
+          s.memory_bytes_limit, s.drain_ms, s.drain_share);
     }
 };
 
-// Asks the container to end. A guest that does not handle stopping (StopMode::none) is killed now
-// and reported as `stopped` (143). Any other is told, and is killed when `grace` is over (137);
-// grace 0 kills at once. A second Stop can only shorten the grace. Unknown ids are ignored: their
-// Exited is on its way or on disk.
+// Asks the container to end. A guest that does not handle stopping (StopMode::none) is killed now,
+// or at the end of its drain time if it listens, and reported as `stopped` (143). Any other is
+// told, and is killed when `grace` is over (137); grace 0 kills at once. A second Stop can only
+// shorten the grace. Unknown ids are ignored: their Exited is on its way or on disk.
 struct Stop {
     std::string container_id;
     std::uint64_t grace_ms = 0;

@@ -64,14 +64,16 @@ struct GuestCounters {
     std::uint64_t received_bytes;
     std::uint64_t sent_bytes;
     std::uint64_t outgoing;
+    std::uint64_t listens;
 };
 
 // The memory layout. The fields up to `phase` are atomics for whoever maps it (std::atomic_ref).
 struct RunnerPage {
     std::uint32_t magic;
     std::uint32_t version;  // 1
-    std::uint32_t stop;     // 0, then 1: the guest should end (written by the keeper)
-    std::uint32_t phase;    // RunnerPhase
+    // 0, then how many milliseconds the guest has to end (at least 1; written by the keeper).
+    std::uint32_t stop;
+    std::uint32_t phase;  // RunnerPhase
     // Odd while the runner changes the log's part; a reader that sees it odd or changed reads
     // again.
     std::uint32_t log_sequence;

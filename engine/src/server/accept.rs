@@ -77,7 +77,7 @@ pub async fn run(terms: &Arc<Terms>, guests: Guests, listener: TcpListener) {
 async fn drained(terms: &Terms, service: &Service) {
     terms.grant.stop.ordered().await;
     service.enter(Phase::Draining);
-    sleep(terms.settings.drain_time).await;
+    sleep(terms.settings.drain_time_of(terms.grant.stop.left())).await;
 }
 
 /// Ends with the first of two that ends.

@@ -375,7 +375,12 @@ impl SharedStop {
     }
 
     pub fn order(&self) {
-        unsafe { (*self.flag).store(1, Ordering::Release) };
+        self.order_within(1);
+    }
+
+    /// With so many milliseconds left.
+    pub fn order_within(&self, left: u32) {
+        unsafe { (*self.flag).store(left, Ordering::Release) };
         (&self.event).write_all(&1u64.to_ne_bytes()).expect("an eventfd takes a number");
     }
 }

@@ -27,6 +27,7 @@ pub struct Options {
     pub request_ms_max: u64,
     pub idle_ms_max: u64,
     pub drain_ms: u64,
+    pub drain_share: u32,
     pub memory_bytes_max: u64,
     /// 0: 100; in slots.
     pub instances_max: u32,
@@ -113,6 +114,11 @@ impl Serving {
 
     pub fn order_stop(&self) {
         self.stop.order();
+    }
+
+    /// With so many milliseconds left.
+    pub fn order_stop_within(&self, left: u32) {
+        self.stop.order_within(left);
     }
 
     /// Orders the stop and waits for the end.
@@ -207,6 +213,7 @@ fn serve_in_child(
         request_ms_max: options.request_ms_max,
         idle_ms_max: options.idle_ms_max,
         drain_ms: options.drain_ms,
+        drain_share: options.drain_share,
     };
     let mut outcome = std::mem::MaybeUninit::uninit();
     unsafe { ffi::skiff_module_serve(module, &grant, &server, outcome.as_mut_ptr()) };
