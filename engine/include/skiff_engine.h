@@ -245,7 +245,8 @@ enum {
 typedef struct skiff_egress_rule {
     /* A host name, compared without case; "*.example.com" is any name below it. NULL: `address`. */
     const char* name;
-    /* A network: IPv6, or IPv4 mapped to it (::ffff:a.b.c.d), and its bits from the left (0-128). */
+    /* A network: IPv6, or IPv4 mapped to it (::ffff:a.b.c.d), and its bits from the left (0-128).
+     * With less than 96 bits it holds no IPv4 address. */
     uint8_t address[16];
     uint32_t prefix_bits;
     uint32_t port; /* 0: every port */
@@ -274,8 +275,8 @@ typedef struct skiff_counters {
     uint64_t received_bytes; /* of request bodies */
     uint64_t sent_bytes;     /* of response bodies */
     uint64_t outgoing;       /* HTTP requests that the guest made */
-} skiff_counters;
     uint64_t listens;        /* sockets on which the guest waits for others */
+} skiff_counters;
 
 /* Everything that a guest may have; what is not named here it has not. All texts are
  * NUL-terminated; bytes that are not UTF-8 are replaced by U+FFFD, for WASI knows only Unicode. */
@@ -423,10 +424,10 @@ typedef struct skiff_server {
     /* How long, after the stop order of the grant, connections are still accepted. What is in flight
      * then is finished. */
     uint64_t drain_ms;
-} skiff_server;
     /* 0: drain_ms holds whatever time *stop_flag says is left; N: but at most an Nth part of that. */
     uint32_t drain_share;
     uint32_t reserved;
+} skiff_server;
 
 /* Serves HTTP/1.1 and HTTP/2 (cleartext) by a component that exports `wasi:http/incoming-handler`
  * 0.2 or `wasi:http/handler` 0.3, on the calling thread, until the grant's stop order; then drains

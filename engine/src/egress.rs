@@ -12,6 +12,9 @@ const LEARNED_MAX: usize = 1024;
 /// The longest name that DNS has.
 const NAME_BYTES_MAX: usize = 253;
 
+/// What comes before an IPv4 address that is mapped to IPv6.
+const MAPPED_BITS: u32 = 96;
+
 /// Where clouds answer with a machine's credentials: a guest reaches them by a rule for exactly this address only.
 const METADATA: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
@@ -77,6 +80,10 @@ impl EgressRule {
 
     fn holds(&self, address: IpAddr) -> bool {
         let Destination::Network { address: network, prefix_bits } = self.to else { return false };
+        // IPv4 lies within IPv6 by our way of writing it alone: `::/0` does not mean it.
+        if address.is_ipv4() && prefix_bits < MAPPED_BITS {
+            return false;
+        }
         // A prefix of no bits: everything.
         let mask = u128::MAX.checked_shl(128 - prefix_bits.min(128)).unwrap_or(0);
         (bits(address) ^ network) & mask == 0
@@ -154,22 +161,22 @@ impl Policy {
             // Strangers send what they like: no fault of the guest.
             SocketAddrUse::UdpReceive => return self.may_listen || self.may_reach(address),
         };
-        if !allowed {
-            self.count_denied();
-        }
-        allowed
-    }
-
-    /// Whether a socket's guest may look the name up; refusals are counted.
         let serves = match to {
             SocketAddrUse::TcpListen => true,
             SocketAddrUse::UdpBind => address.port() != 0,
             _ => false,
         };
-    pub fn may_look_up(&self, name: &str) -> bool {
-        let allowed = match self.egress.reach {
+        if !allowed {
+            self.count_denied();
         } else if serves {
             self.counters.listens.fetch_add(1, Ordering::Relaxed);
+        }
+        allowed
+    }
+
+    /// Whether a socket's guest may look the name up; refusals are counted.
+    pub fn may_look_up(&self, name: &str) -> bool {
+        let allowed = match self.egress.reach {
             Reach::Nothing => false,
             Reach::Everything => true,
             // An address is its own answer: nobody is asked.
