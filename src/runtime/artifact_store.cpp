@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <set>
 
+#include "base/digest.h"
 #include "base/limits.h"
 #include "os/file.h"
 #include "runtime/mac.h"
@@ -24,22 +25,28 @@ std::filesystem::path facts_path(const state::Paths& paths, const std::string& k
     return paths.compiled() / (key + ".facts");
 }
 
-// Any write changes it.
-Result<std::string> mark_of(int fd, const std::string& mac) {
+// Any write to the code changes it, and any change of the facts.
+Result<std::string> mark_of(int fd, const StoredFacts& facts) {
     SKIFF_TRY(os::FileStamp stamp, os::stamp_of(fd));
     return fmt::format("{} {} {} {} {} {}", stamp.device, stamp.inode, stamp.size,
-                       stamp.modified_ns, stamp.changed_ns, mac);
+                       stamp.modified_ns, stamp.changed_ns, sha256_hex(wire::encode(facts)));
+}
+
+// Of the code with its facts: they decide how it is run, and with which system calls.
+Result<std::string> mac_of(const std::string& mac_key, StoredFacts facts, int fd) {
+    facts.mac.clear();
+    return mac_hex_of_file(mac_key, wire::encode(facts), fd);
 }
 
 Result<void> check(const state::Paths& paths, const std::string& mac_key, const StoredFacts& facts,
                    int fd) {
     auto mark_path = paths.checked_artifacts() / facts.key;
-    SKIFF_TRY(std::string mark, mark_of(fd, facts.mac));
+    SKIFF_TRY(std::string mark, mark_of(fd, facts));
     auto marked = os::read_file(mark_path, 4_KiB);
     if (marked && *marked == mark) {
         return {};
     }
-    SKIFF_TRY(std::string mac, mac_hex_of_file(mac_key, facts.key, fd));
+    SKIFF_TRY(std::string mac, mac_of(mac_key, facts, fd));
     if (!equal_secrets(mac, facts.mac)) {
         return fail(Code::corrupt, "the compiled module {} fails its check", facts.key);
     }
@@ -90,7 +97,7 @@ Result<void> store_artifact(const state::Paths& paths, const std::string& mac_ke
     if (::fchmod(fd.get(), 0400) != 0 || ::fsync(fd.get()) != 0) {
         return fail_errno(errno, "fsync an artifact");
     }
-    SKIFF_TRY(facts.mac, mac_hex_of_file(mac_key, facts.key, fd.get()));
+    SKIFF_TRY(facts.mac, mac_of(mac_key, facts, fd.get()));
     auto target = paths.compiled() / facts.key;
     // The facts go last: without them the artifact does not exist.
     if (::rename(file.c_str(), target.c_str()) != 0) {
@@ -98,7 +105,7 @@ Result<void> store_artifact(const state::Paths& paths, const std::string& mac_ke
     }
     SKIFF_CHECK(state::store_checkpoint(facts_path(paths, facts.key), kFactsKind,
                                         wire::encode(facts), os::Durability::power));
-    SKIFF_TRY(std::string mark, mark_of(fd.get(), facts.mac));
+    SKIFF_TRY(std::string mark, mark_of(fd.get(), facts));
     return os::write_file_atomic(paths.checked_artifacts() / facts.key, mark, 0600,
                                  os::Durability::process);
 }

@@ -29,7 +29,8 @@ struct StoredFacts {
 };
 
 // Opens what the cache has. not_found: nothing; corrupt: it failed its check and was quarantined.
-// The MAC is computed unless the run-dir says that this very file was checked in this boot.
+// The MAC, of code and facts, is computed unless the run-dir says that these very ones were checked
+// in this boot.
 [[nodiscard]] Result<std::shared_ptr<OpenArtifact>> load_artifact(const state::Paths& paths,
                                                                   const std::string& mac_key,
                                                                   const std::string& key);

@@ -183,7 +183,7 @@ std::string Artifacts::key_of(const pods::CompileRequest& request) const {
         modules += " " + plug.digest;
     }
     return sha256_hex(
-        fmt::format("skiff artifact 3\n{}\n{}\n{}", modules, request.handler, engine_));
+        fmt::format("skiff artifact 4\n{}\n{}\n{}", modules, request.handler, engine_));
 }
 
 // What the node's settings say of an artifact that was made.

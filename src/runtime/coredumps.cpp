@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 #include "base/log.h"
@@ -15,17 +16,26 @@ namespace fs = std::filesystem;
 namespace {
 
 void remove_oldest(const fs::path& folder) {
-    std::vector<std::pair<fs::file_time_type, fs::path>> dumps;
+    struct Dump {
+        fs::file_time_type written;
+        fs::path path;
+        std::uint64_t bytes = 0;
+    };
+    std::vector<Dump> dumps;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder, error)) {
         // Empty ones belong to containers that run.
         if (entry.is_regular_file(error) && entry.file_size(error) > 0) {
-            dumps.emplace_back(entry.last_write_time(error), entry.path());
+            dumps.push_back({entry.last_write_time(error), entry.path(), entry.file_size(error)});
         }
     }
-    std::ranges::sort(dumps);
-    for (std::size_t i = 0; i + kCoreDumpsMax < dumps.size(); ++i) {
-        (void)os::remove_file(dumps[i].second);
+    std::ranges::sort(dumps, std::greater<>(), &Dump::written);
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < dumps.size(); ++i) {
+        bytes += dumps[i].bytes;
+        if (i >= kCoreDumpsMax || bytes > kCoreDumpsTotalMax.value) {
+            (void)os::remove_file(dumps[i].path);
+        }
     }
 }
 

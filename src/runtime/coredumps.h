@@ -11,9 +11,11 @@
 
 namespace skiff::runtime {
 
-// How many are kept; the oldest go first.
+// How many are kept, and how much together; the oldest go first.
 constexpr std::size_t kCoreDumpsMax = 32;
 constexpr Bytes kCoreDumpMax = 256_MiB;  // of one; a larger one is not written
+constexpr Bytes kCoreDumpsTotalMax = 1_GiB;
+static_assert(kCoreDumpMax <= kCoreDumpsTotalMax);
 
 // `<namespace>_<pod>_<container>_<attempt>_<id>.core`; blocks for the disk.
 [[nodiscard]] std::filesystem::path core_dump_file(const state::Paths& paths,

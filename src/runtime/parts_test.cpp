@@ -11,10 +11,12 @@
 #include "base/random.h"
 #include "os/file.h"
 #include "runtime/artifact_store.h"
+#include "runtime/coredumps.h"
 #include "runtime/log_files.h"
 #include "runtime/mac.h"
 #include "runtime/record.h"
 #include "runtime/start_plan.h"
+#include "state/checkpoint.h"
 
 namespace skiff::runtime {
 namespace {
@@ -335,6 +337,52 @@ TEST_F(Parts, ArtifactsOfAnotherKeyOrAnotherNameAreNotTaken) {
     EXPECT_EQ(load_artifact(paths_, "another", "k1").error().code, Code::corrupt);
     EXPECT_EQ(load_artifact(paths_, "secret", "k1").error().code, Code::not_found);
     EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 2U);
+}
+
+TEST_F(Parts, FactsOfAnArtifactAreCheckedLikeItsCode) {
+    StoredFacts facts;
+    facts.key = "k1";
+    std::ofstream(paths_.compiled() / "out") << "native code";
+    ASSERT_TRUE(store_artifact(paths_, "secret", paths_.compiled() / "out", facts));
+    auto path = paths_.compiled() / "k1.facts";
+    auto bytes = state::load_checkpoint(path, "artifact");
+    ASSERT_TRUE(bytes);
+    auto forged = wire::decode<StoredFacts>(*bytes);
+    ASSERT_TRUE(forged);
+    forged->facts.uses_sockets = true;
+    ASSERT_TRUE(
+        state::store_checkpoint(path, "artifact", wire::encode(*forged), os::Durability::process));
+    // Also where the code was checked in this boot.
+    EXPECT_EQ(load_artifact(paths_, "secret", "k1").error().code, Code::corrupt);
+}
+
+TEST_F(Parts, CoreDumpsAreBoundedInNumberAndTogether) {
+    StoredContainer stored;
+    stored.pod_namespace = "default";
+    stored.pod_name = "web";
+    stored.name = "main";
+    stored.id = "0123456789abcdef";
+    constexpr std::uint64_t kEach = kCoreDumpMax.value;
+    constexpr std::size_t kFit = kCoreDumpsTotalMax.value / kEach;
+    for (std::uint32_t i = 0; i < kFit + 2; ++i) {
+        stored.attempt = i;
+        ASSERT_TRUE(make_core_dump_file(paths_, stored));
+        const auto file = core_dump_file(paths_, stored);
+        fs::resize_file(file, kEach);  // no block is written
+        fs::last_write_time(file, fs::file_time_type(std::chrono::seconds(1000 + i)));
+        settle_core_dump(paths_, stored);
+    }
+    EXPECT_EQ(os::list_folder(paths_.core_dumps())->size(), kFit);
+    EXPECT_TRUE(fs::exists(core_dump_file(paths_, stored)));
+    for (std::uint32_t i = 0; i < kCoreDumpsMax + 5; ++i) {
+        stored.attempt = 100 + i;
+        ASSERT_TRUE(make_core_dump_file(paths_, stored));
+        const auto file = core_dump_file(paths_, stored);
+        fs::resize_file(file, 1);
+        fs::last_write_time(file, fs::file_time_type(std::chrono::seconds(2000 + i)));
+        settle_core_dump(paths_, stored);
+    }
+    EXPECT_EQ(os::list_folder(paths_.core_dumps())->size(), kCoreDumpsMax);
 }
 
 TEST_F(Parts, AModuleIsHashedUntilItIsProven) {
