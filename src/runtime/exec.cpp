@@ -54,8 +54,17 @@ Result<std::vector<os::Fd>> open_namespaces(const StoredContainer& container, bo
     return opened;
 }
 
+// Without what is the container's alone, and all that has a descriptor.
 Result<wire::Grant> decode_stored(const StoredGrant& stored) {
-    return wire::decode_grant(stored.grant, 0);
+    SKIFF_TRY(wire::Grant grant, wire::decode_grant(stored.grant, wire::kMessageFdsMax));
+    grant.args.clear();
+    grant.entry.clear();
+    grant.mounts.clear();
+    grant.log = {};
+    grant.stdin_fd = -1;
+    grant.network.fd = -1;
+    grant.coredump_fd = -1;
+    return grant;
 }
 
 pods::ContainerExit lost() {
@@ -184,6 +193,14 @@ Task<void> Execs::prepare_toolbox() {
     if (!made && made.error().code != Code::cancelled) {
         log::warn("toolbox not compiled", log::kv("error", format_as(made.error())));
     }
+}
+
+std::set<std::string> Execs::toolbox_modules() const {
+    std::set<std::string> digests;
+    for (const auto& [name, known] : toolbox_) {
+        digests.insert(known.module.digest);
+    }
+    return digests;
 }
 
 // ---- starting ----------------------------------------------------------------------------------

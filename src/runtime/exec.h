@@ -66,6 +66,8 @@ public:
     // A while after it is called, compiles the toolbox for the engine that pods have unless they
     // choose another, if that was not done: the first command need not wait for it.
     [[nodiscard]] async::Task<void> prepare_toolbox();
+    // Digests of the toolbox's modules, as far as they were used: in no image, and yet not stale.
+    [[nodiscard]] std::set<std::string> toolbox_modules() const;
 
     // What keepers say of sessions. take() is false for what is about something else.
     [[nodiscard]] bool take(const std::string& build, const wire::Message& message);

@@ -346,6 +346,12 @@ TEST_F(Exec, RunsTheToolboxForWhatTheImageDoesNotHave) {
         EXPECT_EQ(exit.exit_code, 5) << exit.message;
         EXPECT_THAT(t->output(), HasSubstr("hello\n"));
         EXPECT_EQ(t->runtime_->image_of(id)->kind, pods::ImageKind::artifact);
+        // It is in no image, so no image's end makes it stale.
+        auto stopped = co_await t->runtime_->stop(id, Duration::zero());
+        CO_REQUIRE_OK(stopped);
+        std::set<std::string> none;
+        auto dropped = co_await t->runtime_->drop_artifacts(std::move(none));
+        EXPECT_TRUE(dropped && dropped->value == 0);
     };
     run(body(this));
 }

@@ -121,9 +121,7 @@ struct StoredPod {
 // its environment, which may hold Secrets, is in no other file.
 struct StoredGrant {
     std::string runtime_handler;
-    // encode_grant() of the container's own, without arguments, mounts, and all that has a
-    // descriptor.
-    std::string grant;
+    std::string grant;  // encode_grant(): the bytes that its runner got
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.runtime_handler, s.grant);

@@ -352,6 +352,7 @@ Task<Result<std::vector<SourceModule>>> KeeperRuntime::compiled_modules() {
 
 Task<Result<Bytes>> KeeperRuntime::drop_artifacts(std::set<std::string> left) {
     SKIFF_CO_TRY(auto artifacts, co_await artifacts_.cached());
+    left.merge(execs_.toolbox_modules());
     std::erase_if(artifacts, [&](const CachedArtifact& artifact) {
         return std::ranges::all_of(artifact.modules, [&](const SourceModule& module) {
             return left.contains(module.digest);

@@ -355,20 +355,6 @@ Result<ContainerFiles> make_container_files(const state::Paths& paths,
     return files;
 }
 
-static Result<StoredGrant> stored_grant(const pods::ContainerSpec& spec, wire::Grant grant) {
-    grant.args.clear();
-    grant.entry.clear();
-    grant.mounts.clear();
-    grant.log = {};
-    grant.stdin_fd = -1;
-    grant.network.fd = -1;
-    grant.coredump_fd = -1;
-    StoredGrant stored;
-    stored.runtime_handler = spec.runtime_handler;
-    SKIFF_TRY(stored.grant, wire::encode_grant(grant));
-    return stored;
-}
-
 Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredContainer& stored,
                                   const StartContext& context, ContainerFiles files) {
     SKIFF_TRY(wire::Grant grant, grant_for(spec, stored, context));
@@ -376,7 +362,7 @@ Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredC
     SKIFF_TRY(os::Fd grant_fd, os::make_sealed_memfd("grant", grant_bytes));
 
     StartPlan plan;
-    SKIFF_TRY(plan.grant, stored_grant(spec, grant));
+    plan.grant = StoredGrant{spec.runtime_handler, std::move(grant_bytes)};
     plan.start.container_id = stored.id;
     plan.start.pod_uid = stored.pod_uid;
     plan.start.stop = grant.stop;
