@@ -1,5 +1,5 @@
 // Where a guest may connect to: the values of the annotation `skiff/egress` and of the setting
-// `defaultEgress`.
+// `defaultEgress`, as agent, runner and engine hand them on.
 #pragma once
 
 #include <array>
@@ -22,9 +22,17 @@ struct EgressRule {
     std::uint8_t prefix_bits = 0;
     std::uint16_t port = 0;  // 0: every port
     friend bool operator==(const EgressRule&, const EgressRule&) = default;
+    // For the wire.
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.name, s.address, s.prefix_bits, s.port);
+    }
 };
 
-enum class Reach { nothing, listed, everything };
+enum class Reach : std::uint8_t { nothing, listed, everything };
+constexpr Reach last_of(Reach) {
+    return Reach::everything;
+}
 
 struct Egress {
     Reach reach = Reach::everything;

@@ -307,7 +307,7 @@ wasm::ServerSettings Runner::server_settings() const {
 
 // Whom the machine trusts; read by the engine when a guest's first request asks for it.
 void Runner::open_certificates() {
-    if (grant_.network_use.egress == wire::Reach::nothing) {
+    if (grant_.network_use.egress == Reach::nothing) {
         return;
     }
     constexpr auto* kFile = "/etc/ssl/certs/ca-certificates.crt";

@@ -1,6 +1,5 @@
 #include "engine/runner_policy.h"
 
-#include <algorithm>
 #include <limits>
 
 namespace skiff::engine {
@@ -10,8 +9,6 @@ namespace {
 // The wire's numbers are the engine's.
 static_assert(static_cast<int>(wire::Engine::wasmi) == static_cast<int>(wasm::Runtime::wasmi));
 static_assert(static_cast<int>(wire::Purpose::server) == static_cast<int>(wasm::Purpose::server));
-static_assert(static_cast<int>(wire::Reach::everything) ==
-              static_cast<int>(wasm::Reach::everything));
 
 sandbox::Access access_of(wire::Access access) {
     return access == wire::Access::read_only ? sandbox::Access::read_only
@@ -139,16 +136,10 @@ void join_container(sandbox::PolicyBuilder& builder, const wire::Join& join,
 
 wasm::NetworkUse network_use_of(const wire::NetworkUse& use) {
     wasm::NetworkUse network;
-    network.egress = static_cast<wasm::Reach>(use.egress);
-    for (const auto& rule : use.rules) {
-        auto& out = network.rules.emplace_back();
-        out.name = rule.name;
-        std::ranges::copy(rule.address, out.address.begin());
-        out.prefix_bits = rule.prefix_bits;
-        out.port = rule.port;
-    }
+    network.egress = use.egress;
+    network.rules = use.rules;
     network.may_listen = use.listen == wire::Toggle::on;
-    network.http = static_cast<wasm::Reach>(use.http);
+    network.http = use.http;
     network.http_given = use.http_given;
     network.http_hosts = use.http_hosts;
     network.http_requests_max = use.http_requests_max;

@@ -159,39 +159,16 @@ void set_network(const pods::ContainerSpec& spec, wire::Grant& grant) {
     grant.hostname.resize(std::min(grant.hostname.size(), kHostnameMax));
 }
 
-wire::Reach reach_of(Reach reach) {
-    switch (reach) {
-        case Reach::nothing:
-            return wire::Reach::nothing;
-        case Reach::listed:
-            return wire::Reach::listed;
-        case Reach::everything:
-            break;
-    }
-    return wire::Reach::everything;
-}
-
 wire::NetworkUse network_use_of(const pods::ContainerSpec& spec) {
     wire::NetworkUse use;
     if (spec.network == pods::NetworkMode::empty) {
-        use.egress = wire::Reach::nothing;
+        use.egress = Reach::nothing;
         use.listen = wire::Toggle::off;
         return use;
     }
-    use.egress = reach_of(spec.egress.reach);
-    for (const auto& rule : spec.egress.rules) {
-        wire::EgressRule out;
-        out.name = rule.name;
-        out.address.assign(rule.address.begin(), rule.address.end());
-        out.prefix_bits = rule.prefix_bits;
-    const auto ms = [](Duration time) {
-        return static_cast<std::uint64_t>(
-            std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-    };
-        out.port = rule.port;
-        use.rules.push_back(std::move(out));
-    }
-    use.http = reach_of(spec.http.reach);
+    use.egress = spec.egress.reach;
+    use.rules = spec.egress.rules;
+    use.http = spec.http.reach;
     use.http_given = spec.http.given;
     use.http_hosts = spec.http.hosts;
     use.http_requests_max = spec.http.requests_max;
@@ -207,6 +184,10 @@ wire::NetworkUse network_use_of(const pods::ContainerSpec& spec) {
 }
 
 wire::HttpServer server_of(const pods::Serving& serving) {
+    const auto ms = [](Duration time) {
+        return static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+    };
     wire::HttpServer server;
     server.address = serving.address;
     server.port = serving.port;
@@ -348,8 +329,6 @@ Result<ContainerFiles> make_container_files(const state::Paths& paths,
     SKIFF_TRY(files.page, make_runner_page(paths, stored.id, logs.inodes, settings.file_max.value));
     files.logs = std::move(logs.fds);
     if (stored.core_dump) {
-    plan.start.drain_ms = grant.server.drain_ms;
-    plan.start.drain_share = grant.server.drain_share;
         SKIFF_TRY(files.core_dump, make_core_dump_file(paths, stored));
     }
     return files;
@@ -369,6 +348,8 @@ Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredC
     plan.start.oom_counter = context.cgroup.oom_counter.string();
     plan.start.oom_kills_before = context.oom_kills_before;
     plan.start.memory_bytes_limit = grant.limits.memory_bytes;
+    plan.start.drain_ms = grant.server.drain_ms;
+    plan.start.drain_share = grant.server.drain_share;
     plan.fds = {grant_fd.get(), context.artifact.fd.get(), files.page.get()};
     for (const auto& fd : files.logs) {
         plan.fds.push_back(fd.get());

@@ -11,6 +11,9 @@ namespace skiff::wasm {
 
 namespace {
 
+static_assert(static_cast<int>(Reach::nothing) == SKIFF_EGRESS_NONE &&
+              static_cast<int>(Reach::listed) == SKIFF_EGRESS_LISTED &&
+              static_cast<int>(Reach::everything) == SKIFF_EGRESS_ALL);
 static_assert(sizeof(skiff_counters) == kCounterWords * sizeof(std::uint64_t));
 
 std::string take(skiff_text& text) {
@@ -280,14 +283,14 @@ Outcome serve(const Module& module, const GuestGrant& grant, const ServerSetting
     settings.reuse_count = server.reuse_count;
     settings.reuse_concurrent = server.reuse_concurrent;
     settings.requests_max = server.requests_max;
+    settings.connections_max = server.connections_max;
     settings.request_ms_max = server.request_ms_max;
     settings.body_bytes_max = server.body_bytes_max;
     settings.drain_ms = server.drain_ms;
-    settings.connections_max = server.connections_max;
+    settings.drain_share = server.drain_share;
     skiff_outcome outcome{};
     skiff_module_serve(module.raw(), raw.get(), &settings, &outcome);
     return take(outcome);
-    settings.drain_share = server.drain_share;
 }
 
 }  // namespace skiff::wasm

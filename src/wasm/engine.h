@@ -5,7 +5,6 @@
 // compiles. Not thread safe. Nothing here throws.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -13,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/egress.h"
 #include "base/result.h"
 
 struct skiff_engine;
@@ -55,16 +55,6 @@ public:
     virtual void write(int stream, std::string_view bytes) = 0;
 };
 
-enum class Reach : std::uint8_t { nothing = 0, listed = 1, everything = 2 };
-
-// One destination that a guest may connect to.
-struct EgressRule {
-    std::string name;  // empty: the network below
-    std::array<std::uint8_t, 16> address{};
-    std::uint8_t prefix_bits = 0;
-    std::uint16_t port = 0;  // 0: every port
-};
-
 // What the guest may do in its network, see skiff_grant.
 struct NetworkUse {
     Reach egress = Reach::nothing;
@@ -98,11 +88,9 @@ struct GuestGrant {
     std::uint32_t message_bytes_max = 4096;
     NetworkUse network;
     int coredump_fd = -1;
-    std::uint32_t connections_max = 0;
     std::uint64_t coredump_bytes_max = 0;
     skiff_counters* counters = nullptr;  // null: nothing is counted
 };
-    std::uint32_t drain_share = 0;
 
 // How a server serves; zeros are the engine's defaults, see skiff_server.
 struct ServerSettings {
@@ -110,9 +98,11 @@ struct ServerSettings {
     std::uint32_t reuse_count = 0;
     std::uint32_t reuse_concurrent = 0;
     std::uint32_t requests_max = 0;
+    std::uint32_t connections_max = 0;
     std::uint64_t request_ms_max = 0;
     std::uint64_t body_bytes_max = 0;
     std::uint64_t drain_ms = 0;
+    std::uint32_t drain_share = 0;
 };
 
 enum class OutcomeKind { exited = 1, trapped, out_of_memory, host_panic, start_failed };

@@ -1,8 +1,8 @@
 // The binary form of everything that agent, keeper, runner and compiler say to one another.
 //
 // Little endian, no padding. A number is its bytes; an enumerator one byte; a text its length
-// (4 bytes) and its bytes; a list its count (4 bytes) and its elements; an optional one byte (0, 1)
-// and perhaps the value; a structure its length (4 bytes) and its fields in order.
+// (4 bytes) and its bytes; a list or an array its count (4 bytes) and its elements; an optional one
+// byte (0, 1) and perhaps the value; a structure its length (4 bytes) and its fields in order.
 //
 // A structure grows only at its end: a decoder keeps the default of a field that an older peer did
 // not send, and skips what a newer peer sent behind the fields it knows. So an agent and a keeper
@@ -15,6 +15,8 @@
 // Pure; any thread. Decoding allocates at most a small multiple of the input's size.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstdint>
 #include <cstring>
@@ -66,6 +68,13 @@ private:
         }
     }
     void put(const std::string& text);
+    template <std::size_t N>
+    void put(const std::array<std::uint8_t, N>& bytes) {
+        put(std::uint32_t{N});
+        for (const std::uint8_t byte : bytes) {
+            put(byte);
+        }
+    }
     template <typename T>
     void put(const std::vector<T>& list) {
         put(static_cast<std::uint32_t>(list.size()));
@@ -132,6 +141,17 @@ private:
         }
     }
     void get(std::string& text);
+    // An empty one reads as zeros: older peers left out what does not matter.
+    template <std::size_t N>
+    void get(std::array<std::uint8_t, N>& bytes) {
+        std::vector<std::uint8_t> list;
+        get(list);
+        if (!failed() && !list.empty() && list.size() != N) {
+            fault_ = "an array is of another size";
+            return;
+        }
+        std::copy(list.begin(), list.end(), bytes.begin());
+    }
     template <typename T>
     void get(std::vector<T>& list) {
         if (failed() || rest_.empty()) {

@@ -110,10 +110,10 @@ Result<void> check_network_use(const NetworkUse& use) {
         return fail(Code::exhausted, "{} egress rules and {} hosts, at most {} of each",
                     use.rules.size(), use.http_hosts.size(), kEgressRulesMax);
     }
-    constexpr std::size_t kAddressBytes = 16;
     for (const auto& rule : use.rules) {
-        if (rule.name.empty() && (rule.address.size() != kAddressBytes || rule.prefix_bits > 128)) {
-            return fail(Code::invalid, "an egress rule has neither a name nor a network");
+        if (rule.prefix_bits > 128) {
+            return fail(Code::invalid, "the network of an egress rule has {} bits",
+                        rule.prefix_bits);
         }
         SKIFF_CHECK(check_texts("an egress rule", {rule.name}));
     }

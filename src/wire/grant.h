@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/egress.h"
 #include "base/result.h"
 #include "wire/codec.h"
 
@@ -213,27 +214,6 @@ constexpr Purpose last_of(Purpose) {
     return Purpose::server;
 }
 
-// How far a guest may reach.
-enum class Reach : std::uint8_t { nothing, listed, everything };
-constexpr Reach last_of(Reach) {
-    return Reach::everything;
-}
-
-// One destination of `skiff/egress`.
-struct EgressRule {
-    std::string name;  // a host name, or "*." and a domain; empty: the network below
-    // 16 bytes, IPv6 or IPv4 mapped to it, and the bits from the left that count.
-    std::vector<std::uint8_t> address;
-    std::uint8_t prefix_bits = 0;
-    std::uint16_t port = 0;  // 0: every port
-    friend bool operator==(const EgressRule&, const EgressRule&) = default;
-    template <typename A, typename S>
-    static void fields(A& a, S& s) {
-        a(s.name, s.address, s.prefix_bits, s.port);
-    }
-};
-constexpr std::size_t kEgressRulesMax = 256;
-
 // What a guest may do in its network.
 struct NetworkUse {
     Reach egress = Reach::everything;
@@ -246,7 +226,6 @@ struct NetworkUse {
     std::vector<std::string> http_hosts;
     std::uint32_t http_requests_max = 0;  // at the same time; 0: the engine's default
     std::string ca_file;  // in the container: trusted instead of the machine's, if it is there
-    std::uint32_t drain_share = 0;
     friend bool operator==(const NetworkUse&, const NetworkUse&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
@@ -264,7 +243,10 @@ struct HttpServer {
     std::uint32_t requests_max = 0;  // this and the next: 0: the engine's default
     std::uint64_t request_ms_max = 0;
     std::uint64_t body_bytes_max = 0;  // 0: no limit
+    // How long it goes on accepting after a stop; with a share N at most an Nth part of the time
+    // that it is given then.
     std::uint64_t drain_ms = 5000;
+    std::uint32_t drain_share = 0;
     friend bool operator==(const HttpServer&, const HttpServer&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
