@@ -522,7 +522,7 @@ fn a_drain_leaves_time_for_what_is_in_flight() {
     let server = Serving::start(HELLO, options);
     let mut client = server.connect();
     assert_eq!(client.get("/").status, 200);
-    server.order_stop_within(400);
+    server.order_stop_within(3000);
     assert_eq!(server.get("/").header("connection"), Some("close"));
     assert!(client.is_closed());
     assert_eq!(server.end().kind, EXITED);
