@@ -161,14 +161,10 @@ impl Policy {
             // Strangers send what they like: no fault of the guest.
             SocketAddrUse::UdpReceive => return self.may_listen || self.may_reach(address),
         };
-        let serves = match to {
-            SocketAddrUse::TcpListen => true,
-            SocketAddrUse::UdpBind => address.port() != 0,
-            _ => false,
-        };
+        let binds = matches!(to, SocketAddrUse::UdpBind) && address.port() != 0;
         if !allowed {
             self.count_denied();
-        } else if serves {
+        } else if binds || matches!(to, SocketAddrUse::TcpListen) {
             self.counters.listens.fetch_add(1, Ordering::Relaxed);
         }
         allowed
