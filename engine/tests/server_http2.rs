@@ -160,6 +160,48 @@ fn a_connection_in_use_is_asked_to_end_after_the_stop() {
 }
 
 #[test]
+fn a_client_that_opens_no_window_is_given_up() {
+    for guest in GUESTS {
+        let server = Serving::start(guest, Options { idle_ms_max: 100, ..Options::default() });
+        block_on(async {
+            let (mut client, connection) = connect(&server).await;
+            // The connection is read all the time, the one body never is.
+            let held = client.send_request(request("/bytes/100000000")).await.expect("an answer");
+            assert_eq!(held.status(), StatusCode::OK);
+            let _ = connection.await.expect("no panic");
+            while server.count(|counters| &counters.requests_active) > 0 {
+                tokio::task::yield_now().await;
+            }
+            assert!(held.into_body().collect().await.is_err(), "{guest}");
+            let (mut client, _) = connect(&server).await;
+            let answer = client.send_request(request("/")).await.expect("an answer");
+            assert_eq!(text(answer).await, "Hello from Skiff!\n");
+        });
+    }
+}
+
+#[test]
+fn what_a_client_may_send_ahead_is_bounded() {
+    let server = Serving::start("http-hello", Options::default());
+    let before = server.status_kb("VmHWM");
+    block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..32 {
+            let (mut client, _) = connect(&server).await;
+            // The guest sleeps and does not read.
+            let body = Full::new(Bytes::from(vec![b'z'; 4 << 20]));
+            let request = Request::post("http://test/sleep/1000").body(body).expect("a request");
+            held.push((tokio::spawn(client.send_request(request)), client));
+        }
+        for (answer, _) in held {
+            let _ = answer.await.expect("no panic");
+        }
+    });
+    let grown = server.status_kb("VmHWM") - before;
+    assert!(grown < 20 * 1024, "grown by {grown} kB");
+}
+
+#[test]
 fn idle_connections_are_closed() {
     let server = Serving::start("http-hello", Options { idle_ms_max: 100, ..Options::default() });
     block_on(async {

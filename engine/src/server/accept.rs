@@ -22,12 +22,21 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// The pause after an accept that failed for lack of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// When a silent peer is first asked whether it lives, how often, both in seconds, and how many times. The kernel's
+/// own first question comes after two hours.
+const KEEP_ALIVE: [libc::c_int; 3] = [75, 15, 5];
 /// How long a connection that is told to end has for it, once nothing is in progress.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
 /// What is copied together, for the kernel is slower with many pieces.
 const SMALL_BYTES: usize = 2048;
 /// Requests of one HTTP/2 connection at the same time.
 const STREAMS_MAX: u32 = 200;
+/// What a client of HTTP/2 may send before a guest reads: of one request, and of all of its connection. hyper's own
+/// are 1 MiB, which some hundred connections could make the death of a small pod.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// What waits of one response until a client of HTTP/2 takes it.
+const STREAM_BUFFER_BYTES: usize = 64 * 1024;
 /// What is read ahead of one connection at the most; a request's head must fit.
 const READ_AHEAD_BYTES: usize = 128 * 1024;
 
@@ -40,17 +49,25 @@ pub fn listen(fd: RawFd) -> io::Result<TcpListener> {
     }
     let listener = unsafe { std::net::TcpListener::from_raw_fd(own) };
     listener.set_nonblocking(true)?;
-    // Connections inherit both: small pieces of a response go out at once, dead peers are noticed.
-    set_option(own, libc::IPPROTO_TCP, libc::TCP_NODELAY);
-    set_option(own, libc::SOL_SOCKET, libc::SO_KEEPALIVE);
+    // Connections inherit them: small pieces of a response go out at once, and a peer that is gone without a word
+    // is noticed in minutes, also while its guest has nothing to say.
+    let [seconds_idle, seconds_between, tries] = KEEP_ALIVE;
+    for (level, option, value) in [
+        (libc::IPPROTO_TCP, libc::TCP_NODELAY, 1),
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, seconds_idle),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, seconds_between),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, tries),
+    ] {
+        set_option(own, level, option, value);
+    }
     TcpListener::from_std(listener)
 }
 
-fn set_option(fd: RawFd, level: libc::c_int, option: libc::c_int) {
-    let one: libc::c_int = 1;
-    let size = size_of_val(&one) as libc::socklen_t;
+fn set_option(fd: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) {
+    let size = size_of_val(&value) as libc::socklen_t;
     // SAFETY: the value is valid for its size. A socket that cannot have the option works without.
-    unsafe { libc::setsockopt(fd, level, option, (&raw const one).cast(), size) };
+    unsafe { libc::setsockopt(fd, level, option, (&raw const value).cast(), size) };
 }
 
 /// Serves until the stop order, then drains.
@@ -103,6 +120,9 @@ fn builder(terms: &Arc<Terms>) -> Builder<Tasks> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .max_send_buf_size(STREAM_BUFFER_BYTES)
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
     builder
 }
@@ -158,6 +178,12 @@ async fn serve(
                 let time_max = if is_leaving { GOODBYE_TIME_MAX } else { idle_time_max };
                 let now = Instant::now();
                 let due = usage.idle_since().unwrap_or(now) + time_max;
+                // The window of a stream is the client's to open: it has as long for that as for reading at all.
+                let untaken = usage.untaken_since().map(|since| since + idle_time_max);
+                if untaken.is_some_and(|due| due <= now) {
+                    return Poll::Ready(None);
+                }
+                let due = untaken.map_or(due, |untaken| untaken.min(due));
                 if due > now {
                     timer.as_mut().reset(due);
                 } else if is_leaving {

@@ -3,6 +3,7 @@
 use crate::server::Terms;
 use crate::server::exchange::Exchange;
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -139,7 +140,7 @@ pub struct ResponseBody {
     content: Content,
     terms: Arc<Terms>,
     /// Last: it is dropped when all else is done.
-    _busy: Busy,
+    busy: Busy,
 }
 
 enum Content {
@@ -165,7 +166,7 @@ impl Drop for Released {
 impl ResponseBody {
     pub fn text(text: &'static str, terms: &Arc<Terms>, busy: Busy) -> ResponseBody {
         let text = Bytes::from_static(text.as_bytes());
-        ResponseBody { content: Content::Text(Some(text)), terms: terms.clone(), _busy: busy }
+        ResponseBody { content: Content::Text(Some(text)), terms: terms.clone(), busy }
     }
 
     pub fn of_guest(
@@ -175,7 +176,7 @@ impl ResponseBody {
         busy: Busy,
     ) -> ResponseBody {
         let content = Content::Guest { body, exchange, cut: false };
-        ResponseBody { content, terms: terms.clone(), _busy: busy }
+        ResponseBody { content, terms: terms.clone(), busy }
     }
 }
 
@@ -188,6 +189,7 @@ impl Body for ResponseBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
+        this.busy.asked();
         let frame = match &mut this.content {
             Content::Text(text) => text.take().map(|text| Ok(Frame::data(text))),
             Content::Guest { body, exchange, cut } => {
@@ -210,6 +212,7 @@ impl Body for ResponseBody {
         if let Some(Ok(frame)) = &frame {
             let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
             this.terms.counters.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+            this.busy.gave();
         }
         Poll::Ready(frame)
     }
@@ -239,20 +242,28 @@ struct Use {
     /// When the latest one ended, or the connection began.
     since: Instant,
     is_http2: bool,
+    /// Responses of HTTP/2 of which the client has not taken what there is, and since when; the longest first.
+    untaken: Vec<(u64, Instant)>,
+    next: u64,
 }
 
 impl Usage {
     pub fn new() -> Usage {
-        Usage(Mutex::new(Use { requests: 0, since: Instant::now(), is_http2: false }))
+        let (since, untaken) = (Instant::now(), Vec::new());
+        Usage(Mutex::new(Use { requests: 0, since, is_http2: false, untaken, next: 0 }))
     }
 
     fn usage(&self) -> MutexGuard<'_, Use> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn begin(self: &Arc<Self>) -> Busy {
-        self.usage().requests += 1;
-        Busy(self.clone())
+    pub fn begin(self: &Arc<Self>, version: Version) -> Busy {
+        let mut usage = self.usage();
+        usage.requests += 1;
+        usage.is_http2 = version >= Version::HTTP_2;
+        let number = usage.is_http2.then_some(usage.next);
+        usage.next += 1;
+        Busy { usage: self.clone(), number }
     }
 
     /// Since when no request is in progress.
@@ -261,8 +272,10 @@ impl Usage {
         (usage.requests == 0).then_some(usage.since)
     }
 
-    pub fn set_http2(&self) {
-        self.usage().is_http2 = true;
+    /// Since when the client has not taken anything of a response that it could. Of HTTP/2 only: its window holds
+    /// one response back while the connection goes on; a client of HTTP/1 can only stop the whole connection.
+    pub fn untaken_since(&self) -> Option<Instant> {
+        self.usage().untaken.first().map(|(_, since)| *since)
     }
 
     /// Whether a request of HTTP/2 came.
@@ -272,11 +285,32 @@ impl Usage {
 }
 
 /// A request in progress on a connection.
-pub struct Busy(Arc<Usage>);
+pub struct Busy {
+    usage: Arc<Usage>,
+    /// Of HTTP/2.
+    number: Option<u64>,
+}
+
+impl Busy {
+    /// The connection has got a piece of the response, to be sent as soon as the client lets it.
+    fn gave(&self) {
+        if let Some(number) = self.number {
+            self.usage.usage().untaken.push((number, Instant::now()));
+        }
+    }
+
+    /// The connection wants more of the response: what it got before is on its way.
+    fn asked(&self) {
+        if let Some(number) = self.number {
+            self.usage.usage().untaken.retain(|(own, _)| *own != number);
+        }
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut usage = self.0.usage();
+        self.asked();
+        let mut usage = self.usage.usage();
         usage.requests -= 1;
         usage.since = Instant::now();
     }

@@ -82,11 +82,8 @@ impl Service {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let begun = Instant::now();
-        let busy = usage.begin();
+        let busy = usage.begin(request.version());
         let is_http2 = request.version() >= Version::HTTP_2;
-        if is_http2 {
-            usage.set_http2();
-        }
         let mut response = match self.refusal(&request) {
             Some(status) => self.own(status, busy),
             None => self.ask_guest(request, begun, busy).await,
