@@ -60,6 +60,7 @@ pub struct CoreHttp {
     client: Arc<Client>,
     open: BTreeMap<u32, Open>,
     open_max: usize,
+    body_bytes_max: usize,
     next: u32,
     event_loop: Option<Runtime>,
 }
@@ -200,8 +201,9 @@ impl Asked {
 }
 
 impl CoreHttp {
-    pub fn new(client: Arc<Client>, open_max: usize) -> CoreHttp {
-        CoreHttp { client, open: BTreeMap::new(), open_max, next: 0, event_loop: None }
+    pub fn new(client: Arc<Client>, open_max: usize, body_bytes_max: usize) -> CoreHttp {
+        let open = BTreeMap::new();
+        CoreHttp { client, open, open_max, body_bytes_max, next: 0, event_loop: None }
     }
 
     fn event_loop(&mut self) -> Result<&Runtime, Refusal> {
@@ -232,11 +234,16 @@ impl CoreHttp {
             return Err(Refusal::InvalidUrl);
         }
         let method = Method::from_bytes(read(memory, method)?);
+        let body = read(memory, body)?;
+        // It is copied.
+        if body.len() > self.body_bytes_max {
+            return Err(Refusal::Request);
+        }
         let asked = Asked {
             url: read_url(url).ok_or(Refusal::InvalidUrl)?,
             method: method.map_err(|_| Refusal::InvalidMethod)?,
             headers: read_headers(read_text(memory, headers)?)?,
-            body: Bytes::copy_from_slice(read(memory, body)?),
+            body: Bytes::copy_from_slice(body),
         };
         // Both must be writable before anything is sent.
         writable(memory, (status_at, 2))?;

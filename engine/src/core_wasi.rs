@@ -33,7 +33,8 @@ pub struct CoreState {
     /// stdin's descriptor, for `poll_oneoff`; None: at its end.
     pub stdin: Option<RawFd>,
     pub http: CoreHttp,
-    hostcall_bytes_max: usize,
+    /// What a call may copy into the host's memory.
+    pub hostcall_bytes_max: usize,
 }
 
 impl CoreState {
@@ -46,7 +47,11 @@ impl CoreState {
             stop: grant.stop.clone(),
             memory: MemoryCap::new(grant.memory_bytes_max),
             stdin: grant.stdin,
-            http: CoreHttp::new(grant.client.clone(), grant.http_requests_max),
+            http: CoreHttp::new(
+                grant.client.clone(),
+                grant.http_requests_max,
+                grant.hostcall_bytes_max,
+            ),
             hostcall_bytes_max: grant.hostcall_bytes_max,
         })
     }

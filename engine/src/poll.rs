@@ -5,7 +5,7 @@ use crate::stdio::is_readable;
 use std::io;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use wasmtime::Result;
+use wasmtime::{Result, format_err};
 use wasmtime_wasi::clocks::WasiClocksView;
 use wasmtime_wasi::p1::types::{Errno, Fd, Filetype};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1;
@@ -70,6 +70,11 @@ fn poll(
 ) -> std::result::Result<(), Refusal> {
     if count == 0 {
         return Err(Errno::Inval.into());
+    }
+    // What is kept of them meanwhile is the host's memory.
+    let kept = count.saturating_mul(SUBSCRIPTION_BYTES + size_of::<Subscription>());
+    if kept > state.hostcall_bytes_max {
+        return Err(Refusal::Trap(format_err!("poll_oneoff: {count} subscriptions are too many")));
     }
     // Everything is checked before the wait, so that no wait ends in an error.
     bytes_at(memory, events, count.saturating_mul(EVENT_BYTES))?;

@@ -4,8 +4,10 @@ use crate::component_wasi::{self, ComponentState};
 use crate::core_wasi::CoreState;
 use crate::coredump;
 use crate::engine::Parts;
+use crate::failure::truncate;
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
+use std::fmt::{self, Write};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, Component, ComponentExportIndex};
 use wasmtime::{Error, Extern, FrameInfo, Module, Result, Store, Trap, Val, WasmBacktrace};
@@ -14,6 +16,9 @@ use wasmtime_wasi::I32Exit;
 
 /// Where the backtrace of a message begins.
 const BACKTRACE: &str = "\nwasm backtrace:";
+
+/// Longest name of a function or module in a backtrace: they are the guest's.
+const NAME_BYTES_MAX: usize = 1000;
 
 /// The numbers of `skiff_outcome_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,7 +279,7 @@ pub fn describe(error: &Error) -> String {
 
 /// "module!function @ offset in the module's file", as far as the module has names.
 fn describe_frame(frame: &FrameInfo) -> String {
-    let module = frame.module().name().unwrap_or("<unknown>");
+    let module = shortened(frame.module().name().unwrap_or("<unknown>"));
     let function = match frame.func_name() {
         Some(name) => demangle(name),
         None => format!("<function {}>", frame.func_index()),
@@ -285,13 +290,45 @@ fn describe_frame(frame: &FrameInfo) -> String {
     }
 }
 
-/// Only what looks mangled: to a C++ demangler the C function `f` is the type `float`.
+/// A text of at most NAME_BYTES_MAX bytes; what comes after them is an error.
+#[derive(Default)]
+struct Name(String);
+
+impl fmt::Write for Name {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push_str(text);
+        if self.0.len() <= NAME_BYTES_MAX {
+            return Ok(());
+        }
+        truncate(&mut self.0, NAME_BYTES_MAX);
+        self.0.push('…');
+        Err(fmt::Error)
+    }
+}
+
+fn shortened(name: &str) -> String {
+    let mut short = Name::default();
+    let _ = short.write_str(name);
+    short.0
+}
+
+/// Only what looks mangled: to a C++ demangler the C function `f` is the type `float`. A mangled name may stand for
+/// one that is longer by any factor, so the limit holds while it is written.
 fn demangle(name: &str) -> String {
+    if name.len() > NAME_BYTES_MAX {
+        return shortened(name);
+    }
+    let mut plain = Name::default();
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        return format!("{rust:#}");
+        let _ = write!(plain, "{rust:#}");
+        return plain.0;
     }
     let cpp = name.starts_with("_Z").then(|| cpp_demangle::Symbol::new(name).ok()).flatten();
-    cpp.and_then(|symbol| symbol.demangle().ok()).unwrap_or_else(|| name.to_owned())
+    let Some(cpp) = cpp else { return name.to_owned() };
+    match cpp.structured_demangle(&mut plain, &cpp_demangle::DemangleOptions::default()) {
+        Err(_) if plain.0.len() <= NAME_BYTES_MAX => name.to_owned(),
+        _ => plain.0,
+    }
 }
 
 #[cfg(test)]
@@ -307,5 +344,32 @@ mod tests {
             "core::panicking::panic"
         );
         assert_eq!(demangle("_ZN5Yosys3runEi"), "Yosys::run(int)");
+        assert_eq!(demangle("_ZN"), "_ZN");
+    }
+
+    #[test]
+    fn names_are_bounded_however_long_they_would_become() {
+        let long = "x".repeat(5000);
+        assert_eq!(demangle(&long).len(), super::NAME_BYTES_MAX + "…".len());
+        // Each type is a pair of the one before: 2^60 letters.
+        let mut doubling = String::from("_Z1f1p");
+        for number in 0..60 {
+            let last = match number {
+                0 => String::from("S_"),
+                _ => format!("S{}_", base36(number - 1)),
+            };
+            doubling += &format!("S_I{last}{last}E");
+        }
+        let plain = demangle(&doubling);
+        assert!(plain.len() <= super::NAME_BYTES_MAX + "…".len(), "{} bytes", plain.len());
+    }
+
+    fn base36(number: usize) -> String {
+        let digit =
+            |number: usize| char::from(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[number % 36]);
+        match number {
+            0..36 => digit(number).to_string(),
+            _ => format!("{}{}", base36(number / 36), digit(number)),
+        }
     }
 }

@@ -338,6 +338,22 @@ fn poll_sees_stdin_and_rejects_nonsense() {
 }
 
 #[test]
+fn what_poll_keeps_of_its_subscriptions_is_bounded() {
+    let body = |count: u32| {
+        format!(
+            r#"(func (export "_start")
+                (drop (call $poll (i32.const 0) (i32.const 0) (i32.const {count}) (i32.const 0))))"#
+        )
+    };
+    let grant = || Grant { hostcall_bytes_max: 10_000, ..Grant::default() };
+    let report = run(&module(POLL, &body(100)), &grant());
+    assert_eq!(report.kind, EXITED, "{report:?}");
+    let report = run(&module(POLL, &body(1000)), &grant());
+    assert_eq!(report.kind, TRAPPED, "{report:?}");
+    assert!(report.message.contains("1000 subscriptions are too many"), "{report:?}");
+}
+
+#[test]
 fn random_numbers_differ_between_forks_of_one_engine() {
     let imports = r#"(import "wasi_snapshot_preview1" "random_get"
         (func $random (param i32 i32) (result i32)))"#;

@@ -1,5 +1,6 @@
 //! One request and its response, as the connection's side and the guest's side both see it.
 
+use crate::failure::truncate;
 use crate::server::Terms;
 use http::{Method, StatusCode, Uri};
 use std::sync::atomic::Ordering;
@@ -9,8 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// Longest path in a line for people.
+/// Longest path and method in a line for people: both are a stranger's.
 const PATH_BYTES_MAX: usize = 200;
+const METHOD_BYTES_MAX: usize = 20;
 
 pub const TOOK_TOO_LONG: &str = "took too long and was ended";
 
@@ -140,9 +142,11 @@ impl Exchange {
 
     /// Writes a line about this request to the guest's stderr.
     pub fn say(&self, text: &str) {
-        let path = self.uri.path();
-        let path = path.get(..PATH_BYTES_MAX).unwrap_or(path);
-        self.terms.grant.say(&format!("skiff: {} {path}: {text}", self.method));
+        let mut path = self.uri.path().to_owned();
+        truncate(&mut path, PATH_BYTES_MAX);
+        let mut method = self.method.to_string();
+        truncate(&mut method, METHOD_BYTES_MAX);
+        self.terms.grant.say(&format!("skiff: {method} {path}: {text}"));
     }
 }
 

@@ -48,6 +48,7 @@ pub struct Grant {
     /// The bytes of stdin; None: closed.
     pub stdin: Option<&'static str>,
     pub memory_bytes_max: u64,
+    pub hostcall_bytes_max: u64,
     pub message_bytes_max: u32,
     /// Asks the guest to stop as soon as it has written something.
     pub stop_after_output: bool,
@@ -310,7 +311,7 @@ impl Engine {
             write_context: (&raw mut report).cast::<c_void>(),
             memory_bytes_max: grant.memory_bytes_max,
             random_bytes_max: 0,
-            hostcall_bytes_max: 0,
+            hostcall_bytes_max: grant.hostcall_bytes_max,
             handles_max: 0,
             blocking_threads_max: 0,
             message_bytes_max: grant.message_bytes_max,
