@@ -1,8 +1,8 @@
 // The decision function by tables: how a pod ends, is lost, changes, fails.
 #include <gtest/gtest.h>
 
+#include "pods/conditions.h"
 #include "pods/decide_fixture.h"
-#include "pods/status_of.h"
 
 namespace skiff::pods {
 namespace {

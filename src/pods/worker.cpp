@@ -5,8 +5,8 @@
 
 #include "base/log.h"
 #include "pods/annotations.h"
+#include "pods/conditions.h"
 #include "pods/container_config.h"
-#include "pods/status_of.h"
 #include "pods/unsupported.h"
 
 namespace skiff::pods {
