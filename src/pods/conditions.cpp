@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "kube/pod_fields.h"
 #include "pods/observed.h"
 #include "pods/phase.h"
+#include "pods/rounds.h"
 
 namespace skiff::pods {
 namespace {
+
+constexpr std::string_view kAllRestarting = "AllContainersRestarting";
 
 std::string name_list(const std::vector<std::string>& names) {
     return fmt::format("[{}]", fmt::join(names, " "));
@@ -109,9 +113,17 @@ kube::PodCondition pod_ready(const kube::Pod& pod, const kube::PodCondition& con
                      fmt::format("{}", fmt::join(unmet, ", ")));
 }
 
-bool is_ours(std::string_view type) {
-    return type == kResizePending || type == "PodReadyToStartContainers" || type == "Initialized" ||
-           type == "Ready" || type == "ContainersReady" || type == "PodScheduled";
+// Contract row 68; only on pods that have such a rule.
+kube::PodCondition restarting_all(const kube::PodStatus& status, PodState::Restarting restarting) {
+    if (status.phase == "Succeeded" || status.phase == "Failed") {
+        return condition(kAllRestarting, false,
+                         status.phase == "Succeeded" ? "PodCompleted" : "PodFailed");
+    }
+    if (restarting == PodState::Restarting::none) {
+        return condition(kAllRestarting, false);
+    }
+    return condition(kAllRestarting, true, "RestartAllContainersStarted",
+                     "a container ended with an exit code for which all containers restart");
 }
 
 // Names of running containers whose spec asks for other resources than they run with.
@@ -134,15 +146,19 @@ std::vector<std::string> resized(const kube::Pod& pod, const kube::PodStatus& st
 }  // namespace
 
 void set_conditions(kube::PodStatus& status, const kube::Pod& pod, const kube::PodStatus& previous,
-                    SandboxState sandbox, WallTime now) {
+                    const PodState& state, WallTime now) {
     Verdicts verdicts = judge(pod, status);
     kube::PodCondition containers = containers_ready(status, verdicts);
     std::vector<kube::PodCondition> ours;
-    ours.push_back(condition("PodReadyToStartContainers", sandbox == SandboxState::ready));
+    ours.push_back(
+        condition("PodReadyToStartContainers", state.sandbox == PodState::Sandbox::ready));
     ours.push_back(initialized(pod, status, verdicts));
     ours.push_back(pod_ready(pod, containers));
     ours.push_back(std::move(containers));
     ours.push_back(condition("PodScheduled", true));
+    if (may_restart_all(pod.spec)) {
+        ours.push_back(restarting_all(status, state.restarting));
+    }
     if (auto names = resized(pod, status); !names.empty()) {
         ours.push_back(condition(kResizePending, true, "Infeasible",
                                  "in-place resize is not supported by this node: containers " +
@@ -162,7 +178,7 @@ void set_conditions(kube::PodStatus& status, const kube::Pod& pod, const kube::P
         }
     }
     for (const kube::PodCondition& other : pod.status.conditions) {
-        if (!is_ours(other.type)) {
+        if (!kube::is_agents_condition(other.type)) {
             ours.push_back(other);
         }
     }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "pods/rounds.h"
 #include "pods/started.h"
 
 namespace skiff::pods {
@@ -41,6 +42,9 @@ void echo_mounts(kube::ContainerStatus& status, const kube::Container& container
 
 void set_readiness(kube::ContainerStatus& status, const kube::Container& container,
                    ContainerRole role, const ProbeResults* probes) {
+    if (role == ContainerRole::ephemeral) {
+        return;  // nobody waits for one, and no probe asks it (contract row 45)
+    }
     status.started = false;
     if (status.state.running) {
         status.started = startup_passed(container, probes);
@@ -50,6 +54,17 @@ void set_readiness(kube::ContainerStatus& status, const kube::Container& contain
     if (role == ContainerRole::init && status.state.terminated) {
         status.ready = status.state.terminated->exitCode == 0;
     }
+}
+
+// Whether the run had to end because all containers of its pod were restarted.
+enum class Cause { own, restart_of_all };
+kube::ContainerStateTerminated ended_state(const Instance& instance, Cause cause) {
+    kube::ContainerStateTerminated state = terminated_state(instance);
+    if (cause == Cause::restart_of_all && instance.ended->by == Ended::By::node) {
+        state.reason = kRestartingAll;
+        state.message = "stopped because all containers of the pod are restarted";
+    }
+    return state;
 }
 
 void set_runs(kube::ContainerStatus& status, const ContainerView& view) {
@@ -68,15 +83,36 @@ void set_runs(kube::ContainerStatus& status, const ContainerView& view) {
         status.user.emplace().linux = std::move(user);
     }
     if (view.before && view.before->ended) {
-        status.lastState.terminated = terminated_state(*view.before);
+        bool other_round =
+            view.before->round && view.latest->round && *view.before->round < *view.latest->round;
+        status.lastState.terminated =
+            ended_state(*view.before, other_round ? Cause::restart_of_all : Cause::own);
     }
     if (latest.runs()) {
         kube::ContainerStateRunning running;
         running.startedAt = kube::Time(latest.started);
         status.state.running = running;
     } else {
-        status.state.terminated = terminated_state(latest);
+        bool past = view.round == ContainerView::Round::past;
+        status.state.terminated = ended_state(latest, past ? Cause::restart_of_all : Cause::own);
     }
+}
+
+// What a container that does not run waits for, if it waits.
+kube::ContainerStateWaiting waiting_state(const StatusInputs& inputs, const std::string& name) {
+    kube::ContainerStateWaiting state;
+    auto named = inputs.waiting.find(name);
+    if (named != inputs.waiting.end()) {
+        state.reason = named->second.reason;
+        state.message = named->second.message;
+    } else if (inputs.view.at(name).latest) {
+        state.reason = kRestartingAll;
+        state.message = "all containers of the pod are restarted";
+    } else {
+        bool has_init = !inputs.situation.pod.spec.initContainers.empty();
+        state.reason = has_init ? "PodInitializing" : "ContainerCreating";
+    }
+    return state;
 }
 
 const kube::ContainerStatus* find_anywhere(const kube::PodStatus& status, std::string_view name) {
@@ -114,14 +150,10 @@ kube::ContainerStatus container_status(const StatusInputs& inputs, const kube::C
     if (view.latest) {
         set_runs(status, view);
     }
-    auto waiting = inputs.waiting.find(container.name);
-    bool named = waiting != inputs.waiting.end();
-    if (!view.latest || (named && !view.latest->runs())) {
-        kube::ContainerStateWaiting state;
-        bool has_init = !inputs.situation.pod.spec.initContainers.empty();
-        state.reason = named ? waiting->second.reason
-                             : std::string(has_init ? "PodInitializing" : "ContainerCreating");
-        state.message = named ? waiting->second.message : std::string();
+    bool named = inputs.waiting.contains(container.name);
+    bool past = view.round == ContainerView::Round::past;
+    if (!view.latest || ((named || past) && !view.latest->runs())) {
+        kube::ContainerStateWaiting state = waiting_state(inputs, container.name);
         if (status.state.terminated) {
             status.lastState.terminated = std::move(status.state.terminated);
             status.state.terminated.reset();

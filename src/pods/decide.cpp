@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kube/pod_fields.h"
 #include "pods/deciding.h"
 #include "pods/unsupported.h"
 
@@ -99,6 +100,10 @@ void Deciding::keep_running() {
         set_up_pod();
         return;
     }
+    if (leave_past_round() == Passed::no) {
+        return;
+    }
+    run_ephemeral();
     if (run_init_containers() == Passed::yes) {
         for (const kube::Container& container : s_.pod.spec.containers) {
             run_regular(container);
@@ -139,12 +144,8 @@ void Deciding::name_waiting(const kube::Container& container) {
 }
 
 void Deciding::name_waiting() {
-    for (const kube::Container& container : s_.pod.spec.initContainers) {
-        name_waiting(container);
-    }
-    for (const kube::Container& container : s_.pod.spec.containers) {
-        name_waiting(container);
-    }
+    kube::for_each_container(s_.pod.spec,
+                             [this](const kube::Container& container) { name_waiting(container); });
 }
 
 void Deciding::finish_status() {

@@ -41,7 +41,8 @@ struct Step {
 
 // What the worker remembers of one container between decisions.
 struct ContainerMemory {
-    Step start;  // of the next run
+    Step start;                     // of the next run
+    std::uint32_t start_round = 0;  // of that start (rounds.h)
     std::optional<CrashBackOff> back_off;
     // A stop was asked for: when what is left is killed.
     std::optional<WallTime> stop_by;
@@ -128,6 +129,7 @@ struct Action {
     std::string container;
     ContainerKind container_kind = ContainerKind::regular;
     std::uint32_t attempt = 0;
+    std::uint32_t round = 0;  // start: rounds.h
     ContainerId id;
     Duration grace{};
     WallTime stop_by;

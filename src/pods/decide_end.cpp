@@ -29,12 +29,17 @@ void Deciding::stop(const kube::Container& container, ContainerKind kind,
     out_.actions.push_back(std::move(action));
 }
 
-// Regular and plain init containers at once, then the sidecars from the last to the first.
+// Regular, ephemeral and plain init containers at once, then the sidecars from the last to the
+// first.
 void Deciding::stop_in_order(const Termination& termination) {
     bool others_run = false;
     for (const kube::Container& container : s_.pod.spec.containers) {
         others_run = others_run || view_.at(container.name).active() != nullptr;
         stop(container, ContainerKind::regular, termination);
+    }
+    for (const kube::Container& container : s_.pod.spec.ephemeralContainers) {
+        others_run = others_run || view_.at(container.name).active() != nullptr;
+        stop(container, ContainerKind::ephemeral, termination);
     }
     for (const kube::Container& container : s_.pod.spec.initContainers) {
         if (!is_sidecar(container)) {

@@ -409,17 +409,5 @@ TEST_F(Decide, AResizeIsInfeasibleAndNotReportedAsDone) {
     }
 }
 
-TEST_F(Decide, AnEphemeralContainerWaitsWithTheReason) {
-    kube::EphemeralContainer debugger;
-    debugger.name = "debugger";
-    pod.spec.ephemeralContainers.push_back(debugger);
-    ran("main");
-    Decision decision = run();
-    EXPECT_EQ(decision.status.phase, "Running");
-    ASSERT_EQ(decision.status.ephemeralContainerStatuses.size(), 1U);
-    EXPECT_EQ(decision.status.ephemeralContainerStatuses[0].state.waiting->message,
-              "spec.ephemeralContainers{debugger} is not supported by this node");
-}
-
 }  // namespace
 }  // namespace skiff::pods

@@ -99,7 +99,8 @@ protected:
         pod.metadata.deletionGracePeriodSeconds = grace;
     }
     Decision run() {
-        Situation situation{pod, records, previous, memory, node, pod_ips, nullptr, now};
+        const ProbeResults* results = probes ? &*probes : nullptr;
+        Situation situation{pod, records, previous, memory, node, pod_ips, results, now};
         Decision decision = decide(situation);
         previous = decision.status;
         if (decision.termination) {
@@ -139,6 +140,7 @@ protected:
     PodMemory memory;
     NodeFacts node;
     std::vector<std::string> pod_ips;
+    std::optional<ProbeResults> probes;
     WallTime now = kNow;
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "pods/deciding.h"
+#include "pods/rounds.h"
+#include "pods/started.h"
 #include "pods/unsupported.h"
 
 namespace skiff::pods {
@@ -22,12 +24,15 @@ bool Deciding::regular_started() const {
     bool anew = s_.memory.boot == PodMemory::Boot::anew;
     return std::ranges::any_of(s_.pod.spec.containers, [&](const kube::Container& container) {
         const ContainerView& view = view_.at(container.name);
-        const auto& latest = view.latest;
-        return view.starting || (latest && (!anew || latest->source == Instance::Source::record));
+        const Instance* ran = view.ran();
+        return view.round == ContainerView::Round::present &&
+               (view.starting || (ran && (!anew || ran->source == Instance::Source::record)));
     });
 }
 
-void Deciding::start(const kube::Container& container, ContainerRole role) {
+// Upstream forgets a container's runs when all are restarted and knows no back-off then; here what
+// ends again and again waits longer and longer, whoever made it end.
+void Deciding::start(const kube::Container& container, ContainerKind kind) {
     const ContainerMemory& memory = this->memory(container.name);
     const ContainerView& view = view_.at(container.name);
     // A start that an agent before us asked for, or that was not answered in time, goes on by
@@ -38,8 +43,8 @@ void Deciding::start(const kube::Container& container, ContainerRole role) {
     Action action;
     action.kind = Action::Kind::start;
     action.container = container.name;
-    action.container_kind =
-        role == ContainerRole::regular ? ContainerKind::regular : ContainerKind::init;
+    action.container_kind = kind;
+    action.round = present_round(s_.pod.spec, view_);
     action.attempt = view.latest ? view.latest->attempt + 1 : 0;
     bool again = memory.after_stop == ContainerMemory::AfterStop::start_again;
     if (view.latest && !again) {
@@ -68,46 +73,83 @@ void Deciding::start(const kube::Container& container, ContainerRole role) {
 
 Deciding::Passed Deciding::run_plain_init(const kube::Container& container) {
     const ContainerView& view = view_.at(container.name);
-    const auto& latest = view.latest;
     if (view.starting) {
         return Passed::no;
     }
+    const Instance* ran = view.ran();
     bool anew = s_.memory.boot == PodMemory::Boot::anew;
-    if (!latest || (anew && latest->source != Instance::Source::record)) {
-        start(container, ContainerRole::init);
+    if (ran == nullptr || (anew && ran->source != Instance::Source::record)) {
+        start(container, ContainerKind::init);
         return Passed::no;
     }
-    if (latest->runs()) {
+    if (ran->runs()) {
         return Passed::no;
     }
-    if (latest->ended->exit_code == 0) {
+    if (ran->ended->exit_code == 0) {
         return Passed::yes;
     }
-    if (restarts_after(s_.pod.spec, container, ContainerRole::init, latest->ended->exit_code)) {
-        start(container, ContainerRole::init);
+    if (restarts_after(s_.pod.spec, container, ContainerRole::init, ran->ended->exit_code)) {
+        start(container, ContainerKind::init);
     }
     return Passed::no;
 }
 
+Deciding::Passed Deciding::run_sidecar(const kube::Container& container) {
+    if (!view_.at(container.name).runs()) {
+        start(container, ContainerKind::init);
+        return Passed::no;
+    }
+    replace(container);
+    return startup_passed(container, s_.probes) ? Passed::yes : Passed::no;
+}
+
 Deciding::Passed Deciding::run_init_containers() {
+    // Once a regular container has started the order is history: sidecars start again at once.
     bool begun = regular_started();
     for (const kube::Container& container : s_.pod.spec.initContainers) {
-        if (!is_sidecar(container)) {
-            if (!begun && run_plain_init(container) == Passed::no) {
-                return Passed::no;
-            }
-            continue;
+        Passed passed = Passed::yes;
+        if (is_sidecar(container)) {
+            passed = run_sidecar(container);
+        } else if (!begun) {
+            passed = run_plain_init(container);
         }
-        if (view_.at(container.name).runs()) {
-            replace(container);
-            continue;
-        }
-        start(container, ContainerRole::sidecar);
-        if (!begun) {
+        if (passed == Passed::no && !begun) {
             return Passed::no;
         }
     }
     return Passed::yes;
+}
+
+// Whatever else the pod is about; each once, also when it was never answered (contract row 45).
+void Deciding::run_ephemeral() {
+    for (const kube::Container& container : s_.pod.spec.ephemeralContainers) {
+        if (!view_.at(container.name).latest) {
+            start(container, ContainerKind::ephemeral);
+        }
+    }
+}
+
+Deciding::Passed Deciding::leave_past_round() {
+    std::uint32_t present = present_round(s_.pod.spec, view_);
+    Passed passed = Passed::yes;
+    auto leave = [&](const kube::Container& container, ContainerKind kind) {
+        const ContainerView& view = view_.at(container.name);
+        const ContainerMemory& memory = this->memory(container.name);
+        if (memory.start.runs() && memory.start_round < present) {
+            passed = Passed::no;
+        } else if (view.round == ContainerView::Round::past && view.active() != nullptr) {
+            passed = Passed::no;
+            Termination at_once{kGraceMin, s_.now + kGraceMin};
+            stop(container, kind, at_once);
+        }
+    };
+    for (const kube::Container& container : s_.pod.spec.containers) {
+        leave(container, ContainerKind::regular);
+    }
+    for (const kube::Container& container : s_.pod.spec.initContainers) {
+        leave(container, ContainerKind::init);
+    }
+    return passed;
 }
 
 // A running container whose name or image changed is stopped and starts again.
@@ -131,41 +173,44 @@ void Deciding::replace(const kube::Container& container) {
 }
 
 void Deciding::run_regular(const kube::Container& container) {
-    const auto& latest = view_.at(container.name).latest;
-    if (view_.at(container.name).runs()) {
+    const ContainerView& view = view_.at(container.name);
+    if (view.runs()) {
         replace(container);
         return;
     }
+    const Instance* ran = view.ran();
     bool again = memory(container.name).after_stop == ContainerMemory::AfterStop::start_again;
-    if (!latest || again ||
-        restarts_after(s_.pod.spec, container, ContainerRole::regular, latest->ended->exit_code)) {
-        start(container, ContainerRole::regular);
+    if (ran == nullptr || again ||
+        restarts_after(s_.pod.spec, container, ContainerRole::regular, ran->ended->exit_code)) {
+        start(container, ContainerKind::regular);
     }
+}
+
+bool Deciding::init_failed_for_good() const {
+    bool anew = s_.memory.boot == PodMemory::Boot::anew;
+    return std::ranges::any_of(s_.pod.spec.initContainers, [&](const kube::Container& container) {
+        const ContainerView& view = view_.at(container.name);
+        const Instance* ran = view.ran();
+        bool counts = ran != nullptr && view.active() == nullptr &&
+                      (!anew || ran->source != Instance::Source::status);
+        return !is_sidecar(container) && counts && ran->ended->exit_code != 0 &&
+               !restarts_after(s_.pod.spec, container, ContainerRole::init, ran->ended->exit_code);
+    });
 }
 
 // True when all regular containers have ended for good, or an init container failed for good: only
 // sidecars may still run.
 bool Deciding::work_is_over() const {
-    bool begun = regular_started();
-    bool anew = s_.memory.boot == PodMemory::Boot::anew;
-    for (const kube::Container& container : s_.pod.spec.initContainers) {
-        const ContainerView& view = view_.at(container.name);
-        const auto& latest = view.latest;
-        bool counts = latest && view.active() == nullptr &&
-                      (!anew || latest->source != Instance::Source::status);
-        if (!begun && !is_sidecar(container) && counts && latest->ended->exit_code != 0 &&
-            !restarts_after(s_.pod.spec, container, ContainerRole::init,
-                            latest->ended->exit_code)) {
-            return true;
-        }
+    if (!regular_started() && init_failed_for_good()) {
+        return true;
     }
     return std::ranges::all_of(s_.pod.spec.containers, [this](const kube::Container& container) {
         const ContainerView& view = view_.at(container.name);
-        const auto& latest = view.latest;
+        const Instance* ran = view.ran();
         bool again = memory(container.name).after_stop == ContainerMemory::AfterStop::start_again;
-        return latest && view.active() == nullptr && !again &&
+        return ran != nullptr && view.active() == nullptr && !again &&
                !restarts_after(s_.pod.spec, container, ContainerRole::regular,
-                               latest->ended->exit_code);
+                               ran->ended->exit_code);
     });
 }
 

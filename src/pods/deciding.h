@@ -51,10 +51,15 @@ private:
         return s_.memory.sandbox.done() && s_.memory.volumes.done();
     }
     enum class Passed { no, yes };
+    // Stops what belongs to an earlier round (rounds.h); yes when nothing of one is left.
+    [[nodiscard]] Passed leave_past_round();
+    void run_ephemeral();
     [[nodiscard]] Passed run_init_containers();
+    // Whether what follows a sidecar may start.
+    [[nodiscard]] Passed run_sidecar(const kube::Container& container);
     [[nodiscard]] Passed run_plain_init(const kube::Container& container);
     void run_regular(const kube::Container& container);
-    void start(const kube::Container& container, ContainerRole role);
+    void start(const kube::Container& container, ContainerKind kind);
     void replace(const kube::Container& container);
     void name_waiting();
     void name_waiting(const kube::Container& container);
@@ -63,6 +68,7 @@ private:
     [[nodiscard]] bool anything_starts() const;
     [[nodiscard]] bool regular_started() const;
     [[nodiscard]] bool work_is_over() const;
+    [[nodiscard]] bool init_failed_for_good() const;
     void finish_status();
 
     const Situation& s_;

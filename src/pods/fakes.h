@@ -284,6 +284,7 @@ public:
         record.name = copy.name;
         record.kind = copy.kind;
         record.attempt = copy.attempt;
+        record.round = copy.round;
         record.spec_hash = copy.spec_hash;
         record.image = copy.image.reference;
         record.image_id = copy.image.image_id;

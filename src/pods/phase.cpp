@@ -4,6 +4,7 @@
 
 #include "pods/observed.h"
 #include "pods/restart.h"
+#include "pods/rounds.h"
 
 namespace skiff::pods {
 namespace {
@@ -59,7 +60,7 @@ InitCount count_init(const kube::Pod& pod, const kube::PodStatus& status) {
         } else if (found != nullptr && found->state.waiting && found->lastState.terminated) {
             ended = &*found->lastState.terminated;
         }
-        if (ended == nullptr) {
+        if (ended == nullptr || ended->reason == kRestartingAll) {
             ++count.pending;
         } else if (ended->exitCode != 0) {
             bool again = restarts_after(pod.spec, container, ContainerRole::init, ended->exitCode);

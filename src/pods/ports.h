@@ -275,6 +275,7 @@ struct ContainerRecord {
     std::string name;
     ContainerKind kind = ContainerKind::regular;
     std::uint32_t attempt = 0;  // restart count at its start
+    std::uint32_t round = 0;    // as given with ContainerSpec::round
     std::string spec_hash;      // of the container's spec when it was started
     std::string image;          // reference and id, for the status
     std::string image_id;
@@ -349,6 +350,8 @@ struct ContainerSpec {
     std::string name;
     ContainerKind kind = ContainerKind::regular;
     std::uint32_t attempt = 0;
+    // How often all containers of the pod were restarted together before this start; only kept.
+    std::uint32_t round = 0;
     std::string spec_hash;
     Image image;
     Artifact artifact;

@@ -30,7 +30,8 @@ struct StartRequest {
     std::string container;
     ContainerKind kind = ContainerKind::regular;
     std::uint32_t attempt = 0;
-    std::string handler;  // wasmtime, pulley, wasmi
+    std::uint32_t round = 0;  // rounds.h
+    std::string handler;      // wasmtime, pulley, wasmi
     PodFacts facts;
     Egress default_egress;  // the node's
     NodeFacts::Listening listening = NodeFacts::Listening::node_address;

@@ -5,7 +5,7 @@
 #include "kube/defaults.h"
 #include "pods/conditions.h"
 #include "pods/container_status.h"
-#include "pods/unsupported.h"
+#include "pods/rounds.h"
 
 namespace skiff::pods {
 namespace {
@@ -39,18 +39,6 @@ void set_addresses(kube::PodStatus& status, const Situation& situation) {
         status.podIP = situation.previous.podIP;
         status.podIPs = situation.previous.podIPs;
     }
-}
-
-void set_ephemeral(kube::PodStatus& status, const kube::Pod& pod) {
-    for (const kube::EphemeralContainer& container : pod.spec.ephemeralContainers) {
-        kube::ContainerStatus waiting;
-        waiting.name = container.name;
-        waiting.image = container.image;
-        waiting.state.waiting = kube::ContainerStateWaiting{"CreateContainerConfigError",
-                                                            unsupported_ephemeral(container)};
-        status.ephemeralContainerStatuses.push_back(std::move(waiting));
-    }
-    std::ranges::sort(status.ephemeralContainerStatuses, {}, &kube::ContainerStatus::name);
 }
 
 void set_qos(kube::PodStatus& status, const kube::Pod& pod) {
@@ -100,7 +88,11 @@ kube::PodStatus status_of(const StatusInputs& inputs) {
             container_status(inputs, container, ContainerRole::regular));
     }
     std::ranges::sort(status.containerStatuses, {}, &kube::ContainerStatus::name);
-    set_ephemeral(status, now.pod);
+    for (const kube::Container& container : now.pod.spec.ephemeralContainers) {
+        status.ephemeralContainerStatuses.push_back(
+            container_status(inputs, container, ContainerRole::ephemeral));
+    }
+    std::ranges::sort(status.ephemeralContainerStatuses, {}, &kube::ContainerStatus::name);
     bool closes = inputs.finality == Finality::final;
     InitCount init = count_init(now.pod, status);
     bool init_done = init.pending == 0 && init.failed_for_good == 0;
@@ -122,8 +114,11 @@ kube::PodStatus status_of(const StatusInputs& inputs) {
     // An agent that has just started has not looked at the sandbox yet, but what runs has one.
     bool runs = std::ranges::any_of(inputs.view, [](const auto& v) { return v.second.runs(); });
     bool ready = (now.memory.sandbox.done() || runs) && !is_terminal(status.phase) && !closes;
-    set_conditions(status, now.pod, now.previous,
-                   ready ? SandboxState::ready : SandboxState::missing, now.now);
+    PodState state;
+    state.sandbox = ready ? PodState::Sandbox::ready : PodState::Sandbox::missing;
+    state.restarting =
+        is_restarting_all(inputs.view) ? PodState::Restarting::all : PodState::Restarting::none;
+    set_conditions(status, now.pod, now.previous, state, now.now);
     return status;
 }
 

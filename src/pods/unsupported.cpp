@@ -4,6 +4,8 @@
 #include <array>
 #include <string_view>
 
+#include "kube/pod_fields.h"
+
 namespace skiff::pods {
 namespace {
 
@@ -34,15 +36,6 @@ constexpr std::array kContainerRows = {
     ContainerRow{"volumeDevices", [](const Container& c) { return !c.volumeDevices.empty(); }},
     ContainerRow{"resources.claims",
                  [](const Container& c) { return !c.resources.claims.empty(); }},
-    ContainerRow{"restartPolicyRules[].action RestartAllContainers",
-                 [](const Container& c) {
-                     for (const auto& rule : c.restartPolicyRules) {
-                         if (rule.action != "Restart") {
-                             return true;
-                         }
-                     }
-                     return false;
-                 }},
     ContainerRow{"env[].valueFrom.fileKeyRef",
                  [](const Container& c) {
                      for (const auto& variable : c.env) {
@@ -79,6 +72,11 @@ std::string list_name(const Pod& pod, const Container& container) {
     for (const auto& init : pod.spec.initContainers) {
         if (init.name == container.name) {
             return "initContainers";
+        }
+    }
+    for (const auto& ephemeral : pod.spec.ephemeralContainers) {
+        if (ephemeral.name == container.name) {
+            return "ephemeralContainers";
         }
     }
     return "containers";
@@ -128,8 +126,7 @@ std::vector<std::string> without_effect(const Pod& pod, NodeFacts::GuestInput in
                             "of its input at once");
         }
     };
-    std::ranges::for_each(pod.spec.initContainers, judge);
-    std::ranges::for_each(pod.spec.containers, judge);
+    kube::for_each_container(pod.spec, judge);
     return lines;
 }
 
@@ -148,19 +145,10 @@ std::optional<std::string> unsupported(const Pod& pod, const Container& containe
     return std::nullopt;
 }
 
-std::string unsupported_ephemeral(const kube::EphemeralContainer& container) {
-    return fmt::format("spec.ephemeralContainers{{{}}} is not supported by this node",
-                       container.name);
-}
-
 std::vector<std::string> refused_powers(const Pod& pod) {
     std::vector<std::string> lines;
-    for (const Container& container : pod.spec.initContainers) {
-        refuse(lines, pod, container);
-    }
-    for (const Container& container : pod.spec.containers) {
-        refuse(lines, pod, container);
-    }
+    kube::for_each_container(pod.spec,
+                             [&](const Container& container) { refuse(lines, pod, container); });
     if (pod.spec.hostPID) {
         lines.emplace_back("spec.hostPID is not granted: a Wasm container sees no processes");
     }

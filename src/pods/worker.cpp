@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "kube/pod_fields.h"
 #include "pods/annotations.h"
 #include "pods/conditions.h"
 #include "pods/container_config.h"
@@ -130,26 +131,18 @@ void Worker::judge_admission() {
 
 // One event for each wish that is not granted, however often the pod is looked at.
 void Worker::tell_once() {
-    for (const kube::EphemeralContainer& container : pod_->spec.ephemeralContainers) {
-        if (told_.insert("ephemeral " + container.name).second) {
-            ports_.events.emit(*pod_, container.name, EventType::warning, "Failed",
-                               "Error: " + unsupported_ephemeral(container));
-        }
-    }
     auto pending = std::ranges::find(status_.conditions, kResizePending, &kube::PodCondition::type);
     if (pending != status_.conditions.end() &&
         told_.insert(fmt::format("resize {}", pod_->metadata.generation)).second) {
         ports_.events.emit(*pod_, {}, EventType::warning, "ResizeInfeasible", pending->message);
     }
-    for (const auto* list : {&pod_->spec.initContainers, &pod_->spec.containers}) {
-        for (const kube::Container& container : *list) {
-            auto field = unsupported(*pod_, container);
-            if (field && told_.insert(container.name + *field).second) {
-                ports_.events.emit(*pod_, container.name, EventType::warning, "Failed",
-                                   "Error: " + *field);
-            }
+    kube::for_each_container(pod_->spec, [this](const kube::Container& container) {
+        auto field = unsupported(*pod_, container);
+        if (field && told_.insert(container.name + *field).second) {
+            ports_.events.emit(*pod_, container.name, EventType::warning, "Failed",
+                               "Error: " + *field);
         }
-    }
+    });
 }
 
 void Worker::tell_back_offs(const Decision& decision) {
@@ -329,6 +322,7 @@ Worker::Turn Worker::carry_out(const Action& action) {
 void Worker::begin_start(const Action& action) {
     ContainerMemory& memory = memory_.containers[action.container];
     memory.start.phase = Step::Phase::running;
+    memory.start_round = action.round;
     memory.stop_by.reset();
     memory.stop_retry_at.reset();
     StartRequest request;
@@ -336,6 +330,7 @@ void Worker::begin_start(const Action& action) {
     request.container = action.container;
     request.kind = action.container_kind;
     request.attempt = action.attempt;
+    request.round = action.round;
     request.handler = handler_;
     request.facts = facts();
     request.default_egress = context_.node.default_egress;
