@@ -4,6 +4,7 @@
 
 #include "kube/pod_fields.h"
 #include "pods/deciding.h"
+#include "pods/hooks.h"
 #include "pods/unsupported.h"
 
 namespace skiff::pods {
@@ -18,13 +19,12 @@ std::optional<WallTime> active_deadline(const Situation& s) {
     return began + std::chrono::seconds(*s.pod.spec.activeDeadlineSeconds);
 }
 
-// The API server takes any number; so long is for ever, and sums with it do not wrap.
+}  // namespace
+
 Duration bounded_grace(std::int64_t seconds) {
     constexpr std::int64_t kGraceSecondsMax = std::int64_t{10} * 365 * 24 * 60 * 60;
     return std::chrono::seconds(std::clamp(seconds, std::int64_t{0}, kGraceSecondsMax));
 }
-
-}  // namespace
 
 Duration spec_grace(const kube::Pod& pod) {
     return pod.spec.terminationGracePeriodSeconds
@@ -105,9 +105,7 @@ void Deciding::keep_running() {
     }
     run_ephemeral();
     if (run_init_containers() == Passed::yes) {
-        for (const kube::Container& container : s_.pod.spec.containers) {
-            run_regular(container);
-        }
+        run_regular_containers();
     }
     collect_outdated();
 }
@@ -144,6 +142,12 @@ void Deciding::name_waiting(const kube::Container& container) {
 }
 
 void Deciding::name_waiting() {
+    for (const kube::Container& container : s_.pod.spec.initContainers) {
+        name_hook_failure(container, ContainerRole::sidecar);
+    }
+    for (const kube::Container& container : s_.pod.spec.containers) {
+        name_hook_failure(container, ContainerRole::regular);
+    }
     kube::for_each_container(s_.pod.spec,
                              [this](const kube::Container& container) { name_waiting(container); });
 }
@@ -159,7 +163,10 @@ void Deciding::finish_status() {
     } else {
         waiting_.clear();
     }
-    StatusInputs inputs{s_, view_, waiting_, finality_, failed_reason_, failed_message_};
+    // A pod that ends shows what is; before, a container counts once its postStart hook succeeded.
+    const PodView shown =
+        out_.termination ? view_ : without_unstarted(view_, s_.pod, s_.memory, s_.previous);
+    StatusInputs inputs{s_, shown, waiting_, finality_, failed_reason_, failed_message_};
     out_.status = status_of(inputs);
 }
 

@@ -26,12 +26,13 @@ void Deciding::stop(const kube::Container& container, ContainerKind kind,
     if (!memory.stop_by && !view.starting) {
         action.message = "Stopping container " + container.name;
     }
-    out_.actions.push_back(std::move(action));
+    stop_after_hook(container, std::move(action));
 }
 
 // Regular, ephemeral and plain init containers at once, then the sidecars from the last to the
 // first.
 void Deciding::stop_in_order(const Termination& termination) {
+    begin_pre_stops(termination);
     bool others_run = false;
     for (const kube::Container& container : s_.pod.spec.containers) {
         others_run = others_run || view_.at(container.name).active() != nullptr;

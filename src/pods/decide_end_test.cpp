@@ -336,12 +336,12 @@ TEST_F(Decide, ShowsWhyAStartFailed) {
 }
 
 TEST_F(Decide, AnUnsupportedFieldIsNamedAndNothingStarts) {
-    pod.spec.containers[0].livenessProbe = kube::Probe{};
+    pod.spec.containers[0].volumeDevices.emplace_back();
     Decision decision = run();
     EXPECT_EQ(describe(decision), "");
     EXPECT_EQ(of(decision, "main").state.waiting->reason, "CreateContainerConfigError");
     EXPECT_EQ(of(decision, "main").state.waiting->message,
-              "spec.containers{main}.livenessProbe is not supported by this node");
+              "spec.containers{main}.volumeDevices is not supported by this node");
     delete_pod(30);
     EXPECT_EQ(describe(run()), "tear_down");
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pods/deciding.h"
+#include "pods/hooks.h"
 #include "pods/rounds.h"
 #include "pods/started.h"
 #include "pods/unsupported.h"
@@ -99,8 +100,11 @@ Deciding::Passed Deciding::run_sidecar(const kube::Container& container) {
         start(container, ContainerKind::init);
         return Passed::no;
     }
-    replace(container);
-    return startup_passed(container, s_.probes) ? Passed::yes : Passed::no;
+    look_after(container, ContainerRole::sidecar);
+    const ContainerId& run = view_.at(container.name).latest->id;
+    bool started = startup_passed(container, s_.probes) &&
+                   !post_start_pending(container, run, s_.memory, s_.previous);
+    return started ? Passed::yes : Passed::no;
 }
 
 Deciding::Passed Deciding::run_init_containers() {
@@ -152,34 +156,14 @@ Deciding::Passed Deciding::leave_past_round() {
     return passed;
 }
 
-// A running container whose name or image changed is stopped and starts again.
-void Deciding::replace(const kube::Container& container) {
-    const Instance& latest = *view_.at(container.name).latest;
-    const ContainerMemory& memory = this->memory(container.name);
-    if (latest.spec_hash == spec_hash(container) || (memory.stop_by && !stop_failed(memory))) {
-        return;
-    }
-    Action action;
-    action.kind = Action::Kind::stop;
-    action.container = container.name;
-    action.id = latest.id;
-    action.grace = std::max(spec_grace(s_.pod), kGraceMin);
-    action.stop_by = s_.now + action.grace;
-    action.after_stop = ContainerMemory::AfterStop::start_again;
-    if (!memory.stop_by) {
-        action.message = "Container " + container.name + " definition changed, will be restarted";
-    }
-    out_.actions.push_back(std::move(action));
-}
-
 void Deciding::run_regular(const kube::Container& container) {
     const ContainerView& view = view_.at(container.name);
     if (view.runs()) {
-        replace(container);
+        look_after(container, ContainerRole::regular);
         return;
     }
     const Instance* ran = view.ran();
-    bool again = memory(container.name).after_stop == ContainerMemory::AfterStop::start_again;
+    bool again = memory(container.name).after_stop != ContainerMemory::AfterStop::policy;
     if (ran == nullptr || again ||
         restarts_after(s_.pod.spec, container, ContainerRole::regular, ran->ended->exit_code)) {
         start(container, ContainerKind::regular);
@@ -207,7 +191,7 @@ bool Deciding::work_is_over() const {
     return std::ranges::all_of(s_.pod.spec.containers, [this](const kube::Container& container) {
         const ContainerView& view = view_.at(container.name);
         const Instance* ran = view.ran();
-        bool again = memory(container.name).after_stop == ContainerMemory::AfterStop::start_again;
+        bool again = memory(container.name).after_stop != ContainerMemory::AfterStop::policy;
         return ran != nullptr && view.active() == nullptr && !again &&
                !restarts_after(s_.pod.spec, container, ContainerRole::regular,
                                ran->ended->exit_code);

@@ -60,7 +60,26 @@ private:
     [[nodiscard]] Passed run_plain_init(const kube::Container& container);
     void run_regular(const kube::Container& container);
     void start(const kube::Container& container, ContainerKind kind);
-    void replace(const kube::Container& container);
+    // Regular containers in their order, as far as postStart hooks let them.
+    void run_regular_containers();
+    // Whether those behind it wait for its start and its postStart hook.
+    [[nodiscard]] bool holds_up(const kube::Container& container) const;
+    // What a run needs while its pod goes on: its postStart hook, and its end when it must.
+    void look_after(const kube::Container& container, ContainerRole role);
+    struct Ending {
+        std::string message;
+        Duration grace{};
+        ContainerMemory::AfterStop after = ContainerMemory::AfterStop::policy;
+    };
+    [[nodiscard]] std::optional<Ending> ending(const kube::Container& container,
+                                               ContainerRole role) const;
+    // Whether this decision has such an action already.
+    [[nodiscard]] bool ordered(Action::Kind kind, const std::string& container) const;
+    // Orders the stop once the preStop hook lets it, which is begun if need be.
+    void stop_after_hook(const kube::Container& container, Action stop);
+    // All at once, also of sidecars whose turn has not come: so a kubelet does it.
+    void begin_pre_stops(const Termination& termination);
+    void name_hook_failure(const kube::Container& container, ContainerRole role);
     void name_waiting();
     void name_waiting(const kube::Container& container);
     void collect_outdated();
@@ -79,8 +98,5 @@ private:
     std::string failed_message_;
     Finality finality_ = Finality::open;
 };
-
-// What the pod's spec gives it to end in.
-[[nodiscard]] Duration spec_grace(const kube::Pod& pod);
 
 }  // namespace skiff::pods

@@ -523,16 +523,4 @@ public:
                                                   LogOptions options, LogSink& sink) = 0;
 };
 
-// ---------------------------------------------------------------------------------------------------------------
-// Probes (contract row 36) feed results in; implemented by probes. Until then nobody does.
-
-enum class ProbeResult { unknown, success, failure };
-
-struct ProbeResults {
-    // Keyed by container name; absent means no such probe.
-    std::map<std::string, ProbeResult> startup;
-    std::map<std::string, ProbeResult> readiness;
-    std::map<std::string, ProbeResult> liveness;
-};
-
 }  // namespace skiff::pods

@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "pods/decide.h"
 #include "pods/ports.h"
+#include "pods/probe_ports.h"
 
 namespace skiff::pods {
 
@@ -23,6 +24,8 @@ struct Ports {
     Network& network;
     Runtime& runtime;
     StatusSink& status;
+    Commands& commands;
+    Probes& probes;
 };
 
 struct StartRequest {

@@ -4,6 +4,7 @@
 
 #include "kube/types.h"
 #include "pods/ports.h"
+#include "pods/probe_ports.h"
 
 namespace skiff::pods {
 

@@ -24,15 +24,6 @@ struct PodRow {
 
 // The whole table: a row goes when its feature comes.
 constexpr std::array kContainerRows = {
-    ContainerRow{"livenessProbe", [](const Container& c) { return c.livenessProbe.has_value(); }},
-    ContainerRow{"readinessProbe", [](const Container& c) { return c.readinessProbe.has_value(); }},
-    ContainerRow{"startupProbe", [](const Container& c) { return c.startupProbe.has_value(); }},
-    ContainerRow{"lifecycle.postStart",
-                 [](const Container& c) { return c.lifecycle && c.lifecycle->postStart; }},
-    ContainerRow{"lifecycle.preStop",
-                 [](const Container& c) { return c.lifecycle && c.lifecycle->preStop; }},
-    ContainerRow{"lifecycle.stopSignal",
-                 [](const Container& c) { return c.lifecycle && c.lifecycle->stopSignal; }},
     ContainerRow{"volumeDevices", [](const Container& c) { return !c.volumeDevices.empty(); }},
     ContainerRow{"resources.claims",
                  [](const Container& c) { return !c.resources.claims.empty(); }},
@@ -119,6 +110,11 @@ std::vector<std::string> without_effect(const Pod& pod, NodeFacts::GuestInput in
             lines.push_back(place +
                             ".resources.limits.ephemeral-storage is not enforced by this "
                             "node");
+        }
+        if (container.lifecycle && container.lifecycle->stopSignal) {
+            lines.push_back(place +
+                            ".lifecycle.stopSignal has no effect: Wasm has no signals; how a guest "
+                            "is asked to end, see skiff:pod/lifecycle");
         }
         if (container.stdin && input == NodeFacts::GuestInput::none) {
             lines.push_back(place +

@@ -160,8 +160,11 @@ void Worker::tell_back_offs(const Decision& decision) {
 Worker::Turn Worker::turn() {
     judge_admission();
     auto records = ports_.runtime.containers(uid_);
+    cut_hooks_of_ended(records);
+    auto results = probe(records);
+    const ProbeResults* probes = results ? &*results : nullptr;
     Situation situation{*pod_,         records,          status_, memory_,
-                        context_.node, network_.pod_ips, nullptr, context_.clock.wall_now()};
+                        context_.node, network_.pod_ips, probes,  context_.clock.wall_now()};
     Decision decision = decide(situation);
     status_ = std::move(decision.status);
     wake_at_ = decision.wake;
@@ -291,6 +294,12 @@ Worker::Turn Worker::carry_out(const Action& action) {
         case Action::Kind::stop:
             begin_stop(action);
             break;
+        case Action::Kind::post_start:
+            begin_post_start(action);
+            break;
+        case Action::Kind::pre_stop:
+            begin_pre_stop(action);
+            break;
         case Action::Kind::cancel_starts:
             if (told_.insert("cancel").second) {
                 scope_.spawn("cancel starts", cancel_starts());
@@ -345,6 +354,7 @@ void Worker::begin_stop(const Action& action) {
     memory.stop_by = action.stop_by;
     memory.stop_retry_at.reset();
     memory.after_stop = action.after_stop;
+    cut_hook(action.container);
     if (!action.message.empty()) {
         ports_.events.emit(*pod_, action.container, EventType::normal, "Killing", action.message);
     }

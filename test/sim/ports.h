@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "pods/fakes_probes.h"
 #include "pods/ports.h"
 #include "world.h"
 
@@ -83,6 +84,22 @@ public:
 private:
     World& world_;
     std::set<std::string> pulled_;
+};
+
+// Commands of hooks: they take their time, and some fail.
+class Commands final : public pods::Commands {
+public:
+    explicit Commands(World& world) : world_(world) {}
+    Task<Result<pods::CommandEnd>> run(pods::CommandRun) override {
+        SKIFF_CO_CHECK(co_await async::sleep_for(
+            world_.dice.duration(std::chrono::milliseconds(1), std::chrono::minutes(1))));
+        pods::CommandEnd end;
+        end.exit_code = world_.fails(0.2) ? 1 : 0;
+        co_return end;
+    }
+
+private:
+    World& world_;
 };
 
 class Volumes final : public pods::Volumes {

@@ -26,7 +26,9 @@ public:
           api_(world_),
           checker_(world_, guests_, api_),
           users_(world_, api_),
-          ports_{events_, objects_, images_, volumes_, network_, guests_, api_} {}
+          commands_(world_),
+          ports_{events_, objects_, images_,   volumes_, network_,
+                 guests_, api_,     commands_, probes_} {}
 
     Outcome run();
 
@@ -49,6 +51,9 @@ private:
     Api api_;
     Checker checker_;
     Users users_;
+    Commands commands_;
+    // Nobody has probes here.
+    pods::fakes::ProbeBoard probes_;
     pods::Ports ports_;
     // Of the agent that runs; both null while it is down.
     std::unique_ptr<async::Reactor> reactor_;
