@@ -25,6 +25,7 @@
 #include "os/file.h"
 #include "runtime/reset.h"
 #include "server/reviews.h"
+#include "status/mirror.h"
 #include "status/sync.h"
 
 namespace skiff::app {
@@ -33,8 +34,8 @@ namespace {
 
 constexpr auto kServerGrace = std::chrono::seconds(2);
 
-// The two requests of status, over the API client.
-class ApiPods final : public status::PodApi {
+// The requests of status, over the API client.
+class ApiPods final : public status::PodApi, public status::MirrorApi {
 public:
     explicit ApiPods(kube::ApiClient& client) : client_(client) {}
     async::Task<Result<std::shared_ptr<const kube::Pod>>> patch_status(PodName pod,
@@ -46,6 +47,13 @@ public:
     }
     async::Task<Result<void>> delete_pod(PodName pod, PodUid uid) override {
         return client_.remove<kube::Pod>(pod.ns, pod.name, uid.str(), 0);
+    }
+    async::Task<Result<void>> create_pod(kube::Pod pod) override {
+        auto created = co_await client_.create<kube::Pod>(pod);
+        if (!created) {
+            co_return fail(std::move(created.error()));
+        }
+        co_return Result<void>();
     }
 
 private:
@@ -255,6 +263,8 @@ public:
           objects_(base.reactor.executor(), client_, base.clock, base.random),
           pod_api_(client_),
           status_(base.reactor.executor(), base.clock, base.random, pod_api_),
+          mirrors_(base.reactor.executor(), pod_api_, status_, settings.node_name,
+                   [this] { return node_uid(); }),
           reviews_(client_),
           scope_(base.reactor.executor()) {}
 
@@ -263,7 +273,7 @@ public:
         scope_.spawn("events", events_.run());
         objects_.start();
         status_.start();
-        Outside outside{objects_, events_, status_};
+        Outside outside{objects_, events_, mirrors_};
         outside.node_labels.known = [this] { return known_labels(); };
         outside.node_labels.fetch = [this] { return fetch_labels(); };
         auto rooms = co_await Rooms::create(base_, settings_, instance_, outside, ips_);
@@ -277,6 +287,7 @@ public:
         } else {
             result = fail(std::move(rooms.error()));
         }
+        co_await mirrors_.stop();
         co_await status_.stop();
         co_await objects_.stop();
         co_await scope_.stop();
@@ -309,7 +320,7 @@ private:
                      node::keep_identity(node_settings_, client_, base_.clock, base_.random));
         kube::Selection mine;
         mine.field_selector = "spec.nodeName=" + settings_.node_name;
-        auto on_change = [its](const kube::Change<kube::Pod>& change) { take(*its, change); };
+        auto on_change = [this, its](const kube::Change<kube::Pod>& change) { take(*its, change); };
         // Shared with housekeeping, which ends after it.
         auto watch = std::make_shared<Watch>(client_, base_.clock, base_.random, mine, on_change);
         watch->set_undecoded_callback(
@@ -332,6 +343,11 @@ private:
     std::optional<pods::NodeLabels> known_labels() const {
         auto node = agent_ == nullptr ? nullptr : agent_->node();
         return node == nullptr ? std::nullopt : std::optional(node->metadata.labels);
+    }
+
+    std::optional<std::string> node_uid() const {
+        auto node = agent_ == nullptr ? nullptr : agent_->node();
+        return node == nullptr ? std::nullopt : std::optional(node->metadata.uid);
     }
 
     async::Task<Result<pods::NodeLabels>> fetch_labels() {
@@ -374,11 +390,15 @@ private:
         std::shared_ptr<const StaticPods> owners =
             settings_.static_pod_path.empty() ? nullptr : files;
         rooms.pods().sources_ready(spared_by(owners, watch));
+        mirrors_.sources_ready();
         log::info("pods listed", log::kv("pods", rooms.pods().size()));
     }
 
-    static void take(Rooms& rooms, const kube::Change<kube::Pod>& change) {
-        if (change.kind == kube::ChangeKind::removed) {
+    void take(Rooms& rooms, const kube::Change<kube::Pod>& change) {
+        bool removed = change.kind == kube::ChangeKind::removed;
+        if (status::is_mirror(*change.object)) {
+            removed ? mirrors_.gone(*change.object) : mirrors_.seen(change.object);
+        } else if (removed) {
             rooms.pods().remove(PodUid(change.object->metadata.uid));
         } else {
             rooms.pods().apply(change.object);
@@ -395,6 +415,7 @@ private:
     node::ApiObjects objects_;
     ApiPods pod_api_;
     status::StatusSync status_;
+    status::MirrorPods mirrors_;
     server::KubeReviews reviews_;
     const node::NodeAgent* agent_ = nullptr;  // while the node serves
     async::Scope scope_;

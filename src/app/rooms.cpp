@@ -189,6 +189,12 @@ async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, 
     co_return Result<void>{};
 }
 
+// "1.37": for whom probes say that they come.
+static std::string probed_for() {
+    auto parts = split(node::kKubeletVersion.substr(1), '.');
+    return fmt::format("{}.{}", parts[0], parts[1]);
+}
+
 async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
                                                           const config::Settings& settings,
                                                           const state::Instance& instance,
@@ -224,6 +230,11 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     rooms->network_.emplace(executor, std::move(network), instance.paths(), base.pool,
                             outside.events);
 
+    rooms->commands_.emplace(*rooms->images_, *rooms->runtime_);
+    probes::Prober::Parts prober{executor, base.clock, base.random, outside.events,
+                                 *rooms->commands_};
+    rooms->prober_.emplace(prober, probed_for());
+
     node::NodeSettings node = node_settings(settings, node_ips);
     auto status = node::make_status(node, *observed, {}, {}, base.clock.wall_now());
     pods::PodsSettings pods_settings;
@@ -244,8 +255,9 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     pods_settings.pods_max = static_cast<std::size_t>(settings.max_pods);
     pods_settings.node_labels = std::move(outside.node_labels);
     pods_settings.resync = settings.sync_frequency;
-    pods::Ports ports{outside.events,   outside.objects,        *rooms->images_, *rooms->volumes_,
-                      *rooms->network_, *rooms->stdin_runtime_, outside.status};
+    pods::Ports ports{outside.events,   outside.objects,   *rooms->images_,
+                      *rooms->volumes_, *rooms->network_,  *rooms->stdin_runtime_,
+                      outside.status,   *rooms->commands_, *rooms->prober_};
     rooms->pods_ = std::make_unique<pods::Pods>(executor, base.clock, base.random, ports,
                                                 std::move(pods_settings));
     rooms->logs_ = std::make_unique<PodLogs>(*rooms->pods_, *rooms->runtime_, base.pool);
@@ -261,6 +273,9 @@ std::vector<kube::ContainerImage> Rooms::image_list() const {
 async::Task<void> Rooms::stop() {
     if (pods_) {
         co_await pods_->stop();
+    }
+    if (prober_) {
+        co_await prober_->stop();
     }
     if (volumes_) {
         co_await volumes_->stop();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "app/container_commands.h"
 #include "app/image_rooms.h"
 #include "async/blocking.h"
 #include "async/scope.h"
@@ -18,6 +19,7 @@
 #include "network/network.h"
 #include "pods/exec.h"
 #include "pods/pods.h"
+#include "probes/prober.h"
 #include "runtime/runtime.h"
 #include "server/kubelet_api.h"
 #include "state/instance.h"
@@ -78,6 +80,7 @@ public:
     [[nodiscard]] ImageRooms& image_rooms() { return *image_rooms_; }
     [[nodiscard]] images::NodeImages& images() { return *images_; }
     [[nodiscard]] runtime::KeeperRuntime& runtime() { return *runtime_; }
+    [[nodiscard]] probes::Prober& prober() { return *prober_; }
     // For `kubectl logs` and `skiff run`.
     [[nodiscard]] pods::LogSource& logs();
     // For `kubectl exec` and `skiff exec`. Fails with not_found when there is no such pod here,
@@ -110,6 +113,8 @@ private:
     std::unique_ptr<StdinRuntime> stdin_runtime_;
     std::optional<volumes::PodVolumes> volumes_;
     std::optional<network::NodeNetwork> network_;
+    std::optional<ContainerCommands> commands_;
+    std::optional<probes::Prober> prober_;
     std::unique_ptr<pods::Pods> pods_;
     std::unique_ptr<PodLogs> logs_;
     std::unique_ptr<PodView> view_;

@@ -57,6 +57,17 @@ static Result<void> refuse_references(const kube::Pod& pod) {
     return check(pod.spec.containers);
 }
 
+// No taint ends what a file asks for.
+static void tolerate_no_execute(kube::PodSpec& spec) {
+    kube::Toleration every;
+    every.operator_ = "Exists";
+    every.effect = "NoExecute";
+    if (std::find(spec.tolerations.begin(), spec.tolerations.end(), every) ==
+        spec.tolerations.end()) {
+        spec.tolerations.push_back(std::move(every));
+    }
+}
+
 Result<std::vector<kube::Pod>> parse_static_pods(std::string_view text,
                                                  const std::filesystem::path& file,
                                                  const std::string& node_name, WallTime now) {
@@ -79,6 +90,7 @@ Result<std::vector<kube::Pod>> parse_static_pods(std::string_view text,
         pod.metadata.annotations["kubernetes.io/config.hash"] = uid;
         pod.metadata.annotations["kubernetes.io/config.seen"] = format_rfc3339_nano(now);
         pod.spec.nodeName = node_name;
+        tolerate_no_execute(pod.spec);
         kube::apply_defaults(pod);
         SKIFF_CHECK(kube::validate(pod));
         SKIFF_CHECK(refuse_references(pod));

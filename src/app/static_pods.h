@@ -1,4 +1,4 @@
-// Pods from files: the static pods of --pod-manifest-path (contract row 54, without mirror pods).
+// Pods from files: the static pods of --pod-manifest-path (contract row 54).
 #pragma once
 
 #include <filesystem>

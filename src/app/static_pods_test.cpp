@@ -78,6 +78,16 @@ TEST_F(StaticPodFiles, StartAtOnceAndEndWithTheirFile) {
     EXPECT_EQ(node.guests.running_count(), 0U);
 }
 
+TEST(StaticPodManifest, TolerateEveryTaintThatEvicts) {
+    auto parsed = parse_static_pods(kManifest, "/manifests/boat.yaml", "node-1", WallTime{});
+    ASSERT_TRUE(parsed);
+    ASSERT_EQ(parsed->size(), 1U);
+    const auto& tolerations = (*parsed)[0].spec.tolerations;
+    ASSERT_EQ(tolerations.size(), 1U);
+    EXPECT_EQ(tolerations[0].operator_ + " " + tolerations[0].effect, "Exists NoExecute");
+    EXPECT_TRUE(tolerations[0].key.empty());
+}
+
 TEST_F(StaticPodFiles, MayOwnWhatTheirUnreadableFilesDescribe) {
     write("boat.yaml", kManifest);
     auto parsed = parse_static_pods(kManifest, manifests / "boat.yaml", "node-1", WallTime{});

@@ -84,6 +84,20 @@ async::Task<Result<std::unique_ptr<Stream>>> Client::open(Request request) {
     }
 }
 
+async::Task<Result<void>> Client::connect(std::string url, Duration timeout) {
+    SKIFF_CO_CHECK(parse_url(url));
+    Request request;
+    request.url = std::move(url);
+    request.proxy = "";
+    request.connection = Connection::kOwn;
+    request.timeouts = Timeouts{timeout, timeout, Duration::zero()};
+    using Aim = Transfer::Aim;
+    auto transfer =
+        std::make_unique<Transfer>(engine_, std::move(request), std::string(), Aim::connect);
+    SKIFF_CO_CHECK(transfer->start());
+    co_return co_await transfer->wait_finished();
+}
+
 async::Task<Result<Response>> Client::fetch(Request request) {
     std::uint64_t body_bytes_max = request.body_bytes_max;
     SKIFF_CO_TRY(auto stream, co_await open(std::move(request)));

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "async/task.h"
 #include "base/result.h"
@@ -21,7 +22,10 @@ enum class Verify { kPeer, kNothing };
 enum class Version {
     kAutomatic,  // HTTP/2 where TLS negotiates it, else HTTP/1.1
     kHttp1,      // HTTP/1.1 only: one connection per transfer in progress
+    kHttp2Only,  // HTTP/2 from the first byte, without TLS ("prior knowledge"), as gRPC has it
 };
+// Whether a transfer may take a connection that another left, and leave its own.
+enum class Connection { kShared, kOwn };
 
 // What a connection proves and demands. Connections are reused only for equal options. Empty
 // fields are not used; text wins over the file of the same purpose.
@@ -54,6 +58,9 @@ struct Request {
     Tls tls;
     Timeouts timeouts;
     Version version = Version::kAutomatic;
+    Connection connection = Connection::kShared;
+    // Fields that would be sent without being asked for (Accept, User-Agent) and are not wanted.
+    std::vector<std::string> omitted;
     // fetch(): a longer body fails with Code::exhausted. open(): not a limit, the reader decides.
     std::uint64_t body_bytes_max = 4U << 20;
     // open(): how many bytes of the body are buffered before the connection is left unread.
@@ -85,6 +92,8 @@ public:
     [[nodiscard]] virtual const Headers& headers() const = 0;
     // Where the response came from, redirects followed.
     [[nodiscard]] virtual const std::string& url() const = 0;
+    // What came after the body; complete once next_chunk() has given nullopt.
+    [[nodiscard]] virtual const Headers& trailers() const = 0;
     // Content-Length, where the server gave one.
     [[nodiscard]] virtual std::optional<std::uint64_t> content_length() const = 0;
     // The next piece (never empty), nullopt at the regular end of the body. Fails with timeout,
@@ -109,6 +118,8 @@ public:
     [[nodiscard]] async::Task<Result<Response>> fetch(Request request);
     // Sends the request and resolves when the head of the response is there.
     [[nodiscard]] async::Task<Result<std::unique_ptr<Stream>>> open(Request request);
+    // Makes a TCP connection to "http://HOST:PORT" and closes it; nothing is sent. Fails as open().
+    [[nodiscard]] async::Task<Result<void>> connect(std::string url, Duration timeout);
     // New transfers make new connections, because a certificate changed or the peer looks dead.
     // Transfers in progress end as they would have.
     void reset_connections();

@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::size_t kHeadBytesMax = 256U << 10;
 constexpr long kReceiveBufferBytes = 512L << 10;
+// Of a transfer with a connection of its own: one short answer.
+constexpr long kOwnReceiveBufferBytes = 16L << 10;
 constexpr int kUserTimeoutMs = 60'000;
 
 // Data that the peer does not acknowledge for a minute means a dead peer, also for a watch on which
@@ -172,15 +174,20 @@ void Client::Engine::collect() {
     }
 }
 
-Client::Transfer::Transfer(std::shared_ptr<Engine> engine, Request request, std::string user_agent)
+Client::Transfer::Transfer(std::shared_ptr<Engine> engine, Request request, std::string user_agent,
+                           Aim aim)
     : engine_(std::move(engine)),
       request_(std::move(request)),
       user_agent_(std::move(user_agent)),
       easy_(curl_easy_init()) {
     SKIFF_ASSERT(easy_ != nullptr);
     set_options();
+    set_connection();
     set_tls();
     set_body();
+    if (aim == Aim::connect) {
+        curl_easy_setopt(easy_, CURLOPT_CONNECT_ONLY, 1L);
+    }
 }
 
 Client::Transfer::~Transfer() {
@@ -201,7 +208,6 @@ void Client::Transfer::set_options() {
     curl_easy_setopt(easy_, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy_, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, error_text_);
-    curl_easy_setopt(easy_, CURLOPT_BUFFERSIZE, kReceiveBufferBytes);
     curl_easy_setopt(easy_, CURLOPT_USERAGENT, user_agent_.c_str());
     curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(request_.timeouts.connect));
     curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS, milliseconds(request_.timeouts.total));
@@ -209,15 +215,27 @@ void Client::Transfer::set_options() {
     curl_easy_setopt(easy_, CURLOPT_TCP_KEEPIDLE, 30L);
     curl_easy_setopt(easy_, CURLOPT_TCP_KEEPINTVL, 10L);
     curl_easy_setopt(easy_, CURLOPT_SOCKOPTFUNCTION, &set_up_socket);
-    const long version = request_.version == Version::kHttp1 ? long{CURL_HTTP_VERSION_1_1}
-                                                             : long{CURL_HTTP_VERSION_2TLS};
-    curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION, version);
-    // Wait for a connection that is being made if it may turn out to carry many transfers.
-    curl_easy_setopt(easy_, CURLOPT_PIPEWAIT, request_.version == Version::kHttp1 ? 0L : 1L);
     curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
     curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
     curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &Transfer::on_body);
     curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
+}
+
+void Client::Transfer::set_connection() {
+    long version = CURL_HTTP_VERSION_2TLS;
+    if (request_.version == Version::kHttp1) {
+        version = CURL_HTTP_VERSION_1_1;
+    } else if (request_.version == Version::kHttp2Only) {
+        version = CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+    }
+    curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION, version);
+    const bool own = request_.connection == Connection::kOwn;
+    // Wait for a connection that is being made if it may turn out to carry many transfers.
+    const bool waits = request_.version != Version::kHttp1 && !own;
+    curl_easy_setopt(easy_, CURLOPT_PIPEWAIT, waits ? 1L : 0L);
+    curl_easy_setopt(easy_, CURLOPT_FRESH_CONNECT, own ? 1L : 0L);
+    curl_easy_setopt(easy_, CURLOPT_FORBID_REUSE, own ? 1L : 0L);
+    curl_easy_setopt(easy_, CURLOPT_BUFFERSIZE, own ? kOwnReceiveBufferBytes : kReceiveBufferBytes);
     if (!request_.unix_socket.empty()) {
         curl_easy_setopt(easy_, CURLOPT_UNIX_SOCKET_PATH, request_.unix_socket.c_str());
     }
@@ -279,6 +297,9 @@ void Client::Transfer::set_body() {
         std::string line = value.empty() ? name + ";" : name + ": " + value;
         fields_ = curl_slist_append(fields_, line.c_str());
     }
+    for (const std::string& name : request_.omitted) {
+        fields_ = curl_slist_append(fields_, (name + ":").c_str());
+    }
     fields_ = curl_slist_append(fields_, "Expect:");
     if (has_body && !request_.headers.contains("Content-Type")) {
         fields_ = curl_slist_append(fields_, "Content-Type:");
@@ -323,6 +344,17 @@ async::Task<Result<void>> Client::Transfer::wait_head() {
         }
     }
     if (!head_done_) {
+        co_return fail(failure());
+    }
+    co_return Result<void>{};
+}
+
+async::Task<Result<void>> Client::Transfer::wait_finished() {
+    while (!finished_) {
+        progress_.reset();
+        SKIFF_CO_CHECK(co_await progress_.wait(idle_deadline()));
+    }
+    if (code_ != CURLE_OK) {
         co_return fail(failure());
     }
     co_return Result<void>{};
@@ -376,14 +408,14 @@ std::size_t Client::Transfer::on_header(char* text, std::size_t size, std::size_
 
 void Client::Transfer::take_header(std::string_view line) {
     line = trim(line);
-    if (head_done_) {
-        return;  // trailers
-    }
-    if (line.starts_with("HTTP/")) {
+    if (!head_done_ && line.starts_with("HTTP/")) {
         headers_ = Headers();
         return;
     }
     if (line.empty()) {
+        if (head_done_) {
+            return;
+        }
         long status = 0;
         curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
         if (status >= 200 || status == 101) {
@@ -395,8 +427,9 @@ void Client::Transfer::take_header(std::string_view line) {
     }
     auto colon = line.find(':');
     if (colon != std::string_view::npos) {
-        headers_.add(std::string(trim(line.substr(0, colon))),
-                     std::string(trim(line.substr(colon + 1))));
+        Headers& fields = head_done_ ? trailers_ : headers_;
+        fields.add(std::string(trim(line.substr(0, colon))),
+                   std::string(trim(line.substr(colon + 1))));
     }
 }
 
@@ -423,6 +456,13 @@ Error Client::Transfer::failure() const {
     Code code = Code::unavailable;
     if (code_ == CURLE_OPERATION_TIMEDOUT) {
         code = Code::timeout;
+    } else if (code_ == CURLE_COULDNT_CONNECT) {
+        // curl says what it could not do, and the system why.
+        long number = 0;
+        curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &number);
+        if (number != 0) {
+            text += ": " + std::generic_category().message(static_cast<int>(number));
+        }
     } else if (code_ == CURLE_URL_MALFORMAT || code_ == CURLE_UNSUPPORTED_PROTOCOL) {
         code = Code::invalid;
     } else if (code_ == CURLE_WRITE_ERROR && header_bytes_ > kHeadBytesMax) {

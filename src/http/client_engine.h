@@ -48,7 +48,10 @@ private:
 // One easy handle and what it has received. Also the Stream that open() returns.
 class Client::Transfer final : public Stream {
 public:
-    Transfer(std::shared_ptr<Engine> engine, Request request, std::string user_agent);
+    // `connect`: the connection is all that is wanted.
+    enum class Aim { response, connect };
+    Transfer(std::shared_ptr<Engine> engine, Request request, std::string user_agent,
+             Aim aim = Aim::response);
     ~Transfer() override;
     Transfer(const Transfer&) = delete;
     Transfer& operator=(const Transfer&) = delete;
@@ -56,9 +59,12 @@ public:
     [[nodiscard]] Result<void> start();
     // Resolves when the final head of the response is complete.
     [[nodiscard]] async::Task<Result<void>> wait_head();
+    // Resolves when curl is done with it.
+    [[nodiscard]] async::Task<Result<void>> wait_finished();
 
     [[nodiscard]] int status() const override { return status_; }
     [[nodiscard]] const Headers& headers() const override { return headers_; }
+    [[nodiscard]] const Headers& trailers() const override { return trailers_; }
     [[nodiscard]] const std::string& url() const override { return request_.url; }
     [[nodiscard]] std::optional<std::uint64_t> content_length() const override;
     [[nodiscard]] async::Task<Result<std::optional<std::string>>> next_chunk() override;
@@ -70,6 +76,7 @@ public:
 
 private:
     void set_options();
+    void set_connection();
     void set_tls();
     void set_body();
     static std::size_t on_header(char* text, std::size_t size, std::size_t n, void* self);
@@ -88,6 +95,7 @@ private:
 
     int status_ = 0;
     Headers headers_;
+    Headers trailers_;
     std::size_t header_bytes_ = 0;
     bool head_done_ = false;
     std::string buffered_;

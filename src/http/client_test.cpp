@@ -101,6 +101,51 @@ TEST_F(ClientTest, ReusesConnectionsUntilReset) {
     EXPECT_EQ(server.connections(), 2);
 }
 
+TEST_F(ClientTest, AConnectionOfItsOwnIsNeitherTakenNorLeft) {
+    TestServer server([](const TestRequest&) { return TestResponse{}; });
+    ASSERT_TRUE(fetch(get(server.url("/"))));
+    Request request = get(server.url("/"));
+    request.connection = Connection::kOwn;
+    ASSERT_TRUE(fetch(request));
+    ASSERT_TRUE(fetch(std::move(request)));
+    EXPECT_EQ(server.connections(), 3);
+    ASSERT_TRUE(fetch(get(server.url("/"))));
+    EXPECT_EQ(server.connections(), 3) << "the first one is still there";
+}
+
+TEST_F(ClientTest, FieldsThatAreNotWantedAreNotSent) {
+    TestRequest seen;
+    TestServer server([&](const TestRequest& request) {
+        seen = request;
+        return TestResponse{};
+    });
+    Request request = get(server.url("/"));
+    request.omitted = {"Accept", "User-Agent"};
+    ASSERT_TRUE(fetch(std::move(request)));
+    EXPECT_EQ(seen.headers.find("Accept"), std::nullopt);
+    EXPECT_EQ(seen.headers.find("User-Agent"), std::nullopt);
+}
+
+TEST_F(ClientTest, ConnectsWithoutSendingAnything) {
+    bool asked = false;
+    std::string url;
+    {
+        TestServer server([&](const TestRequest&) {
+            asked = true;
+            return TestResponse{};
+        });
+        url = server.url("");
+        auto connected =
+            async::run_to_end(reactor_, client_.connect(url, std::chrono::seconds(10)));
+        EXPECT_TRUE(connected) << format_as(connected.error());
+    }
+    EXPECT_FALSE(asked);
+    auto refused = async::run_to_end(reactor_, client_.connect(url, std::chrono::seconds(10)));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::unavailable);
+    EXPECT_TRUE(refused.error().message.ends_with("Connection refused")) << refused.error().message;
+}
+
 TEST_F(ClientTest, StreamsALongBodyThroughASmallWindow) {
     std::string body;
     for (int i = 0; body.size() < 8U << 20; ++i) {

@@ -26,13 +26,19 @@ std::string value_or_empty(const std::map<std::string, std::string>& map, std::s
 }  // namespace
 
 const Container* find_container(const Pod& pod, std::string_view name) {
-    for (const auto* list : {&pod.spec.initContainers, &pod.spec.containers}) {
-        auto found = std::ranges::find(*list, name, &Container::name);
-        if (found != list->end()) {
-            return &*found;
+    const Container* found = nullptr;
+    for_each_container(pod.spec, [&](const Container& container) {
+        if (found == nullptr && container.name == name) {
+            found = &container;
         }
-    }
-    return nullptr;
+    });
+    return found;
+}
+
+bool is_agents_condition(std::string_view type) {
+    return type == "PodReadyToStartContainers" || type == "Initialized" || type == "Ready" ||
+           type == "ContainersReady" || type == "PodScheduled" || type == "PodResizePending" ||
+           type == "PodResizeInProgress" || type == "AllContainersRestarting";
 }
 
 std::optional<std::string> metadata_field(const Pod& pod, std::string_view field_path) {

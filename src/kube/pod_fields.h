@@ -10,8 +10,27 @@
 
 namespace skiff::kube {
 
-// The container or init container of that name; nullptr if there is none.
+// Every container of a pod: init containers first, then the regular and the ephemeral ones, each
+// kind in its order.
+template <typename F>
+void for_each_container(const PodSpec& spec, F&& each) {
+    for (const Container& container : spec.initContainers) {
+        each(container);
+    }
+    for (const Container& container : spec.containers) {
+        each(container);
+    }
+    for (const EphemeralContainer& container : spec.ephemeralContainers) {
+        each(static_cast<const Container&>(container));
+    }
+}
+
+// The container of that name, of whatever kind; nullptr if there is none.
 [[nodiscard]] const Container* find_container(const Pod& pod, std::string_view name);
+
+// Whether a condition of pods is the node agent's own (contract row 16): it writes these, and keeps
+// all others as the server has them.
+[[nodiscard]] bool is_agents_condition(std::string_view type);
 
 // The text of "metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels['KEY']" or
 // "metadata.annotations['KEY']" (empty when there is no such key); nullopt for any other path.

@@ -67,6 +67,8 @@ TEST(NodeStatus, SaysWhatTheMachineHasAndWhatPodsMayUse) {
     EXPECT_EQ(status.nodeInfo.containerRuntimeVersion, "skiff://" SKIFF_VERSION);
     EXPECT_EQ(status.conditions.back().type, "Ready");
     EXPECT_EQ(status.conditions.back().status, "True");
+    EXPECT_TRUE(std::ranges::is_sorted(status.declaredFeatures));
+    EXPECT_FALSE(status.declaredFeatures.empty());
 }
 
 TEST(NodeStatus, KeepsTransitionTimesAndForeignFieldsUntilSomethingFlips) {

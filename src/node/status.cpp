@@ -140,6 +140,11 @@ void set_resources(kube::NodeStatus& status, const NodeSettings& settings,
     }
 }
 
+// What pods may ask of the node that an older node would not do: the scheduler keeps pods that ask
+// for anything else away (contract §8). Sorted, or the server refuses the status.
+constexpr std::array<std::string_view, 1> kDeclaredFeatures = {
+    "RestartAllContainersOnContainerExits"};
+
 void set_identity(kube::NodeStatus& status, const NodeSettings& settings, const MachineFacts& facts,
                   const StatusInputs& inputs) {
     status.addresses.clear();
@@ -162,6 +167,7 @@ void set_identity(kube::NodeStatus& status, const NodeSettings& settings, const 
     if (facts.swap_total.value > 0) {
         about.swap.emplace().capacity = static_cast<std::int64_t>(facts.swap_total.value);
     }
+    status.declaredFeatures.assign(kDeclaredFeatures.begin(), kDeclaredFeatures.end());
     status.runtimeHandlers.clear();
     for (const std::string& handler : settings.runtime_handlers) {
         kube::NodeRuntimeHandler entry;

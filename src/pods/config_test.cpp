@@ -423,9 +423,9 @@ TEST(Unsupported, NamesTheFieldAndRefusesNoTighterPod) {
     pod.spec.hostPID = true;
     EXPECT_FALSE(unsupported(pod, main));
     EXPECT_EQ(refused_powers(pod).size(), 2U);
-    main.livenessProbe.emplace();
+    main.volumeDevices.emplace_back();
     EXPECT_EQ(*unsupported(pod, main),
-              "spec.containers{main}.livenessProbe is not supported by this node");
+              "spec.containers{main}.volumeDevices is not supported by this node");
 }
 
 }  // namespace

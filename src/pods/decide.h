@@ -12,6 +12,7 @@
 #include "kube/types.h"
 #include "pods/observed.h"
 #include "pods/ports.h"
+#include "pods/probe_ports.h"
 #include "pods/restart.h"
 
 namespace skiff::pods {
@@ -19,6 +20,11 @@ namespace skiff::pods {
 inline constexpr Duration kDefaultGrace = std::chrono::seconds(30);
 // Nobody is killed faster, not even by a forced deletion (contract row 38).
 inline constexpr Duration kGraceMin = std::chrono::seconds(2);
+
+// The API server takes any number of seconds; so many are for ever, and sums with it do not wrap.
+[[nodiscard]] Duration bounded_grace(std::int64_t seconds);
+// What the pod's spec gives it to end in.
+[[nodiscard]] Duration spec_grace(const kube::Pod& pod);
 
 // Something that takes time: how far it is.
 struct Step {
@@ -39,16 +45,29 @@ struct Step {
     }
 };
 
+// A lifecycle hook of one run of a container: how far it is.
+struct HookMemory {
+    ContainerId run;
+    enum class Phase { running, done, failed } phase = Phase::running;
+    std::string message;  // of the last failure, until one succeeds
+    WallTime until;       // preStop: when it is cut off
+};
+
 // What the worker remembers of one container between decisions.
 struct ContainerMemory {
-    Step start;  // of the next run
+    Step start;                     // of the next run
+    std::uint32_t start_round = 0;  // of that start (rounds.h)
     std::optional<CrashBackOff> back_off;
     // A stop was asked for: when what is left is killed.
     std::optional<WallTime> stop_by;
     // Stopping failed: when to try again.
     std::optional<WallTime> stop_retry_at;
-    // It was stopped because its definition changed, so it starts again whatever the policy says.
-    enum class AfterStop { policy, start_again } after_stop = AfterStop::policy;
+    // start_again: it was stopped because its definition changed, so it starts again whatever the
+    // policy says. restart: it was stopped for its health, so it starts again whatever it ended
+    // with, but as one that failed.
+    enum class AfterStop { policy, start_again, restart } after_stop = AfterStop::policy;
+    HookMemory post_start;
+    HookMemory pre_stop;
     // Says the CrashLoopBackOff of which run was told by an event.
     std::optional<std::uint32_t> told_back_off;
 };
@@ -123,17 +142,20 @@ struct Action {
         finish,            // StatusSink::finish
         remove_pod,        // everything that is left on the node
         retire,            // nothing is left: the worker may end
+        post_start,        // the hook of `id`
+        pre_stop,          // the hook of `id`, which is to be stopped by `stop_by`
     };
     Kind kind = Kind::prepare;
     std::string container;
     ContainerKind container_kind = ContainerKind::regular;
     std::uint32_t attempt = 0;
+    std::uint32_t round = 0;  // start: rounds.h
     ContainerId id;
     Duration grace{};
     WallTime stop_by;
     CrashBackOff back_off;  // start: what to remember
     ContainerMemory::AfterStop after_stop = ContainerMemory::AfterStop::policy;
-    std::string message;  // of the Killing event; empty for none
+    std::string message;  // stop, pre_stop: of the Killing event; empty for none
 };
 
 // A container that waits for its back-off to end: to be told by one event for each run.

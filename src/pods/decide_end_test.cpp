@@ -1,8 +1,8 @@
 // The decision function by tables: how a pod ends, is lost, changes, fails.
 #include <gtest/gtest.h>
 
+#include "pods/conditions.h"
 #include "pods/decide_fixture.h"
-#include "pods/status_of.h"
 
 namespace skiff::pods {
 namespace {
@@ -336,12 +336,12 @@ TEST_F(Decide, ShowsWhyAStartFailed) {
 }
 
 TEST_F(Decide, AnUnsupportedFieldIsNamedAndNothingStarts) {
-    pod.spec.containers[0].livenessProbe = kube::Probe{};
+    pod.spec.containers[0].volumeDevices.emplace_back();
     Decision decision = run();
     EXPECT_EQ(describe(decision), "");
     EXPECT_EQ(of(decision, "main").state.waiting->reason, "CreateContainerConfigError");
     EXPECT_EQ(of(decision, "main").state.waiting->message,
-              "spec.containers{main}.livenessProbe is not supported by this node");
+              "spec.containers{main}.volumeDevices is not supported by this node");
     delete_pod(30);
     EXPECT_EQ(describe(run()), "tear_down");
 }
@@ -407,18 +407,6 @@ TEST_F(Decide, AResizeIsInfeasibleAndNotReportedAsDone) {
     for (const kube::PodCondition& each : decision.status.conditions) {
         EXPECT_NE(each.type, kResizePending);
     }
-}
-
-TEST_F(Decide, AnEphemeralContainerWaitsWithTheReason) {
-    kube::EphemeralContainer debugger;
-    debugger.name = "debugger";
-    pod.spec.ephemeralContainers.push_back(debugger);
-    ran("main");
-    Decision decision = run();
-    EXPECT_EQ(decision.status.phase, "Running");
-    ASSERT_EQ(decision.status.ephemeralContainerStatuses.size(), 1U);
-    EXPECT_EQ(decision.status.ephemeralContainerStatuses[0].state.waiting->message,
-              "spec.ephemeralContainers{debugger} is not supported by this node");
 }
 
 }  // namespace

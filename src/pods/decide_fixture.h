@@ -99,7 +99,8 @@ protected:
         pod.metadata.deletionGracePeriodSeconds = grace;
     }
     Decision run() {
-        Situation situation{pod, records, previous, memory, node, pod_ips, nullptr, now};
+        const ProbeResults* results = probes ? &*probes : nullptr;
+        Situation situation{pod, records, previous, memory, node, pod_ips, results, now};
         Decision decision = decide(situation);
         previous = decision.status;
         if (decision.termination) {
@@ -110,9 +111,9 @@ protected:
     static std::string describe(const Decision& decision) {
         std::string text;
         for (const Action& action : decision.actions) {
-            constexpr std::array kNames = {"prepare",    "mount",  "start",     "stop",
-                                           "cancel",     "remove", "tear_down", "finish",
-                                           "remove_pod", "retire"};
+            constexpr std::array kNames = {"prepare",    "mount",  "start",      "stop",
+                                           "cancel",     "remove", "tear_down",  "finish",
+                                           "remove_pod", "retire", "post_start", "pre_stop"};
             text += text.empty() ? "" : " ";
             text += kNames[static_cast<std::size_t>(action.kind)];
             text += action.container.empty() ? "" : ":" + action.container;
@@ -139,6 +140,7 @@ protected:
     PodMemory memory;
     NodeFacts node;
     std::vector<std::string> pod_ips;
+    std::optional<ProbeResults> probes;
     WallTime now = kNow;
 };
 

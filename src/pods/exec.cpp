@@ -34,13 +34,13 @@ Result<ContainerId> exec_target(const PodSnapshot& pod, const std::string& conta
     return fail(Code::conflict, "container \"{}\" is not running", name);
 }
 
-Task<Result<std::unique_ptr<ExecSession>>> exec_command(Images& images, Runtime& runtime,
-                                                        PodSnapshot pod, ExecRequest request) {
+Task<Result<std::unique_ptr<ExecSession>>> exec_in(Images& images, Runtime& runtime,
+                                                   ContainerId container, ExecRequest request) {
     if (request.command.empty()) {
         co_return fail(Code::invalid, "no command was given");
     }
     ExecSpec spec;
-    SKIFF_CO_TRY(spec.container, exec_target(pod, request.container));
+    spec.container = std::move(container);
     spec.stdin_fd = request.stdin_fd;
     spec.stdout_fd = request.stdout_fd;
     spec.stderr_fd = request.stderr_fd;
@@ -56,6 +56,12 @@ Task<Result<std::unique_ptr<ExecSession>>> exec_command(Images& images, Runtime&
     }
     spec.command = std::move(request.command);
     co_return co_await runtime.exec(std::move(spec));
+}
+
+Task<Result<std::unique_ptr<ExecSession>>> exec_command(Images& images, Runtime& runtime,
+                                                        PodSnapshot pod, ExecRequest request) {
+    SKIFF_CO_TRY(ContainerId container, exec_target(pod, request.container));
+    co_return co_await exec_in(images, runtime, std::move(container), std::move(request));
 }
 
 }  // namespace skiff::pods

@@ -28,9 +28,14 @@ struct ExecRequest {
 // or conflict (it is not running). Pure.
 [[nodiscard]] Result<ContainerId> exec_target(const PodSnapshot& pod, const std::string& container);
 
-// Runs the command in the pod: the file of the container's image that its first word names, as for
-// the container's own command, else the toolbox's applet. Fails as exec_target() and
-// Runtime::exec() do. `images` and `runtime` outlive the call.
+// Runs the command in a container that runs: the file of its image that its first word names, as
+// for the container's own command, else the toolbox's applet. Fails as Runtime::exec() does.
+// `images` and `runtime` outlive the call.
+[[nodiscard]] Task<Result<std::unique_ptr<ExecSession>>> exec_in(Images& images, Runtime& runtime,
+                                                                 ContainerId container,
+                                                                 ExecRequest request);
+
+// The same in the container that the request names. Fails as exec_target() does, too.
 [[nodiscard]] Task<Result<std::unique_ptr<ExecSession>>> exec_command(Images& images,
                                                                       Runtime& runtime,
                                                                       PodSnapshot pod,

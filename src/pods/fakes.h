@@ -12,6 +12,7 @@
 
 #include "async/event.h"
 #include "base/time.h"
+#include "pods/fakes_probes.h"
 #include "pods/ports.h"
 #include "pods/start_container.h"
 
@@ -219,7 +220,7 @@ public:
 
 // Guests run until the test ends them, or until they are stopped. With `answers` closed the keeper
 // is silent: what starts stays `starting`, whoever goes on waiting for it.
-class Guests final : public Runtime {
+class Guests : public Runtime {
 public:
     explicit Guests(const Clock& clock) : clock_(clock) {
         answers.set();
@@ -284,6 +285,7 @@ public:
         record.name = copy.name;
         record.kind = copy.kind;
         record.attempt = copy.attempt;
+        record.round = copy.round;
         record.spec_hash = copy.spec_hash;
         record.image = copy.image.reference;
         record.image_id = copy.image.image_id;
@@ -512,8 +514,11 @@ struct FakeNode {
     Networks networks;
     Guests guests;
     Statuses statuses;
+    CommandRuns commands;
+    ProbeBoard probes;
     [[nodiscard]] Ports ports() {
-        return Ports{events, objects, images, volumes, networks, guests, statuses};
+        return Ports{events, objects,  images,   volumes, networks,
+                     guests, statuses, commands, probes};
     }
 };
 

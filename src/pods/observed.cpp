@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/fnv.h"
+#include "pods/rounds.h"
 
 namespace skiff::pods {
 namespace {
@@ -13,6 +14,7 @@ Instance from_record(const ContainerRecord& record) {
     Instance instance;
     instance.source = is_earlier(record) ? Instance::Source::earlier : Instance::Source::record;
     instance.attempt = record.attempt;
+    instance.round = record.round;
     instance.id = record.id;
     instance.spec_hash = record.spec_hash;
     instance.image = record.image;
@@ -25,6 +27,9 @@ Instance from_record(const ContainerRecord& record) {
         ended.reason = record.exit->reason;
         ended.message = record.exit->message;
         ended.finished = record.exit->finished;
+        bool stopped =
+            record.exit->kind == ExitKind::stopped || record.exit->kind == ExitKind::killed;
+        ended.by = stopped ? Ended::By::node : Ended::By::guest;
         if (ended.reason.empty()) {
             ended.reason = ended.exit_code == 0 ? "Completed" : "Error";
         }
@@ -98,6 +103,7 @@ ContainerView view_of(const std::string& name, const std::vector<ContainerRecord
         }
         if (record.phase == ContainerRecord::Phase::starting) {
             view.starting = record.id;
+            view.starting_round = record.round;
         } else {
             own.push_back(&record);
         }
@@ -148,15 +154,16 @@ ContainerView view_of(const std::string& name, const std::vector<ContainerRecord
 PodView observe(const kube::Pod& pod, const std::vector<ContainerRecord>& records,
                 const kube::PodStatus& previous, WallTime now) {
     PodView view;
-    for (const kube::Container& container : pod.spec.initContainers) {
-        view[container.name] =
-            view_of(container.name, records,
-                    find_status(previous.initContainerStatuses, container.name), now);
-    }
-    for (const kube::Container& container : pod.spec.containers) {
-        view[container.name] = view_of(
-            container.name, records, find_status(previous.containerStatuses, container.name), now);
-    }
+    auto add = [&](const auto& containers, const std::vector<kube::ContainerStatus>& statuses) {
+        for (const kube::Container& container : containers) {
+            view[container.name] =
+                view_of(container.name, records, find_status(statuses, container.name), now);
+        }
+    };
+    add(pod.spec.initContainers, previous.initContainerStatuses);
+    add(pod.spec.containers, previous.containerStatuses);
+    add(pod.spec.ephemeralContainers, previous.ephemeralContainerStatuses);
+    mark_rounds(pod.spec, view);
     return view;
 }
 

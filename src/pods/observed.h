@@ -20,6 +20,8 @@ struct Ended {
     std::string reason;
     std::string message;
     WallTime finished;
+    // Whether the guest came to its end, or this node made it end.
+    enum class By { guest, node } by = By::guest;
 };
 
 // One run of a container.
@@ -31,6 +33,7 @@ struct Instance {
     };
     Source source = Source::record;
     std::uint32_t attempt = 0;
+    std::optional<std::uint32_t> round;  // rounds.h; nullopt when it comes from a status
     ContainerId id;
     std::string spec_hash;  // empty when it comes from a status
     std::string image;
@@ -48,17 +51,25 @@ struct ContainerView {
     std::optional<Instance> before;
     // A start that nobody has answered: newer than `latest`, and perhaps it runs already.
     std::optional<ContainerId> starting;
+    std::uint32_t starting_round = 0;
     // Ended records older than these: nobody asks for their logs any more.
     std::vector<ContainerId> outdated;
+    // past: it was started before all containers of the pod were restarted (rounds.h). It has to
+    // end, and in the present round the container has not run.
+    enum class Round { present, past } round = Round::present;
 
     [[nodiscard]] bool runs() const { return latest && latest->runs(); }
+    // The latest run of the present round: nullptr for none.
+    [[nodiscard]] const Instance* ran() const {
+        return latest && round == Round::present ? &*latest : nullptr;
+    }
     // What has to end before the container may count as ended: nullptr for nothing.
     [[nodiscard]] const ContainerId* active() const {
         return starting ? &*starting : runs() ? &latest->id : nullptr;
     }
 };
 
-// Keyed by container name; every container of the spec has an entry.
+// Keyed by container name; every container of the spec has an entry, ephemeral ones too.
 using PodView = std::map<std::string, ContainerView>;
 
 // `records` as Runtime::containers() gives them. A container whose status says that it ran, and of

@@ -33,16 +33,19 @@ Pods::Pods(async::Executor executor, const Clock& clock, Random& random, const P
       node_labels_(std::move(settings.node_labels)),
       scope_(executor) {
     context_.admit = [this](const Worker& worker) { return judge(worker); };
-    context_.ports.runtime.set_observer([this](const PodUid& uid) {
+    auto poke = [this](const PodUid& uid) {
         auto found = workers_.find(uid);
         if (found != workers_.end()) {
             found->second->poke();
         }
-    });
+    };
+    context_.ports.runtime.set_observer(poke);
+    context_.ports.probes.set_observer(poke);
 }
 
 Pods::~Pods() {
     context_.ports.runtime.set_observer({});
+    context_.ports.probes.set_observer({});
 }
 
 void Pods::start() {

@@ -43,7 +43,8 @@ struct PodSnapshot {
 
 class Pods {
 public:
-    // Everything given outlives this object. Registers itself as the runtime's observer.
+    // Everything given outlives this object. Registers itself as the observer of
+    // runtime and probes.
     Pods(async::Executor executor, const Clock& clock, Random& random, const Ports& ports,
          PodsSettings settings);
     ~Pods();

@@ -275,6 +275,7 @@ struct ContainerRecord {
     std::string name;
     ContainerKind kind = ContainerKind::regular;
     std::uint32_t attempt = 0;  // restart count at its start
+    std::uint32_t round = 0;    // as given with ContainerSpec::round
     std::string spec_hash;      // of the container's spec when it was started
     std::string image;          // reference and id, for the status
     std::string image_id;
@@ -361,6 +362,8 @@ struct ContainerSpec {
     std::string name;
     ContainerKind kind = ContainerKind::regular;
     std::uint32_t attempt = 0;
+    // How often all containers of the pod were restarted together before this start; only kept.
+    std::uint32_t round = 0;
     std::string spec_hash;
     Image image;
     Artifact artifact;
@@ -530,18 +533,6 @@ public:
     // run: 400); the texts are those of contract §2.
     [[nodiscard]] virtual Task<Result<void>> read(PodName pod, std::string container,
                                                   LogOptions options, LogSink& sink) = 0;
-};
-
-// ---------------------------------------------------------------------------------------------------------------
-// Probes (contract row 36) feed results in; implemented by probes. Until then nobody does.
-
-enum class ProbeResult { unknown, success, failure };
-
-struct ProbeResults {
-    // Keyed by container name; absent means no such probe.
-    std::map<std::string, ProbeResult> startup;
-    std::map<std::string, ProbeResult> readiness;
-    std::map<std::string, ProbeResult> liveness;
 };
 
 }  // namespace skiff::pods

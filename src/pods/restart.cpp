@@ -33,6 +33,22 @@ std::optional<CrashBackOff> effective(const Instance& ended,
     return assumed;
 }
 
+const std::string& policy_of(const kube::PodSpec& spec, const kube::Container& container) {
+    return container.restartPolicy ? *container.restartPolicy : spec.restartPolicy;
+}
+
+}  // namespace
+
+ContainerRole role_of(const kube::Container& container, ContainerKind kind) {
+    if (kind == ContainerKind::ephemeral) {
+        return ContainerRole::ephemeral;
+    }
+    if (kind == ContainerKind::regular) {
+        return ContainerRole::regular;
+    }
+    return is_sidecar(container) ? ContainerRole::sidecar : ContainerRole::init;
+}
+
 const kube::ContainerRestartRule* matching_rule(const kube::Container& container,
                                                 std::int32_t exit_code) {
     for (const kube::ContainerRestartRule& rule : container.restartPolicyRules) {
@@ -48,12 +64,6 @@ const kube::ContainerRestartRule* matching_rule(const kube::Container& container
     }
     return nullptr;
 }
-
-const std::string& policy_of(const kube::PodSpec& spec, const kube::Container& container) {
-    return container.restartPolicy ? *container.restartPolicy : spec.restartPolicy;
-}
-
-}  // namespace
 
 BackOffVerdict judge_back_off(const Instance& ended, const std::optional<CrashBackOff>& current,
                               std::string_view spec_hash, Duration longest, WallTime now) {
@@ -82,8 +92,11 @@ bool restarts_after(const kube::PodSpec& spec, const kube::Container& container,
     if (role == ContainerRole::sidecar) {
         return true;
     }
+    if (role == ContainerRole::ephemeral) {
+        return false;
+    }
     if (const auto* rule = matching_rule(container, exit_code); rule != nullptr) {
-        return rule->action == "Restart";
+        return rule->action == "Restart" || rule->action == "RestartAllContainers";
     }
     const std::string& policy = policy_of(spec, container);
     if (role == ContainerRole::init) {
@@ -98,7 +111,8 @@ bool restarts_after(const kube::PodSpec& spec, const kube::Container& container,
 bool may_end_for_good(const kube::PodSpec& spec, const kube::Container& container,
                       ContainerRole role) {
     const std::string& policy = policy_of(spec, container);
-    return role != ContainerRole::sidecar && (policy == "Never" || policy == "OnFailure");
+    return role == ContainerRole::ephemeral ||
+           (role != ContainerRole::sidecar && (policy == "Never" || policy == "OnFailure"));
 }
 
 }  // namespace skiff::pods

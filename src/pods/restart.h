@@ -42,8 +42,14 @@ struct BackOffVerdict {
                                             WallTime now);
 
 // Whether a run that ended with `exit_code` is followed by another: the container's own rules and
-// policy first, then the pod's. For plain init containers Always means OnFailure.
-enum class ContainerRole { init, sidecar, regular };
+// policy first, then the pod's. For plain init containers Always means OnFailure; an ephemeral
+// container runs once.
+enum class ContainerRole { init, sidecar, regular, ephemeral };
+// The role of a container that its pod lists as `kind`.
+[[nodiscard]] ContainerRole role_of(const kube::Container& container, ContainerKind kind);
+// The container's own rule for that exit code (contract row 68); nullptr for none.
+[[nodiscard]] const kube::ContainerRestartRule* matching_rule(const kube::Container& container,
+                                                              std::int32_t exit_code);
 [[nodiscard]] bool restarts_after(const kube::PodSpec& spec, const kube::Container& container,
                                   ContainerRole role, std::int32_t exit_code);
 // Whether some end of it is its last, so that it may not run again whatever happens to the machine.

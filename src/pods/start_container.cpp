@@ -164,16 +164,14 @@ void describe(Starting& starting) {
     spec.name = container.name;
     spec.kind = starting.request.kind;
     spec.attempt = starting.request.attempt;
+    spec.round = starting.request.round;
     spec.spec_hash = spec_hash(container);
     spec.working_dir =
         container.workingDir.empty() ? spec.image.config.working_dir : container.workingDir;
     if (container.terminationMessagePolicy == "FallbackToLogsOnError") {
         spec.message_fallback = ContainerSpec::MessageFallback::log;
     }
-    auto role = starting.request.kind == ContainerKind::regular ? ContainerRole::regular
-                : is_sidecar(container)                         ? ContainerRole::sidecar
-                                                                : ContainerRole::init;
-    if (may_end_for_good(pod.spec, container, role)) {
+    if (may_end_for_good(pod.spec, container, role_of(container, starting.request.kind))) {
         spec.end_kept = ContainerSpec::EndKept::for_ever;
     }
     bool read_only = container.securityContext &&

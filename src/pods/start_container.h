@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "pods/decide.h"
 #include "pods/ports.h"
+#include "pods/probe_ports.h"
 
 namespace skiff::pods {
 
@@ -23,6 +24,8 @@ struct Ports {
     Network& network;
     Runtime& runtime;
     StatusSink& status;
+    Commands& commands;
+    Probes& probes;
 };
 
 struct StartRequest {
@@ -30,7 +33,8 @@ struct StartRequest {
     std::string container;
     ContainerKind kind = ContainerKind::regular;
     std::uint32_t attempt = 0;
-    std::string handler;  // wasmtime, pulley, wasmi
+    std::uint32_t round = 0;  // rounds.h
+    std::string handler;      // wasmtime, pulley, wasmi
     PodFacts facts;
     Egress default_egress;  // the node's
     NodeFacts::Listening listening = NodeFacts::Listening::node_address;

@@ -4,6 +4,8 @@
 #include <array>
 #include <string_view>
 
+#include "kube/pod_fields.h"
+
 namespace skiff::pods {
 namespace {
 
@@ -22,27 +24,9 @@ struct PodRow {
 
 // The whole table: a row goes when its feature comes.
 constexpr std::array kContainerRows = {
-    ContainerRow{"livenessProbe", [](const Container& c) { return c.livenessProbe.has_value(); }},
-    ContainerRow{"readinessProbe", [](const Container& c) { return c.readinessProbe.has_value(); }},
-    ContainerRow{"startupProbe", [](const Container& c) { return c.startupProbe.has_value(); }},
-    ContainerRow{"lifecycle.postStart",
-                 [](const Container& c) { return c.lifecycle && c.lifecycle->postStart; }},
-    ContainerRow{"lifecycle.preStop",
-                 [](const Container& c) { return c.lifecycle && c.lifecycle->preStop; }},
-    ContainerRow{"lifecycle.stopSignal",
-                 [](const Container& c) { return c.lifecycle && c.lifecycle->stopSignal; }},
     ContainerRow{"volumeDevices", [](const Container& c) { return !c.volumeDevices.empty(); }},
     ContainerRow{"resources.claims",
                  [](const Container& c) { return !c.resources.claims.empty(); }},
-    ContainerRow{"restartPolicyRules[].action RestartAllContainers",
-                 [](const Container& c) {
-                     for (const auto& rule : c.restartPolicyRules) {
-                         if (rule.action != "Restart") {
-                             return true;
-                         }
-                     }
-                     return false;
-                 }},
     ContainerRow{"env[].valueFrom.fileKeyRef",
                  [](const Container& c) {
                      for (const auto& variable : c.env) {
@@ -79,6 +63,11 @@ std::string list_name(const Pod& pod, const Container& container) {
     for (const auto& init : pod.spec.initContainers) {
         if (init.name == container.name) {
             return "initContainers";
+        }
+    }
+    for (const auto& ephemeral : pod.spec.ephemeralContainers) {
+        if (ephemeral.name == container.name) {
+            return "ephemeralContainers";
         }
     }
     return "containers";
@@ -122,14 +111,18 @@ std::vector<std::string> without_effect(const Pod& pod, NodeFacts::GuestInput in
                             ".resources.limits.ephemeral-storage is not enforced by this "
                             "node");
         }
+        if (container.lifecycle && container.lifecycle->stopSignal) {
+            lines.push_back(place +
+                            ".lifecycle.stopSignal has no effect: Wasm has no signals; how a guest "
+                            "is asked to end, see skiff:pod/lifecycle");
+        }
         if (container.stdin && input == NodeFacts::GuestInput::none) {
             lines.push_back(place +
                             ".stdin is not offered by this node: the guest reads the end "
                             "of its input at once");
         }
     };
-    std::ranges::for_each(pod.spec.initContainers, judge);
-    std::ranges::for_each(pod.spec.containers, judge);
+    kube::for_each_container(pod.spec, judge);
     return lines;
 }
 
@@ -148,19 +141,10 @@ std::optional<std::string> unsupported(const Pod& pod, const Container& containe
     return std::nullopt;
 }
 
-std::string unsupported_ephemeral(const kube::EphemeralContainer& container) {
-    return fmt::format("spec.ephemeralContainers{{{}}} is not supported by this node",
-                       container.name);
-}
-
 std::vector<std::string> refused_powers(const Pod& pod) {
     std::vector<std::string> lines;
-    for (const Container& container : pod.spec.initContainers) {
-        refuse(lines, pod, container);
-    }
-    for (const Container& container : pod.spec.containers) {
-        refuse(lines, pod, container);
-    }
+    kube::for_each_container(pod.spec,
+                             [&](const Container& container) { refuse(lines, pod, container); });
     if (pod.spec.hostPID) {
         lines.emplace_back("spec.hostPID is not granted: a Wasm container sees no processes");
     }

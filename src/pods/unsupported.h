@@ -16,9 +16,6 @@ namespace skiff::pods {
 [[nodiscard]] std::optional<std::string> unsupported(const kube::Pod& pod,
                                                      const kube::Container& container);
 
-// The same for a container that `kubectl debug` added.
-[[nodiscard]] std::string unsupported_ephemeral(const kube::EphemeralContainer& container);
-
 // One line for each wish that would widen what a container may do. It is not granted, the container
 // runs without it: one Warning event.
 [[nodiscard]] std::vector<std::string> refused_powers(const kube::Pod& pod);

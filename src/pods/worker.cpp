@@ -4,9 +4,10 @@
 #include <utility>
 
 #include "base/log.h"
+#include "kube/pod_fields.h"
 #include "pods/annotations.h"
+#include "pods/conditions.h"
 #include "pods/container_config.h"
-#include "pods/status_of.h"
 #include "pods/unsupported.h"
 
 namespace skiff::pods {
@@ -130,26 +131,18 @@ void Worker::judge_admission() {
 
 // One event for each wish that is not granted, however often the pod is looked at.
 void Worker::tell_once() {
-    for (const kube::EphemeralContainer& container : pod_->spec.ephemeralContainers) {
-        if (told_.insert("ephemeral " + container.name).second) {
-            ports_.events.emit(*pod_, container.name, EventType::warning, "Failed",
-                               "Error: " + unsupported_ephemeral(container));
-        }
-    }
     auto pending = std::ranges::find(status_.conditions, kResizePending, &kube::PodCondition::type);
     if (pending != status_.conditions.end() &&
         told_.insert(fmt::format("resize {}", pod_->metadata.generation)).second) {
         ports_.events.emit(*pod_, {}, EventType::warning, "ResizeInfeasible", pending->message);
     }
-    for (const auto* list : {&pod_->spec.initContainers, &pod_->spec.containers}) {
-        for (const kube::Container& container : *list) {
-            auto field = unsupported(*pod_, container);
-            if (field && told_.insert(container.name + *field).second) {
-                ports_.events.emit(*pod_, container.name, EventType::warning, "Failed",
-                                   "Error: " + *field);
-            }
+    kube::for_each_container(pod_->spec, [this](const kube::Container& container) {
+        auto field = unsupported(*pod_, container);
+        if (field && told_.insert(container.name + *field).second) {
+            ports_.events.emit(*pod_, container.name, EventType::warning, "Failed",
+                               "Error: " + *field);
         }
-    }
+    });
 }
 
 void Worker::tell_back_offs(const Decision& decision) {
@@ -167,8 +160,11 @@ void Worker::tell_back_offs(const Decision& decision) {
 Worker::Turn Worker::turn() {
     judge_admission();
     auto records = ports_.runtime.containers(uid_);
+    cut_hooks_of_ended(records);
+    auto results = probe(records);
+    const ProbeResults* probes = results ? &*results : nullptr;
     Situation situation{*pod_,         records,          status_, memory_,
-                        context_.node, network_.pod_ips, nullptr, context_.clock.wall_now()};
+                        context_.node, network_.pod_ips, probes,  context_.clock.wall_now()};
     Decision decision = decide(situation);
     status_ = std::move(decision.status);
     wake_at_ = decision.wake;
@@ -298,6 +294,12 @@ Worker::Turn Worker::carry_out(const Action& action) {
         case Action::Kind::stop:
             begin_stop(action);
             break;
+        case Action::Kind::post_start:
+            begin_post_start(action);
+            break;
+        case Action::Kind::pre_stop:
+            begin_pre_stop(action);
+            break;
         case Action::Kind::cancel_starts:
             if (told_.insert("cancel").second) {
                 scope_.spawn("cancel starts", cancel_starts());
@@ -329,6 +331,7 @@ Worker::Turn Worker::carry_out(const Action& action) {
 void Worker::begin_start(const Action& action) {
     ContainerMemory& memory = memory_.containers[action.container];
     memory.start.phase = Step::Phase::running;
+    memory.start_round = action.round;
     memory.stop_by.reset();
     memory.stop_retry_at.reset();
     StartRequest request;
@@ -336,6 +339,7 @@ void Worker::begin_start(const Action& action) {
     request.container = action.container;
     request.kind = action.container_kind;
     request.attempt = action.attempt;
+    request.round = action.round;
     request.handler = handler_;
     request.facts = facts();
     request.default_egress = context_.node.default_egress;
@@ -350,6 +354,7 @@ void Worker::begin_stop(const Action& action) {
     memory.stop_by = action.stop_by;
     memory.stop_retry_at.reset();
     memory.after_stop = action.after_stop;
+    cut_hook(action.container);
     if (!action.message.empty()) {
         ports_.events.emit(*pod_, action.container, EventType::normal, "Killing", action.message);
     }

@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "base/time.h"
 #include "pods/decide.h"
+#include "pods/hooks.h"
 #include "pods/start_container.h"
 
 namespace skiff::pods {
@@ -83,6 +84,16 @@ private:
     [[nodiscard]] Turn carry_out(const Action& action);
     void begin_start(const Action& action);
     void begin_stop(const Action& action);
+    void begin_post_start(const Action& action);
+    void begin_pre_stop(const Action& action);
+    [[nodiscard]] HookRun hook_run(const Action& action, HookRun::Which which) const;
+    // Where probes and hooks of the node find the pod; empty while that is not known.
+    [[nodiscard]] std::string address() const;
+    // Its probes as things are, and what they have said; nullopt for a pod without any.
+    [[nodiscard]] std::optional<ProbeResults> probe(const std::vector<ContainerRecord>& records);
+    // The hook of a container that has ended is over, and so is one that a stop overtakes.
+    void cut_hook(const std::string& container);
+    void cut_hooks_of_ended(const std::vector<ContainerRecord>& records);
     void refresh_if_due();
 
     // Steps; each settles what it was begun for and wakes the loop.
@@ -92,6 +103,10 @@ private:
     [[nodiscard]] Task<void> refresh();
     [[nodiscard]] Task<void> start(StartRequest request, CrashBackOff back_off);
     [[nodiscard]] Task<void> stop_container(std::string container, ContainerId id, Duration grace);
+    [[nodiscard]] Task<void> run_post_start(HookRun hook);
+    [[nodiscard]] Task<void> run_pre_stop(HookRun hook);
+    // The hook to its end, or cancelled when it is cut.
+    [[nodiscard]] Task<Result<void>> run_hook_until_cut(HookRun hook);
     [[nodiscard]] Task<void> cancel_starts();
     [[nodiscard]] Task<void> remove_container(ContainerId id);
     [[nodiscard]] Task<void> tear_down();
@@ -111,6 +126,21 @@ private:
     std::string handler_ = "wasmtime";
     PodNetwork network_;
     std::map<std::string, MountedVolume> volumes_;
+    // Set to cut the hook of a container.
+    struct RunningHook {
+        ContainerId run;
+        async::Event enough;
+    };
+    std::map<std::string, std::shared_ptr<RunningHook>> hooks_;
+    // What the prober was asked for last.
+    struct Probed {
+        std::shared_ptr<const kube::Pod> pod;
+        std::vector<ContainerId> runs;
+        std::string address;
+        ProbeOrder::Scope scope = ProbeOrder::Scope::all;
+        friend bool operator==(const Probed&, const Probed&) = default;
+    };
+    std::optional<Probed> probed_;
     std::set<ContainerId> removing_;
     std::set<std::string> told_;
 

@@ -179,6 +179,7 @@ Task<void> Worker::remove_pod() {
         ports_.images.release(uid_);
         ports_.objects.release(uid_);
         ports_.status.forget(uid_);
+        ports_.probes.forget(uid_);
     } else if (removed.error().code != Code::cancelled) {
         log::error("pod not removed", log::kv("pod", uid_),
                    log::kv("error", removed.error().message));

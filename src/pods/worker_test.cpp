@@ -452,7 +452,7 @@ TEST_F(PodWorker, AFailedMountIsAnEventAndTriedAgain) {
 
 TEST_F(PodWorker, AnUnsupportedFieldIsToldByOneEvent) {
     kube::Pod pod = make_pod("web");
-    pod.spec.containers[0].readinessProbe = kube::Probe{};
+    pod.spec.containers[0].volumeDevices.emplace_back();
     run_pod(pod);
     for (int i = 0; i < 5; ++i) {
         advance(seconds(20));

@@ -114,6 +114,7 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
     stored.name = spec.name;
     stored.kind = spec.kind;
     stored.attempt = spec.attempt;
+    stored.round = spec.round;
     stored.spec_hash = spec.spec_hash;
     stored.image = spec.image.reference;
     stored.image_id = spec.image.image_id;

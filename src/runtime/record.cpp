@@ -86,6 +86,7 @@ pods::ContainerRecord StoredContainer::to_record() const {
     record.name = name;
     record.kind = kind;
     record.attempt = attempt;
+    record.round = round;
     record.spec_hash = spec_hash;
     record.image = image;
     record.image_id = image_id;

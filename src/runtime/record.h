@@ -89,15 +89,16 @@ struct StoredContainer {
     pods::ContainerSpec::MessageFallback message_fallback =
         pods::ContainerSpec::MessageFallback::none;
     std::optional<StoredIds> ids;
-    bool keep_end = false;   // its end goes to the root-dir, too
-    bool core_dump = false;  // a file for one was made
-    std::string artifact;    // key of its code; empty in records of an older agent
+    bool keep_end = false;    // its end goes to the root-dir, too
+    bool core_dump = false;   // a file for one was made
+    std::string artifact;     // key of its code; empty in records of an older agent
+    std::uint32_t round = 0;  // pods::ContainerSpec::round
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.id, s.pod_uid, s.pod_namespace, s.pod_name, s.name, s.kind, s.attempt, s.spec_hash,
           s.image, s.image_id, s.created_ns, s.started_ns, s.phase, s.exit, s.pid, s.start_time,
           s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit,
-          s.message_fallback, s.ids, s.keep_end, s.core_dump, s.artifact);
+          s.message_fallback, s.ids, s.keep_end, s.core_dump, s.artifact, s.round);
     }
 
     [[nodiscard]] PodName full_pod_name() const { return PodName{pod_namespace, pod_name}; }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kube/patch.h"
+#include "kube/pod_fields.h"
 
 namespace skiff::status {
 namespace {
@@ -19,12 +20,6 @@ bool is_older(const kube::Pod& a, const kube::Pod& b) {
     auto first = parse_uint(a.metadata.resourceVersion);
     auto second = parse_uint(b.metadata.resourceVersion);
     return first && second && *first < *second;
-}
-
-bool is_kubelets(std::string_view type) {
-    return type == "PodResizePending" || type == "PodReadyToStartContainers" ||
-           type == "Initialized" || type == "Ready" || type == "ContainersReady" ||
-           type == "PodScheduled";
 }
 
 // Whether there is no such pod any more: its name is free, or belongs to another uid. The server
@@ -46,10 +41,11 @@ bool is_gone(const Error& error) {
 // What others own is taken from the server's copy, so that it is never written back old.
 kube::PodStatus merged(const kube::PodStatus& wanted, const kube::PodStatus& known) {
     kube::PodStatus status = wanted;
-    std::erase_if(status.conditions,
-                  [](const kube::PodCondition& condition) { return !is_kubelets(condition.type); });
+    std::erase_if(status.conditions, [](const kube::PodCondition& condition) {
+        return !kube::is_agents_condition(condition.type);
+    });
     for (const kube::PodCondition& condition : known.conditions) {
-        if (!is_kubelets(condition.type)) {
+        if (!kube::is_agents_condition(condition.type)) {
             status.conditions.push_back(condition);
         }
     }

@@ -164,7 +164,7 @@ def pod(name, image, *args, **spec):
     container = {"name": "main", "image": image, "args": [str(a) for a in args]}
     for field in ("command", "env", "envFrom", "volumeMounts", "resources", "imagePullPolicy",
                   "terminationMessagePolicy", "terminationMessagePath", "ports", "workingDir",
-                  "securityContext", "livenessProbe"):
+                  "securityContext", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
         if field in spec:
             container[field] = spec.pop(field)
     metadata = {"name": name, **spec.pop("metadata", {})}

@@ -201,11 +201,10 @@ def test_termination_message_comes_from_the_file(kube, cluster):
 
 
 def test_what_is_not_offered_yet_waits_and_names_the_field(kube, cluster):
-    kube.apply(pod("probed", cluster.push("sleeper"),
-                   livenessProbe={"exec": {"command": ["true"]}}))
-    waiting = kube.wait_waiting("probed", "CreateContainerConfigError")
-    assert "livenessProbe" in waiting["message"]
-    kube("delete", "pod", "probed", "--timeout=20s")
+    kube.apply(pod("shared", cluster.push("sleeper"), shareProcessNamespace=True))
+    waiting = kube.wait_waiting("shared", "CreateContainerConfigError")
+    assert "shareProcessNamespace" in waiting["message"]
+    kube("delete", "pod", "shared", "--timeout=20s")
 
 
 def test_components_and_go_run_like_c(kube, cluster):

@@ -73,15 +73,35 @@ def build(version=DEFAULT_VERSION, say=print):
     return target
 
 
-def _build_into(target, version, say):
+def build_own(name):
+    """Makes sure that test/cluster/NAME is built beside the control plane; returns the program."""
+    program = os.path.join(build(), name)
+    with open(os.path.join(cache_folder(), "cluster-build.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.access(program, os.X_OK):
+            go, environment = _go()
+            done = subprocess.run([go, "build", "-trimpath", "-o", program + ".new", f"./{name}"],
+                                  cwd=module_folder(DEFAULT_VERSION), env=environment)
+            if done.returncode != 0:
+                raise ClusterError(f"go build ./{name}: exit {done.returncode}")
+            os.rename(program + ".new", program)
+    return program
+
+
+def _go():
+    """The Go program and the environment to build in."""
     found = subprocess.run(["bash", os.path.join(ROOT, "tools", "toolchain.sh"), "go"],
                            stdout=subprocess.PIPE)
     if found.returncode != 0:
         raise ClusterError("no usable Go (see above)")
-    go = found.stdout.decode().strip()
+    environment = dict(os.environ, CGO_ENABLED="0", GOTOOLCHAIN="local", GOFLAGS="-mod=readonly")
+    return found.stdout.decode().strip(), environment
+
+
+def _build_into(target, version, say):
+    go, environment = _go()
     full = _module_version(version)
     say(f"building Kubernetes {full} and etcd (once; about ten minutes on two cores)")
-    environment = dict(os.environ, CGO_ENABLED="0", GOTOOLCHAIN="local", GOFLAGS="-mod=readonly")
     temporary = target + ".new"
     shutil.rmtree(temporary, ignore_errors=True)
     os.makedirs(temporary)

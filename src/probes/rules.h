@@ -1,0 +1,54 @@
+// What the results of a probe come to, and when the next one is due (contract §4.4). Pure.
+#pragma once
+
+#include <cstdint>
+
+#include "base/time.h"
+#include "kube/types.h"
+#include "pods/probe_ports.h"
+
+namespace skiff::probes {
+
+using pods::ProbeKind;
+using pods::ProbeResult;
+
+// A probe's numbers with the API's defaults, each at least what the API allows.
+struct Rules {
+    Duration initial_delay{};
+    Duration period = std::chrono::seconds(10);
+    Duration timeout = std::chrono::seconds(1);
+    std::int32_t successes_needed = 1;
+    std::int32_t failures_needed = 3;
+};
+[[nodiscard]] Rules rules_of(const kube::Probe& probe);
+
+// One probe of one run of a container.
+struct ProbeState {
+    ProbeResult counts = ProbeResult::unknown;  // what decisions are made from
+    ProbeResult latest = ProbeResult::unknown;  // what the last probe said
+    std::int32_t in_a_row = 0;
+    // over: nothing more is asked of this run. A run that has to be ended for its liveness is not
+    // asked while it ends, and a startup probe has said its word once.
+    enum class Phase { asking, over } phase = Phase::asking;
+};
+
+// Before the first probe a container lives, is not ready, and may have started or not; what an
+// agent before this one knew of the run stays (row 55).
+[[nodiscard]] ProbeState first_state(ProbeKind kind, pods::ProbeTarget::Known known);
+
+// Takes one outcome in: success or failure; unknown, which says nothing, changes nothing.
+void take(ProbeState& state, ProbeKind kind, const Rules& rules, ProbeResult outcome);
+
+// How long after its start a run is first asked. Startup and readiness are asked as soon as they
+// may be, because somebody waits for the answer; liveness only after a period, as nobody is dead so
+// soon.
+[[nodiscard]] Duration first_delay(ProbeKind kind, const Rules& rules);
+
+// The next time after the one that was due at `due` and has ended at `now`: in step with the
+// period, or at once when that was missed.
+[[nodiscard]] SteadyTime next_due(SteadyTime due, SteadyTime now, const Rules& rules);
+
+// "Startup", "Readiness", "Liveness".
+[[nodiscard]] std::string_view name_of(ProbeKind kind);
+
+}  // namespace skiff::probes

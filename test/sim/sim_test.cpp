@@ -1,0 +1,29 @@
+#include <gtest/gtest.h>
+
+#include "simulation.h"
+
+namespace skiff::sim {
+namespace {
+
+constexpr std::uint64_t kSeeds = 1000;
+
+TEST(Simulation, BreaksNoRuleInAThousandLives) {
+    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+        Outcome outcome = simulate(seed);
+        ASSERT_FALSE(outcome.broken)
+            << *outcome.broken << "\nreplay: skiff_sim --seed " << seed << " --trace";
+    }
+}
+
+TEST(Simulation, RepeatsALifeExactlyFromItsSeed) {
+    for (std::uint64_t seed : {7U, 77U, 777U}) {
+        Outcome first = simulate(seed);
+        Outcome second = simulate(seed);
+        EXPECT_GT(first.happenings, 20U);
+        EXPECT_EQ(first.happenings, second.happenings);
+        EXPECT_EQ(first.pod_hours, second.pod_hours);
+    }
+}
+
+}  // namespace
+}  // namespace skiff::sim
