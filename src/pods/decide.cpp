@@ -154,8 +154,10 @@ void Deciding::name_waiting() {
 
 void Deciding::finish_status() {
     if (is_terminal(s_.pod.status.phase) && std::ranges::all_of(s_.records, is_earlier)) {
-        // It ended in an earlier life of this node: there is nothing to add to what is known.
+        // It ended in an earlier life of this node: there is nothing to add to what is known, but
+        // that an edit since then was seen (contract row 17).
         out_.status = s_.pod.status;
+        out_.status.observedGeneration = s_.pod.metadata.generation;
         return;
     }
     if (finality_ == Finality::open) {

@@ -235,12 +235,15 @@ TEST_F(Decide, TerminalPodsNeverRunAgain) {
 TEST_F(Decide, CompletedPodOfAnEarlierLifeIsLeftAsItIs) {
     pod.status.phase = "Succeeded";
     pod.status.message = "done";
+    pod.status.observedGeneration = pod.metadata.generation;
     previous = pod.status;
     memory.tear_down.phase = Step::Phase::done;
     memory.admission.verdict = Admission::Verdict::admitted;
     Decision decision = run();
     EXPECT_EQ(describe(decision), "");
     EXPECT_TRUE(decision.status == pod.status);
+    ++pod.metadata.generation;
+    EXPECT_EQ(run().status.observedGeneration, pod.metadata.generation);
 }
 
 TEST_F(Decide, WaitsForTheOtherContainersBeforeFailing) {

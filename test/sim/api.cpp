@@ -105,6 +105,7 @@ void Api::deliver() {
         std::uint64_t& seen = delivered_[uid];
         if (seen != object.version) {
             seen = object.version;
+            watcher_.tells(object.pod);
             agent_->apply(std::make_shared<const kube::Pod>(object.pod));
         }
     }

@@ -25,6 +25,8 @@ public:
         std::function<void(const kube::Pod&, const kube::PodStatus&)> publishes;
         // The object goes because the agent says that the pod has ended.
         std::function<void(const kube::Pod&)> finishes;
+        // What the agent is told: it may act by it until it is told something newer.
+        std::function<void(const kube::Pod&)> tells;
     };
     void set_watcher(Watcher watcher) { watcher_ = std::move(watcher); }
 

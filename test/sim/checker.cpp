@@ -71,7 +71,8 @@ Checker::Checker(World& world, Guests& guests, Api& api)
     api.set_watcher(
         {[this](const kube::Pod& pod, const kube::PodStatus& status) { on_store(pod, status); },
          [this](const kube::Pod& pod, const kube::PodStatus& status) { on_publish(pod, status); },
-         [this](const kube::Pod& pod) { on_finish(pod); }});
+         [this](const kube::Pod& pod) { on_finish(pod); },
+         [this](const kube::Pod& pod) { seen(pod); }});
 }
 
 Checker::Seen& Checker::seen(const kube::Pod& pod) {
