@@ -276,18 +276,21 @@ bool Checker::work_is_over(const kube::Pod& pod) const {
                        });
 }
 
+bool Checker::is_past_deadline(const Seen& seen, const kube::Pod& pod) const {
+    return pod.spec.activeDeadlineSeconds && seen.told_start_time &&
+           world_.clock.wall_now() >=
+               seen.told_start_time->at +
+                   std::chrono::seconds(*pod.spec.activeDeadlineSeconds);
+}
+
 bool Checker::may_stop(const Seen& seen, const Run& run) const {
     const kube::Pod* object = api_.find(run.record.pod.str());
     if (object == nullptr || object->metadata.deletionTimestamp ||
         is_terminal(object->status.phase)) {
         return true;
     }
-    if (object->spec.activeDeadlineSeconds && seen.start_time) {
-        WallTime ends =
-            seen.start_time->at + std::chrono::seconds(*object->spec.activeDeadlineSeconds);
-        if (world_.clock.wall_now() >= ends) {
-            return true;
-        }
+    if (is_past_deadline(seen, *object)) {
+        return true;
     }
     return run.record.round < seen.rounds || seen.edited.contains(run.record.name) ||
            work_is_over(*object);
@@ -304,7 +307,10 @@ void Checker::on_stop(const Run& run) {
     if (!may_stop(found->second, run)) {
         world_.journal.broken("I5: {} is stopped without a reason", run.name());
     }
-    check_stop_order(found->second, run);
+    // What an agent finds of a pod that nobody knows any more has no order.
+    if (api_.find(run.record.pod.str()) != nullptr) {
+        check_stop_order(found->second, run);
+    }
 }
 
 // A sidecar that goes because its pod goes: everything that it serves has ended, or had its time.
@@ -369,6 +375,7 @@ void Checker::check_statuses(const kube::Pod& pod, const kube::PodStatus& status
 void Checker::on_publish(const kube::Pod& pod, const kube::PodStatus& status) {
     Seen& seen = this->seen(pod);
     check_statuses(pod, status);
+    seen.told_start_time = status.startTime;
     std::int64_t generation = status.observedGeneration;
     if (generation > seen.pod.metadata.generation) {
         world_.journal.broken("{} observed generation {} of {}", pod.metadata.name, generation,
@@ -456,7 +463,8 @@ void Checker::check_pod_settled(const kube::Pod& pod) {
             int code =
                 ended && runs.back()->record.exit ? runs.back()->record.exit->exit_code : 137;
             bool is_init = list == &pod.spec.initContainers && !is_sidecar(container);
-            bool may_rest = is_init || (ended && ends_for_good(pod, container, code));
+            bool may_rest = is_init || (ended && ends_for_good(pod, container, code)) ||
+                            is_past_deadline(seen(pod), pod);
             if (!over && run == nullptr && !may_rest) {
                 world_.journal.broken("{}/{} should run by now", name, container.name);
             }

@@ -37,7 +37,8 @@ private:
     struct Seen {
         kube::Pod pod;                 // with the spec as the API has it, or had it last
         std::set<std::string> edited;  // containers whose image was changed
-        std::optional<kube::Time> start_time;
+        std::optional<kube::Time> start_time;       // as the server has it
+        std::optional<kube::Time> told_start_time;  // as the agent said last, perhaps to nobody
         std::string api_phase;
         std::map<std::string, std::int32_t> api_restarts;
         std::uint32_t rounds = 0;  // ended by containers, over all boots
@@ -59,6 +60,7 @@ private:
     void check_stop_order(const Seen& seen, const Run& run);
     void check_statuses(const kube::Pod& pod, const kube::PodStatus& status);
     void check_pod_settled(const kube::Pod& pod);
+    [[nodiscard]] bool is_past_deadline(const Seen& seen, const kube::Pod& pod) const;
     [[nodiscard]] bool may_stop(const Seen& seen, const Run& run) const;
     [[nodiscard]] bool work_is_over(const kube::Pod& pod) const;
     // Runs of the pod, or of one container of it; in the order of their starts.
