@@ -438,6 +438,17 @@ void Checker::on_finish(const kube::Pod& pod) {
 // ------------------------------------------------------------------------------------------------
 // The end
 
+// A run that a power loss took before anybody was told of it leaves no trace: the end before it is
+// what the next agent knows.
+bool Checker::ended_before_a_lost_run(const kube::Pod& pod, const kube::Container& container) const {
+    auto runs = runs_of(pod.metadata.uid, container.name);
+    while (!runs.empty() && !runs.back()->is_active() && !runs.back()->record.exit) {
+        runs.pop_back();
+    }
+    return !runs.empty() && runs.back()->record.exit &&
+           ends_for_good(pod, container, runs.back()->record.exit->exit_code);
+}
+
 void Checker::check_pod_settled(const kube::Pod& pod) {
     const std::string& uid = pod.metadata.uid;
     const std::string& name = pod.metadata.name;
@@ -464,6 +475,7 @@ void Checker::check_pod_settled(const kube::Pod& pod) {
                 ended && runs.back()->record.exit ? runs.back()->record.exit->exit_code : 137;
             bool is_init = list == &pod.spec.initContainers && !is_sidecar(container);
             bool may_rest = is_init || (ended && ends_for_good(pod, container, code)) ||
+                            ended_before_a_lost_run(pod, container) ||
                             is_past_deadline(seen(pod), pod);
             if (!over && run == nullptr && !may_rest) {
                 world_.journal.broken("{}/{} should run by now", name, container.name);

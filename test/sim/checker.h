@@ -60,6 +60,8 @@ private:
     void check_stop_order(const Seen& seen, const Run& run);
     void check_statuses(const kube::Pod& pod, const kube::PodStatus& status);
     void check_pod_settled(const kube::Pod& pod);
+    [[nodiscard]] bool ended_before_a_lost_run(const kube::Pod& pod,
+                                               const kube::Container& container) const;
     [[nodiscard]] bool is_past_deadline(const Seen& seen, const kube::Pod& pod) const;
     [[nodiscard]] bool may_stop(const Seen& seen, const Run& run) const;
     [[nodiscard]] bool work_is_over(const kube::Pod& pod) const;
