@@ -453,6 +453,9 @@ void Checker::check_pod_settled(const kube::Pod& pod) {
     const std::string& uid = pod.metadata.uid;
     const std::string& name = pod.metadata.name;
     bool over = is_terminal(pod.status.phase);
+    if (!over && is_past_deadline(seen(pod), pod)) {
+        return;  // it ends just now
+    }
     if (pod.status.observedGeneration != pod.metadata.generation) {
         world_.journal.broken("I4: {} observed generation {} of {}", name,
                               pod.status.observedGeneration, pod.metadata.generation);
@@ -475,8 +478,7 @@ void Checker::check_pod_settled(const kube::Pod& pod) {
                 ended && runs.back()->record.exit ? runs.back()->record.exit->exit_code : 137;
             bool is_init = list == &pod.spec.initContainers && !is_sidecar(container);
             bool may_rest = is_init || (ended && ends_for_good(pod, container, code)) ||
-                            ended_before_a_lost_run(pod, container) ||
-                            is_past_deadline(seen(pod), pod);
+                            ended_before_a_lost_run(pod, container);
             if (!over && run == nullptr && !may_rest) {
                 world_.journal.broken("{}/{} should run by now", name, container.name);
             }
