@@ -7,19 +7,18 @@ library=$1
 features=$2
 shift 2
 export CARGO_TERM_PROGRESS_WHEN=${CARGO_TERM_PROGRESS_WHEN:-auto}
-# shellcheck disable=SC2086 # no or one argument
-"$@" build --release --locked $features
 target=
 for word in "$@"; do
     case $word in CARGO_TARGET_DIR=*) target=${word#*=} ;; esac
 done
 built=$target/release/libskiff_engine.a
 # Another clone that shares the target folder may have put its own library there since, which cargo, that looks
-# at this clone's unchanged sources, calls fresh.
-if ! grep -q "$PWD/src/lib.rs" "$target/release/libskiff_engine.d"; then
+# at the age of this clone's sources, calls fresh. Asked before cargo runs: it names this clone afterwards either way.
+if ! grep -qs "$PWD/src/lib.rs" "$target/release/libskiff_engine.d"; then
     touch src/lib.rs
-    "$@" build --release --locked $features
 fi
+# shellcheck disable=SC2086 # no or one argument
+"$@" build --release --locked $features
 if ! cmp -s "$built" "$library"; then
     cp "$built" "$library.new"
     mv "$library.new" "$library"
