@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-__attribute__((import_module("skiff"), import_name("terminating"))) int skiff_terminating(void);
+#include "skiff.h"
 
 static void pause_for(double seconds) {
     struct timespec left = {.tv_sec = (time_t)seconds};

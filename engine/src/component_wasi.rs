@@ -1,10 +1,12 @@
-//! The host functions of components: WASI 0.2 and 0.3, outgoing HTTP, and `skiff:pod/lifecycle`.
+//! The host functions of components: WASI 0.2 and 0.3, outgoing HTTP, and the interfaces of `skiff:pod`.
 
 use crate::egress::Policy;
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
 use crate::lookup::{self, Names};
+use crate::metadata::Files;
 use crate::outgoing::Outgoing;
+use crate::pod;
 use crate::provider::Purpose;
 use crate::stdio::Waiting;
 use crate::stop::Stop;
@@ -12,16 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wasmtime::component::{Accessor, HasData, Linker, Resource};
-use wasmtime::{Engine, Error, Result, Store, StoreContextMut, format_err};
+use wasmtime::{Engine, Error, Result, Store, format_err};
 use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::{self, DynPollable, Pollable, subscribe};
 use wasmtime_wasi::p3::bindings::clocks::monotonic_clock as p3_clock;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView, async_trait, p3};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-
-/// The interface by which a guest learns that it shall end.
-pub const LIFECYCLE: &str = "skiff:pod/lifecycle";
 
 /// The interfaces of WASI 0.2 that are in the linker.
 const INTERFACES_02: [&str; 29] = [
@@ -86,9 +85,11 @@ const INTERFACES_03: [&str; 23] = [
 /// Whether a linker has the interface `name`, as in "wasi:cli/exit@0.2.3". All versions 0.2.x are one, and all
 /// 0.3.x: later ones only add, and what they add is found missing when the component starts.
 pub fn provides(name: &str) -> bool {
+    if pod::provides_interface(name) {
+        return true;
+    }
     match name.split_once('@') {
-        None => name == LIFECYCLE,
-        Some((LIFECYCLE, version)) => version.starts_with("0.1."),
+        None => false,
         // Drafts were not compatible with one another.
         Some((_, version)) if version.contains('-') => false,
         Some((interface, version)) if version.starts_with("0.2.") => {
@@ -110,6 +111,7 @@ pub struct ComponentState {
     pub outgoing: Outgoing,
     pub policy: Arc<Policy>,
     pub names: Names,
+    pub files: Files,
 }
 
 impl WasiHttpView for ComponentState {
@@ -138,6 +140,7 @@ pub fn new_store(engine: &Engine, grant: &Grant) -> Result<Store<ComponentState>
         outgoing: Outgoing::new(grant.client.clone()),
         policy: grant.policy.clone(),
         names: Names::new(),
+        files: grant.files(),
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
@@ -165,7 +168,7 @@ pub fn linker(engine: &Engine, purpose: Purpose) -> Result<Linker<ComponentState
         lookup::add_03(&mut linker)?;
     }
     linker.allow_shadowing(false);
-    add_lifecycle(&mut linker, concurrent)?;
+    pod::add_interfaces(&mut linker, concurrent)?;
     Ok(linker)
 }
 
@@ -183,33 +186,6 @@ pub fn unlinked(error: Error) -> Error {
         }
         _ => format_err!("the component cannot be linked: {}", causes.join(": ")),
     }
-}
-
-/// `skiff:pod/lifecycle`: `subscribe` is for WASI 0.2, `wait` for 0.3.
-fn add_lifecycle(linker: &mut Linker<ComponentState>, concurrent: bool) -> Result<()> {
-    type Context<'a> = StoreContextMut<'a, ComponentState>;
-    for name in [LIFECYCLE.to_owned(), format!("{LIFECYCLE}@0.1.0")] {
-        let mut lifecycle = linker.instance(&name)?;
-        lifecycle.func_wrap("terminating", |store: Context<'_>, (): ()| {
-            Ok((store.data().stop.terminating(),))
-        })?;
-        lifecycle.func_wrap("subscribe", |mut store: Context<'_>, (): ()| {
-            let state = store.data_mut();
-            let order = state.table.push(StopOrder(state.stop.clone()))?;
-            Ok((subscribe(&mut state.table, order)?,))
-        })?;
-        if concurrent {
-            lifecycle.func_wrap_concurrent("wait", |store, (): ()| {
-                let stop = store.with(|mut access| access.get().stop.clone());
-                Box::pin(async move {
-                    stop.ordered().await;
-                    stop.set_noticed();
-                    Ok(())
-                })
-            })?;
-        }
-    }
-    Ok(())
 }
 
 /// `wasi:clocks/monotonic-clock` whose waits end once when the guest is asked to stop.
@@ -329,16 +305,5 @@ impl p3_clock::HostWithStore<ComponentState> for Clock {
         let stop = store.with(|mut view| view.get().watched());
         until(due, stop.as_deref()).await;
         Ok(())
-    }
-}
-
-/// The pollable of `subscribe`: ready once the guest is asked to stop, and from then on.
-struct StopOrder(Arc<Stop>);
-
-#[async_trait]
-impl Pollable for StopOrder {
-    async fn ready(&mut self) {
-        self.0.ordered().await;
-        self.0.set_noticed();
     }
 }

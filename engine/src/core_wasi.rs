@@ -1,4 +1,4 @@
-//! The host functions of core modules, for both engines: WASI 0.1, `skiff` `terminating` and Krustlet's HTTP.
+//! The host functions of core modules, for both engines: WASI 0.1, those of `skiff` and Krustlet's HTTP.
 //!
 //! Wasmtime's own linker for WASI 0.1 makes an event loop with threads for every process. Here each function
 //! runs to its end on the guest's thread: files may block it, the standard streams do so themselves, and the
@@ -8,6 +8,8 @@
 use crate::core_http::{self, CoreHttp, Refusal};
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
+use crate::metadata::Files;
+use crate::pod;
 use crate::poll;
 use crate::stdio::Waiting;
 use crate::stop::Stop;
@@ -33,6 +35,7 @@ pub struct CoreState {
     /// stdin's descriptor, for `poll_oneoff`; None: at its end.
     pub stdin: Option<RawFd>,
     pub http: CoreHttp,
+    pub files: Files,
     /// What a call may copy into the host's memory.
     pub hostcall_bytes_max: usize,
 }
@@ -52,6 +55,7 @@ impl CoreState {
                 grant.http_requests_max,
                 grant.hostcall_bytes_max,
             ),
+            files: grant.files(),
             hostcall_bytes_max: grant.hostcall_bytes_max,
         })
     }
@@ -195,34 +199,50 @@ fn with_http(
     })
 }
 
-macro_rules! http_functions {
-    ($($name:ident($($arg:ident),*) => $call:expr;)*) => {
-        fn add_http_to_wasmtime(linker: &mut Linker<CoreState>) -> Result<()> {
-            $(linker.func_wrap(
-                core_http::MODULE,
-                stringify!($name),
-                |mut caller: Caller<'_, CoreState>, $($arg: u32),*| with_http(&mut caller, $call),
-            )?;)*
-            Ok(())
-        }
+/// A call of one of `skiff`'s functions that read or write the guest's memory: a number of WASI 0.1.
+fn with_pod(
+    caller: &mut impl Call,
+    call: impl FnOnce(&mut CoreState, &mut [u8]) -> std::result::Result<(), i32>,
+) -> i32 {
+    match caller.guest() {
+        Some((memory, state)) => pod::number(call(state, memory)),
+        None => pod::no_memory(),
+    }
+}
 
-        fn add_http_to_wasmi(
-            linker: &mut wasmi::Linker<CoreState>,
-        ) -> Result<(), wasmi::errors::LinkerError> {
-            $(linker.func_wrap(
-                core_http::MODULE,
-                stringify!($name),
-                |mut caller: wasmi::Caller<'_, CoreState>, $($arg: u32),*| {
-                    with_http(&mut caller, $call)
-                },
-            )?;)*
-            Ok(())
+macro_rules! number_functions {
+    ($of:ident, $module:expr, $with:ident; $($name:ident($($arg:ident),*) => $call:expr;)*) => {
+        /// Functions over numbers and the guest's memory, for either engine's linker.
+        mod $of {
+            use super::*;
+
+            pub fn add_to_wasmtime(linker: &mut Linker<CoreState>) -> Result<()> {
+                $(linker.func_wrap(
+                    $module,
+                    stringify!($name),
+                    |mut caller: Caller<'_, CoreState>, $($arg: u32),*| $with(&mut caller, $call),
+                )?;)*
+                Ok(())
+            }
+
+            pub fn add_to_wasmi(
+                linker: &mut wasmi::Linker<CoreState>,
+            ) -> Result<(), wasmi::errors::LinkerError> {
+                $(linker.func_wrap(
+                    $module,
+                    stringify!($name),
+                    |mut caller: wasmi::Caller<'_, CoreState>, $($arg: u32),*| {
+                        $with(&mut caller, $call)
+                    },
+                )?;)*
+                Ok(())
+            }
         }
     };
 }
 
 // Arguments that belong together are a piece of memory: where it begins, and its size.
-http_functions! {
+number_functions! { http_functions, core_http::MODULE, with_http;
     req(url, url_size, method, method_size, headers, headers_size, body, body_size, status, handle) =>
         |http, memory| {
             let pieces =
@@ -241,11 +261,24 @@ http_functions! {
     };
 }
 
+number_functions! { pod_functions, pod::MODULE, with_pod;
+    path_attributes_get(flags, path, path_size, into, into_size) => |state, memory| {
+        pod::path_attributes_get(state, memory, (flags, (path, path_size)), (into, into_size))
+    };
+    path_access_check(path, path_size, rights) => |state, memory| {
+        pod::path_access_check(state, memory, (path, path_size), rights)
+    };
+    path_mode_set(path, path_size, mode) => |state, memory| {
+        pod::path_mode_set(state, memory, (path, path_size), mode)
+    };
+    identity_get(into, into_size) => |_, memory| pod::identity_get(memory, (into, into_size));
+}
+
 /// Whether the linker has the function `name` of `module`.
 pub fn provides(module: &str, name: &str) -> bool {
     match module {
         MODULE => FUNCTIONS.contains(&name),
-        "skiff" => name == "terminating",
+        pod::MODULE => pod::provides_function(name),
         core_http::MODULE => core_http::FUNCTIONS.contains(&name),
         _ => false,
     }
@@ -264,7 +297,8 @@ fn terminating(state: &CoreState) -> i32 {
 pub fn linker(engine: &Engine) -> Result<Linker<CoreState>> {
     let mut linker = Linker::new(engine);
     add_to_wasmtime(&mut linker)?;
-    add_http_to_wasmtime(&mut linker)?;
+    http_functions::add_to_wasmtime(&mut linker)?;
+    pod_functions::add_to_wasmtime(&mut linker)?;
     linker.func_wrap(
         MODULE,
         "poll_oneoff",
@@ -273,7 +307,7 @@ pub fn linker(engine: &Engine) -> Result<Linker<CoreState>> {
         },
     )?;
     linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<()> { Err(exit(code)) })?;
-    linker.func_wrap("skiff", "terminating", |caller: Caller<'_, CoreState>| {
+    linker.func_wrap(pod::MODULE, pod::TERMINATING, |caller: Caller<'_, CoreState>| {
         terminating(caller.data())
     })?;
     Ok(linker)
@@ -295,9 +329,10 @@ pub fn wasmi_linker(
     linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<(), wasmi::Error> {
         Err(host_error(exit(code)))
     })?;
-    linker.func_wrap("skiff", "terminating", |caller: wasmi::Caller<'_, CoreState>| {
+    linker.func_wrap(pod::MODULE, pod::TERMINATING, |caller: wasmi::Caller<'_, CoreState>| {
         terminating(caller.data())
     })?;
-    add_http_to_wasmi(&mut linker)?;
+    http_functions::add_to_wasmi(&mut linker)?;
+    pod_functions::add_to_wasmi(&mut linker)?;
     Ok(linker)
 }

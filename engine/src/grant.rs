@@ -2,6 +2,7 @@
 
 use crate::egress::Policy;
 use crate::failure::truncate;
+use crate::metadata::Files;
 use crate::outgoing::Client;
 use crate::stdio::{Input, Output, Waiting, WriteFn};
 use crate::stop::Stop;
@@ -349,6 +350,11 @@ impl Grant {
     /// Cuts a message to what the caller wants to see of it.
     pub fn bound(&self, message: &mut String) {
         truncate(message, self.message_bytes_max);
+    }
+
+    /// What the guest may learn of its files; opens nothing yet.
+    pub fn files(&self) -> Files {
+        Files::below(self.root.clone())
     }
 
     /// Draws random numbers and opens the root: after the fork and the last lock only.

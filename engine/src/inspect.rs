@@ -4,6 +4,7 @@ use crate::component_wasi;
 use crate::core_http;
 use crate::core_wasi;
 use crate::failure::{Code, Failure};
+use crate::pod;
 use crate::provider::{Purpose, Runtime};
 use wasmparser::{ComponentTypeRef, Encoding, ExternalKind, Parser, Payload, TypeRef};
 use wasmtime::component::Component;
@@ -126,8 +127,8 @@ impl Inspection {
         for import in &self.imports {
             let interface = import.module.split('@').next().unwrap_or_default();
             flags |= match (self.kind, interface, import.name.as_deref()) {
-                (Kind::Core, "skiff", Some("terminating")) => HANDLES_STOP,
-                (Kind::Component, "skiff:pod/lifecycle", _) => HANDLES_STOP,
+                (Kind::Core, pod::MODULE, Some(pod::TERMINATING)) => HANDLES_STOP,
+                (Kind::Component, pod::LIFECYCLE, _) => HANDLES_STOP,
                 // Interfaces with a function that makes a socket; all others only take one.
                 (Kind::Component, "wasi:sockets/tcp-create-socket", _)
                 | (Kind::Component, "wasi:sockets/udp-create-socket", _)

@@ -405,7 +405,7 @@ static int wait_main(int argc, char** argv) {
 static int umask_main(int argc, char** argv) {
     (void)argv;
     if (argc > 1) {
-        complain("umask: WASI knows no file modes");
+        complain("umask: files are made with 0022; chmod changes their mode");
         return 1;
     }
     put("0022\n");

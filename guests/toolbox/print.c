@@ -264,7 +264,7 @@ static bool is_binary(const char* op) {
 }
 
 static bool is_unary(const char* op) {
-    return op[0] == '-' && op[1] && !op[2] && strchr("bcdefghknprsStuwxzLO", op[1]);
+    return op[0] == '-' && op[1] && !op[2] && strchr("bcdefghknprsStuwxzLOG", op[1]);
 }
 
 static bool test_unary(struct test* t, char op, const char* word) {
@@ -278,11 +278,11 @@ static bool test_unary(struct test* t, char op, const char* word) {
             return word[0] >= '0' && word[0] <= '9' && !word[1] &&
                    file_terminal(fds[word[0] - '0']);
         case 'r':
-            return access(word, R_OK) == 0;
+            return may_access(word, R_OK);
         case 'w':
-            return access(word, W_OK) == 0;
+            return may_access(word, W_OK);
         case 'x':
-            return access(word, X_OK) == 0;
+            return may_access(word, X_OK);
         case 'h':
         case 'L':
             return lstat(word, &status) == 0 && S_ISLNK(status.st_mode);
@@ -290,19 +290,35 @@ static bool test_unary(struct test* t, char op, const char* word) {
             break;
     }
     (void)t;
-    if (stat(word, &status) != 0) {
+    struct identity who;
+    if (status_of(word, true, &status) != 0) {
         return false;
     }
-    mode_t mode = status.st_mode;
-    return op == 'e'   ? true
-           : op == 'f' ? S_ISREG(mode)
-           : op == 'd' ? S_ISDIR(mode)
-           : op == 's' ? status.st_size > 0
-           : op == 'p' ? S_ISFIFO(mode)
-           : op == 'S' ? S_ISSOCK(mode)
-           : op == 'b' ? S_ISBLK(mode)
-           : op == 'c' ? S_ISCHR(mode)
-                       : op == 'O';
+    char kind = kind_letter(&status);
+    switch (op) {
+        case 'e':
+            return true;
+        case 'f':
+            return kind == '-';
+        case 's':
+            return status.st_size > 0;
+        case 'S':
+            return kind == 's';
+        case 'u':
+            return status.st_mode & 04000;
+        case 'g':
+            return status.st_mode & 02000;
+        case 'k':
+            return status.st_mode & 01000;
+        case 'O':
+            identity_get(&who);
+            return status.st_uid == who.uid;
+        case 'G':
+            identity_get(&who);
+            return status.st_gid == who.gid;
+        default:
+            return kind == op; /* b, c, d and p */
+    }
 }
 
 static long long test_number(struct test* t, const char* word) {

@@ -15,6 +15,7 @@ struct member { /* being read */
     char *name, *link;
     unsigned long long size;
     long long mtime;
+    unsigned mode, uid, gid;
     char type;
 };
 struct tar {
@@ -22,7 +23,7 @@ struct tar {
     const char* archive;
     const char* folder;
     struct file* file;
-    bool verbose, untouched_times, keep, to_stdout, follow, stripped, cut;
+    bool verbose, untouched_times, keep, to_stdout, follow, stripped, cut, same_modes;
     int strip;
     int status;
     char** operands;

@@ -39,9 +39,9 @@ static bool write_header(struct tar* t, const char* name, const char* link,
     struct header h = {0};
     memcpy(h.name, name, strnlen(name, sizeof h.name));
     memcpy(h.link, link, strnlen(link, sizeof h.link));
-    put_octal(h.mode, sizeof h.mode, type == '5' ? 0755 : type == '2' ? 0777 : 0644);
-    put_octal(h.uid, sizeof h.uid, 0);
-    put_octal(h.gid, sizeof h.gid, 0);
+    put_octal(h.mode, sizeof h.mode, status->st_mode & 07777);
+    put_octal(h.uid, sizeof h.uid, status->st_uid);
+    put_octal(h.gid, sizeof h.gid, status->st_gid);
     put_octal(h.size, sizeof h.size,
               type == '0' || type == 'L' || type == 'K' ? (unsigned long long)status->st_size : 0);
     long long time = (long long)status->st_mtim.tv_sec;

@@ -172,9 +172,11 @@ bool make_folders(const char* path) {
 }
 
 int mkdir_main(int argc, char** argv) {
-    static const struct long_option longs[] = {{"parents", 'p'}, {0}};
+    static const struct long_option longs[] = {{"parents", 'p'}, {"mode", 'm'}, {0}};
     struct options o = options_of(argc, argv, "pm:v");
+    const char* mode_of = NULL;
     bool parents = false;
+    mode_t mode = 0;
     int result = 0;
     o.longs = longs;
     for (int letter; (letter = options_next(&o));) {
@@ -182,6 +184,11 @@ int mkdir_main(int argc, char** argv) {
             return 1;
         }
         parents = parents || letter == 'p';
+        mode_of = letter == 'm' ? o.argument : mode_of;
+    }
+    if (mode_of && !mode_parse(mode_of, 0777, true, &mode)) {
+        complain("%s: no mode: as 0755, or as u+x,go-w", mode_of);
+        return 1;
     }
     if (o.operand_count == 0) {
         complain("a folder is needed");
@@ -189,7 +196,10 @@ int mkdir_main(int argc, char** argv) {
     }
     for (int i = 0; i < o.operand_count; i++) {
         const char* path = o.operands[i];
-        if (!(parents ? make_folders(path) : mkdir(path, 0777) == 0)) {
+        struct stat before;
+        bool there = parents && mode_of && stat(path, &before) == 0;
+        if (!(parents ? make_folders(path) : mkdir(path, 0777) == 0) ||
+            (mode_of && !there && !mode_set(path, mode))) {
             complain_errno(path);
             result = 1;
         }
@@ -249,10 +259,25 @@ static bool copy_bytes(struct file* from, const char* source, int fd, const char
     }
 }
 
+/* What was made is 0644, or 0755 for a folder: the umask lets no more through, but for -p. */
+static bool copy_mode(const struct copying* c, const char* to, const struct stat* status,
+                      bool existed) {
+    bool folder = S_ISDIR(status->st_mode);
+    /* What comes into a folder must get in. */
+    mode_t mode = (status->st_mode & (c->keep_times ? 0777 : 0755)) | (folder ? 0700 : 0);
+    mode_t made = folder ? 0755 : 0644;
+    if ((existed && !c->keep_times) || (!existed && mode == made) || mode_set(to, mode)) {
+        return true;
+    }
+    complain_errno(to);
+    return false;
+}
+
 static bool copy_file(const struct copying* c, const char* from, const char* to,
                       const struct stat* status) {
     struct stat other;
-    if (stat(to, &other) == 0 && other.st_ino == status->st_ino && other.st_dev == status->st_dev) {
+    bool existed = stat(to, &other) == 0;
+    if (existed && other.st_ino == status->st_ino && other.st_dev == status->st_dev) {
         complain("'%s' and '%s' are the same file", from, to);
         return false;
     }
@@ -278,7 +303,7 @@ static bool copy_file(const struct copying* c, const char* from, const char* to,
     }
     file_drop(source);
     scratch_release(mark);
-    return fine;
+    return fine && copy_mode(c, to, status, existed);
 }
 
 static bool copy_link(const char* from, const char* to) {
@@ -316,6 +341,8 @@ static enum walk cp_visit(struct walker* w, const char* path, const struct stat*
         fine = (exists && S_ISDIR(other.st_mode)) || mkdir(to, 0777) == 0;
         if (!fine) {
             complain_errno(to);
+        } else if (!copy_mode(c, to, status, exists)) {
+            fine = false;
         } else if (depth == 0 && stat(to, &other) == 0) {
             c->known = true;
             c->inode = other.st_ino;

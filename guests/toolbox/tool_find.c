@@ -185,17 +185,47 @@ static bool find_action(struct find* f, const char* word, bool* known) {
     return false;
 }
 
+/* MODE, -MODE (all of these bits) or /MODE (any of them). */
+static bool find_mode(struct find* f, const char* text) {
+    mode_t wanted, found = f->status->st_mode & 07777;
+    bool all = text[0] == '-', any = text[0] == '/';
+    if (!mode_parse(text + (all || any), 0, false, &wanted)) {
+        return find_wrong(f, "no mode:", text);
+    }
+    return all ? (found & wanted) == wanted : any ? !wanted || found & wanted : found == wanted;
+}
+
+static bool find_owner(struct find* f, const char* text, long long found,
+                       bool (*id_of)(const char*, long long*)) {
+    long long wanted;
+    if (!id_of(text, &wanted)) {
+        return find_wrong(f, "nobody's name or number:", text);
+    }
+    return found == wanted;
+}
+
+/* What the finder may do with it: -readable, -writable, -executable. */
+static int find_rights(const char* word) {
+    return strcmp(word, "-readable") == 0     ? R_OK
+           : strcmp(word, "-writable") == 0   ? W_OK
+           : strcmp(word, "-executable") == 0 ? X_OK
+                                              : 0;
+}
+
 static bool find_test(struct find* f, const char* word) {
     const struct stat* status = f->status;
+    if (find_rights(word)) {
+        return !f->skip && may_access(f->path, find_rights(word));
+    }
     if (strcmp(word, "-empty") == 0) {
         return !f->skip && find_empty(f);
     }
     if (strcmp(word, "-true") == 0 || strcmp(word, "-false") == 0) {
         return word[1] == 't';
     }
-    static const char* const known[] = {"-name",     "-iname",    "-path",  "-type",
-                                        "-size",     "-newer",    "-mtime", "-mmin",
-                                        "-maxdepth", "-mindepth", NULL};
+    static const char* const known[] = {
+        "-name", "-iname", "-path", "-type", "-size",  "-newer",    "-mtime",    "-mmin",
+        "-perm", "-uid",   "-gid",  "-user", "-group", "-maxdepth", "-mindepth", NULL};
     int which = 0;
     while (known[which] && strcmp(known[which], word) != 0) {
         which++;
@@ -206,7 +236,7 @@ static bool find_test(struct find* f, const char* word) {
     const char* argument = find_argument(f, word);
     struct stat other;
     long long age = (long long)(f->now - status->st_mtim.tv_sec);
-    switch (f->wrong ? 9 : which) {
+    switch (f->wrong ? 99 : which) {
         case 0:
         case 1:
             return find_name(argument, base_of(f->path), which == 1);
@@ -228,6 +258,16 @@ static bool find_test(struct find* f, const char* word) {
             return compare_count(f, argument, age / 86400);
         case 7:
             return compare_count(f, argument, age / 60);
+        case 8:
+            return find_mode(f, argument);
+        case 9:
+            return compare_count(f, argument, status->st_uid);
+        case 10:
+            return compare_count(f, argument, status->st_gid);
+        case 11:
+            return find_owner(f, argument, status->st_uid, user_id);
+        case 12:
+            return find_owner(f, argument, status->st_gid, group_id);
         default:
             return true; /* the depths were read before */
     }

@@ -1,5 +1,4 @@
-/* ls, stat, du: what is in a folder. WASI tells a file's kind, size, links and times; not its mode,
- * owner and blocks. What it does not tell is shown as `?`. */
+/* ls and du: what is in a folder. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@ enum { kHalfYearSeconds = 15778476 };
 
 struct listing {
     bool all, almost_all, one, human, recursive, folders, time, size, reverse, slashes, inode;
-    bool long_form, columns;
+    bool long_form, columns, numbers, no_owner, no_group;
     int status;
     bool titled, started;
 };
@@ -46,18 +45,40 @@ static const char* suffix_of(const struct listing* l, const struct entry* entry)
     return l->slashes && S_ISDIR(entry->status.st_mode) ? "/" : "";
 }
 
-static void put_long(const struct listing* l, const struct entry* entry, int links, int sizes) {
-    char size[32];
+/* Texts of the long form, and how wide each column is. */
+enum { kColLinks, kColUser, kColGroup, kColSize, kCols };
+struct row {
+    const char* cells[kCols];
+};
+
+static const char* id_text(const struct listing* l, long long id, const char* name) {
+    return name && !l->numbers ? name : scratch_format("%lld", id);
+}
+
+static struct row row_of(const struct listing* l, const struct stat* status) {
+    unsigned long long size = (unsigned long long)status->st_size;
+    return (struct row){{scratch_format("%llu", (unsigned long long)status->st_nlink),
+                         id_text(l, status->st_uid, user_name(status->st_uid)),
+                         id_text(l, status->st_gid, group_name(status->st_gid)),
+                         l->human ? human_size(size) : scratch_format("%llu", size)}};
+}
+
+static void put_long(const struct listing* l, const struct entry* entry, const int* widths) {
     const struct stat* status = &entry->status;
-    if (l->human) {
-        snprintf(size, sizeof size, "%s", human_size((unsigned long long)status->st_size));
-    } else {
-        snprintf(size, sizeof size, "%llu", (unsigned long long)status->st_size);
-    }
+    struct row row = row_of(l, status);
+    char mode[11];
+    mode_text(status->st_mode, mode);
     time_t now = time(NULL), at = status->st_mtim.tv_sec;
     bool recent = at <= now + 60 && now - at < kHalfYearSeconds;
-    putf("%c????????? %*llu ? ? %*s ", kind_letter(status), links,
-         (unsigned long long)status->st_nlink, sizes, size);
+    putf("%s %*s ", mode, widths[kColLinks], row.cells[kColLinks]);
+    /* Names to the left, numbers to the right. */
+    if (!l->no_owner) {
+        putf("%*s ", l->numbers ? widths[kColUser] : -widths[kColUser], row.cells[kColUser]);
+    }
+    if (!l->no_group) {
+        putf("%*s ", l->numbers ? widths[kColGroup] : -widths[kColGroup], row.cells[kColGroup]);
+    }
+    putf("%*s ", widths[kColSize], row.cells[kColSize]);
     put_time(recent ? "%b %e %H:%M" : "%b %e  %Y", at, true);
     putf(" %s%s", entry->name, suffix_of(l, entry));
     if (S_ISLNK(status->st_mode)) {
@@ -97,17 +118,19 @@ static void put_columns(const struct listing* l, const struct entry* entries, si
 }
 
 static void put_entries(const struct listing* l, struct entry* entries, size_t count) {
-    int links = 1, sizes = 1;
+    int widths[kCols] = {0};
     sorting = l;
     if (count > 0) {
         qsort(entries, count, sizeof *entries, compare_entries);
     }
-    for (size_t i = 0; i < count; i++) {
-        unsigned long long size = (unsigned long long)entries[i].status.st_size;
-        int digits = l->human ? (int)strlen(human_size(size)) : snprintf(NULL, 0, "%llu", size);
-        int many = snprintf(NULL, 0, "%llu", (unsigned long long)entries[i].status.st_nlink);
-        sizes = digits > sizes ? digits : sizes;
-        links = many > links ? many : links;
+    for (size_t i = 0; i < count && l->long_form; i++) {
+        struct mark mark = scratch_mark();
+        struct row row = row_of(l, &entries[i].status);
+        for (int column = 0; column < kCols; column++) {
+            int width = (int)strlen(row.cells[column]);
+            widths[column] = width > widths[column] ? width : widths[column];
+        }
+        scratch_release(mark);
     }
     if (l->columns) {
         put_columns(l, entries, count);
@@ -119,7 +142,7 @@ static void put_entries(const struct listing* l, struct entry* entries, size_t c
             putf("%llu ", (unsigned long long)entries[i].status.st_ino);
         }
         if (l->long_form) {
-            put_long(l, &entries[i], links, sizes);
+            put_long(l, &entries[i], widths);
         } else {
             putf("%s%s\n", entries[i].name, suffix_of(l, &entries[i]));
         }
@@ -169,17 +192,21 @@ static void list_folder(struct listing* l, const char* path, int depth) {
         }
         *entry = (struct entry){.name = names.items[i], .path = join_path(path, names.items[i])};
         bool parent = strcmp(entry->name, "..") == 0; /* of the root: not to be reached */
-        if (lstat(entry->path, &entry->status) != 0 &&
-            !(parent && lstat(path, &entry->status) == 0)) {
+        if (status_of(entry->path, false, &entry->status) != 0 &&
+            !(parent && status_of(path, false, &entry->status) == 0)) {
             complain_errno(entry->path);
             l->status = 1;
             continue;
         }
-        total += ((unsigned long long)entry->status.st_size + 1023) / 1024;
+        total += (unsigned long long)entry->status.st_blocks;
         count++;
     }
     if (l->long_form) {
-        putf("total %llu\n", total); /* KiB of content: WASI does not tell blocks */
+        if (l->human) {
+            putf("total %s\n", human_size(total * 512));
+        } else {
+            putf("total %llu\n", (total + 1) / 2);
+        }
     }
     put_entries(l, entries, count);
     if (l->recursive) {
@@ -195,8 +222,8 @@ static void list_operands(struct listing* l, char** operands, int count) {
     for (int i = 0; i < count; i++) {
         struct entry entry = {.name = operands[i], .path = operands[i]};
         bool plain = l->folders || l->long_form;
-        if ((plain ? -1 : stat(entry.path, &entry.status)) != 0 &&
-            lstat(entry.path, &entry.status) != 0) {
+        if ((plain ? -1 : status_of(entry.path, true, &entry.status)) != 0 &&
+            status_of(entry.path, false, &entry.status) != 0) {
             complain_errno(entry.path);
             l->status = 2;
         } else if (S_ISDIR(entry.status.st_mode) && !l->folders) {
@@ -228,6 +255,9 @@ int ls_main(int argc, char** argv) {
         l.all |= letter == 'a';
         l.almost_all |= letter == 'A';
         l.long_form |= letter == 'l' || letter == 'n' || letter == 'g' || letter == 'o';
+        l.numbers |= letter == 'n';
+        l.no_owner |= letter == 'g';
+        l.no_group |= letter == 'o';
         l.one |= letter == '1';
         l.human |= letter == 'h';
         l.recursive |= letter == 'R';
@@ -243,114 +273,6 @@ int ls_main(int argc, char** argv) {
     char* here[] = {"."};
     list_operands(&l, o.operand_count ? o.operands : here, o.operand_count ? o.operand_count : 1);
     return l.status;
-}
-
-/* ---- stat ---- */
-
-static const char* kind_name(const struct stat* status) {
-    switch (kind_letter(status)) {
-        case 'd':
-            return "directory";
-        case 'l':
-            return "symbolic link";
-        case 'c':
-            return "character special file";
-        case 'b':
-            return "block special file";
-        case 'p':
-            return "fifo";
-        case 's':
-            return "socket";
-        default:
-            return status->st_size == 0 ? "regular empty file" : "regular file";
-    }
-}
-
-static void put_moment(const char* title, struct timespec at) {
-    put(title);
-    put_time("%Y-%m-%d %H:%M:%S", at.tv_sec, true);
-    putf(".%09ld +0000\n", (long)at.tv_nsec);
-}
-
-static void stat_format(const char* format, const char* path, const struct stat* status) {
-    for (; *format; format++) {
-        if (*format != '%' || !format[1]) {
-            put_byte(*format);
-            continue;
-        }
-        switch (*++format) {
-            case 'n':
-                put(path);
-                break;
-            case 's':
-                putf("%llu", (unsigned long long)status->st_size);
-                break;
-            case 'F':
-                put(kind_name(status));
-                break;
-            case 'h':
-                putf("%llu", (unsigned long long)status->st_nlink);
-                break;
-            case 'i':
-                putf("%llu", (unsigned long long)status->st_ino);
-                break;
-            case 'Y':
-                putf("%lld", (long long)status->st_mtim.tv_sec);
-                break;
-            case 'y':
-                put_time("%Y-%m-%d %H:%M:%S", status->st_mtim.tv_sec, true);
-                putf(".%09ld +0000", (long)status->st_mtim.tv_nsec);
-                break;
-            case '%':
-                put_byte('%');
-                break;
-            default:
-                put_byte('?');
-                break;
-        }
-    }
-    put_byte('\n');
-}
-
-int stat_main(int argc, char** argv) {
-    static const struct long_option longs[] = {{"format", 'c'}, {"dereference", 'L'}, {0}};
-    struct options o = options_of(argc, argv, "c:L");
-    o.longs = longs;
-    const char* format = NULL;
-    bool follow = false;
-    int result = 0;
-    for (int letter; (letter = options_next(&o));) {
-        if (letter == '?') {
-            return 1;
-        }
-        format = letter == 'c' ? o.argument : format;
-        follow = follow || letter == 'L';
-    }
-    if (o.operand_count == 0) {
-        complain("a file is needed");
-        return 1;
-    }
-    for (int i = 0; i < o.operand_count; i++) {
-        struct stat status;
-        const char* path = o.operands[i];
-        if ((follow ? stat(path, &status) : lstat(path, &status)) != 0) {
-            complain_errno(path);
-            result = 1;
-            continue;
-        }
-        if (format) {
-            stat_format(format, path, &status);
-            continue;
-        }
-        putf("  File: %s\n  Size: %-12llu %s\nDevice: %-12llu Inode: %-12llu Links: %llu\n", path,
-             (unsigned long long)status.st_size, kind_name(&status),
-             (unsigned long long)status.st_dev, (unsigned long long)status.st_ino,
-             (unsigned long long)status.st_nlink);
-        put_moment("Access: ", status.st_atim);
-        put_moment("Modify: ", status.st_mtim);
-        put_moment("Change: ", status.st_ctim);
-    }
-    return result;
 }
 
 /* ---- du ---- */
@@ -371,15 +293,17 @@ static void put_usage(const struct usage* u, unsigned long long bytes, const cha
 static enum walk du_visit(struct walker* w, const char* path, const struct stat* status,
                           int depth) {
     struct usage* u = w->context;
+    unsigned long long bytes = u->bytes ? (unsigned long long)status->st_size
+                                        : (unsigned long long)status->st_blocks * 512;
     if (S_ISDIR(status->st_mode)) {
-        u->sums[depth] = 0;
+        u->sums[depth] = bytes;
         return kWalkInto;
     }
     if (depth > 0) {
-        u->sums[depth - 1] += (unsigned long long)status->st_size;
+        u->sums[depth - 1] += bytes;
     }
     if (depth == 0 || (u->all && !u->summary)) {
-        put_usage(u, (unsigned long long)status->st_size, path);
+        put_usage(u, bytes, path);
     }
     return kWalkInto;
 }

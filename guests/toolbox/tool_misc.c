@@ -1,4 +1,4 @@
-/* date, sleep, env, id and other small tools, and the table of all. */
+/* date, sleep, env and other small tools, and the table of all. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -171,29 +171,6 @@ int printenv_main(int argc, char** argv) {
         }
     }
     return status;
-}
-
-/* WASI tells no user: what the environment says is all there is. */
-int id_main(int argc, char** argv) {
-    (void)argv;
-    if (argc > 1) {
-        complain("WASI does not tell the user's number");
-        return 1;
-    }
-    const char* user = var_get("USER");
-    putf("uid=?%s%s%s gid=?\n", user ? "(" : "", user ? user : "", user ? ")" : "");
-    return 0;
-}
-
-int whoami_main(int argc, char** argv) {
-    (void)argc, (void)argv;
-    const char* user = var_get("USER");
-    if (!user) {
-        complain("WASI does not tell the user, and USER is not set");
-        return 1;
-    }
-    putf("%s\n", user);
-    return 0;
 }
 
 static const char* host_name(void) {

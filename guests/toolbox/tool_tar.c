@@ -1,6 +1,6 @@
 /* tar: what `kubectl cp` and people use. Writes ustar, with GNU's long names where a name does not
- * fit; reads ustar, GNU long names and pax records. WASI tells no modes and owners: files are 0644,
- * folders 0755, of user 0, and extracting sets times only. */
+ * fit; reads ustar, GNU long names and pax records. What is unpacked belongs to who unpacks it,
+ * with the permissions of the archive, less those that the umask takes unless p is asked for. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -142,6 +142,9 @@ static void fill_member(struct tar* t, const struct header* h, struct member* m)
         .size = t->has_size ? t->long_parts.size : get_octal(h->size, sizeof h->size),
         .mtime =
             t->has_time ? t->long_parts.mtime : (long long)get_octal(h->mtime, sizeof h->mtime),
+        .mode = (unsigned)get_octal(h->mode, sizeof h->mode) & 07777,
+        .uid = (unsigned)get_octal(h->uid, sizeof h->uid),
+        .gid = (unsigned)get_octal(h->gid, sizeof h->gid),
         .type = h->type ? h->type : '0'};
     m->type = m->type == '7' ? '0' : m->type;
     if (m->type == '0' && m->name[0] && m->name[strlen(m->name) - 1] == '/') {
@@ -185,6 +188,15 @@ static void member_failed(struct tar* t, const char* name) {
     t->status = 2;
 }
 
+/* Its owner can go on working with it; without setuid, setgid and sticky bits. */
+static void restore_mode(struct tar* t, const struct member* m, const char* name) {
+    bool folder = m->type == '5';
+    mode_t mode = (m->mode & (t->same_modes ? 0777 : 0755)) | (folder ? 0700 : 0);
+    if (mode != (folder ? 0755 : 0644) && !mode_set(name, mode)) {
+        member_failed(t, name);
+    }
+}
+
 static int create_file(const char* name) {
     struct stat status;
     if (lstat(name, &status) == 0 && !S_ISDIR(status.st_mode)) {
@@ -220,6 +232,7 @@ static bool extract_file(struct tar* t, const struct member* m, const char* name
     if (close(fd) != 0 && fine) {
         member_failed(t, name);
     }
+    restore_mode(t, m, name);
     return !t->cut;
 }
 
@@ -249,8 +262,12 @@ static bool extract(struct tar* t, const struct member* m) {
         putf("%s\n", m->name);
     }
     if (m->type == '5') {
+        struct stat status;
+        bool there = stat(name, &status) == 0;
         if (!make_folders(name)) {
             member_failed(t, name);
+        } else if (!there) {
+            restore_mode(t, m, name);
         }
         return copy_content(t, m->size, -1, NULL);
     }
@@ -262,7 +279,10 @@ static bool extract(struct tar* t, const struct member* m) {
 
 static bool list(struct tar* t, const struct member* m) {
     if (t->verbose) {
-        putf("%c????????? ?/? %10llu ", m->type == '5' ? 'd' : m->type == '2' ? 'l' : '-', m->size);
+        mode_t kind = m->type == '5' ? S_IFDIR : m->type == '2' ? S_IFLNK : S_IFREG;
+        char mode[11];
+        mode_text(kind | m->mode, mode);
+        putf("%s %u/%u %10llu ", mode, m->uid, m->gid, m->size);
         put_time("%Y-%m-%d %H:%M ", (time_t)m->mtime, true);
     }
     putf("%s%s%s\n", m->name, t->verbose && m->type == '2' ? " -> " : "",
@@ -374,7 +394,8 @@ static bool tar_option(struct tar* t, int letter, char* argument) {
             complain("-%c: compressed archives are not known here: compress outside", letter);
             return false;
         default:
-            return letter != '?'; /* p, o: modes and owners are never kept */
+            t->same_modes |= letter == 'p';
+            return letter != '?'; /* o: owners are never kept */
     }
 }
 
@@ -402,7 +423,7 @@ static bool tar_open(struct tar* t) {
 int tar_main(int argc, char** argv) {
     static const struct long_option longs[] = {{"no-same-permissions", 0},
                                                {"no-same-owner", 0},
-                                               {"same-permissions", 0},
+                                               {"same-permissions", 'p'},
                                                {"create", 'c'},
                                                {"extract", 'x'},
                                                {"list", 't'},

@@ -352,6 +352,31 @@ bool shell_options(int argc, char** argv, int* at); /* as of `set`; *at: the fir
 void end_of_shell(void);                            /* runs what trap … EXIT asked for */
 const char* base_of(const char* path);
 
+/* ---- meta.c: what WASI does not tell ---- */
+
+enum { kGroupsMax = 64 };
+struct identity {
+    unsigned uid, gid;
+    unsigned groups[kGroupsMax];
+    size_t group_count;
+};
+/* As stat and lstat, with modes, owners and blocks. */
+int status_of(const char* path, bool follow, struct stat* status);
+bool may_access(const char* path, int rights); /* R_OK, W_OK, X_OK together; false: errno */
+bool mode_set(const char* path, mode_t mode);  /* false: errno */
+bool filesystem_of(const char* path, unsigned long* magic);
+void identity_get(struct identity* into);
+
+/* ---- tool_mode.c ---- */
+
+void mode_text(mode_t mode, char text[11]);
+/* MODE as chmod takes it, applied to a mode that is; false: it is none. */
+bool mode_parse(const char* text, mode_t now, bool folder, mode_t* mode);
+const char* user_name(long long id); /* NULL: the container has none for it */
+const char* group_name(long long id);
+bool user_id(const char* text, long long* id); /* by name or number */
+bool group_id(const char* text, long long* id);
+
 /* ---- options.c ---- */
 
 struct long_option {

@@ -6,7 +6,7 @@
 
 /* clang-format off */
 #define FOR_ALL_TOOLS(X) \
-    X(base64) X(basename) X(cat) X(clear) X(cp) X(cut) X(date) X(dirname) X(du) X(env) X(find) X(grep) \
+    X(base64) X(basename) X(cat) X(chmod) X(clear) X(cp) X(cut) X(date) X(dirname) X(du) X(env) X(find) X(grep) \
     X(head) X(hexdump) X(hostname) X(id) X(ln) X(ls) X(mkdir) X(mv) X(nc) X(nslookup) X(printenv) \
     X(readlink) X(rm) X(rmdir) X(sed) X(seq) X(sha256sum) X(sleep) X(sort) X(stat) X(tail) X(tar) \
     X(tee) X(touch) X(tr) X(uname) X(uniq) X(wc) X(wget) X(which) X(whoami) X(xargs)

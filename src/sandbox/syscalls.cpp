@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
@@ -98,6 +99,9 @@ const Rule kCommand[] = {
     {"renameat"},
     {"renameat2"},
     {"utimensat"},
+    // A file with one of these bits would lend its owner's ids to who runs it, on a volume also
+    // outside of the pod.
+    {"fchmod", 0, 1, S_ISUID | S_ISGID, 0, "neither setuid nor setgid"},
     {"fallocate"},
     {"fadvise64"},
     {"fsync"},
@@ -125,6 +129,10 @@ const Rule kCommand[] = {
     {"set_robust_list"},
     {"rseq"},
     {"sched_getaffinity"},
+    // Who it is, which a guest may ask.
+    {"geteuid"},
+    {"getegid"},
+    {"getgroups"},
     {"prctl", 0, 0, kAll, PR_SET_NAME, "PR_SET_NAME"},
     // glibc falls back to clone, whose flags a filter can see.
     {"clone3", ENOSYS},

@@ -174,12 +174,128 @@ def test_limits_are_named(box, script, status, told):
     assert done.returncode == status and told in done.stderr, (done.returncode, done.stderr[-500:])
 
 
-def test_ls_shows_what_wasi_tells(box, files):
+def test_ls_shows_modes_and_owners(box, files):
     (files / "note").write_text("12345")
+    (files / "note").chmod(0o640)
+    os.chown(files / "note", 1001, 1002)
     os.utime(files / "note", (0, 0))
-    assert "-????????? 1 ? ? 5 Jan  1  1970 note\n" in box("ls", "-l", "/t").stdout
+    assert "-rw-r----- 1 1001 1002 5 Jan  1  1970 note\n" in box("ls", "-l", "/t").stdout
     done = box("ls", "-la", "/")
     assert done.returncode == 0 and " ..\n" in done.stdout, done.stderr
+
+
+def test_stat_tells_kinds_and_filesystems(box, files):
+    os.mkfifo(files / "pipe")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(files / "socket"))
+    listener.close()
+    assert box("stat", "-c", "%F", "/t/pipe", "/t/socket").stdout == "fifo\nsocket\n"
+    # The root of a module without layers is Skiff's own tmpfs.
+    assert box("stat", "-f", "-c", "%T", "/").stdout == "tmpfs\n"
+    done = box("stat", "/t/pipe")
+    assert "(0644/prw-r--r--)  Uid: (    0/ UNKNOWN)" in done.stdout, done
+
+
+def test_names_of_ids_are_the_containers(box, files):
+    (files / "etc").mkdir()
+    (files / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nbroken\nsailor:x:1001:1002::/:\n")
+    (files / "etc/group").write_text("crew:x:1002:\n")
+    (files / "note").write_text("")
+    os.chown(files / "note", 1001, 1002)
+    script = "whoami; ls -l /t/note | cut -d' ' -f3,4; stat -c '%U %G' /t/note; find /t -user sailor; id"
+    named = box("sh", "-c", script, flags=("-v", f"{files}/etc/passwd:/etc/passwd:ro",
+                                           "-v", f"{files}/etc/group:/etc/group:ro"))
+    assert named.stdout == "root\nsailor crew\nsailor crew\n/t/note\nuid=0(root) gid=0 groups=0\n", named
+    bare = box("sh", "-c", "id; whoami")
+    assert (bare.returncode, bare.stdout) == (1, "uid=0 gid=0 groups=0\n")
+    assert bare.stderr == "whoami: /etc/passwd has no name for user 0\n"
+
+
+@pytest.mark.parametrize("mode, path, told", [
+    ("4755", "/t/mine", "setuid and setgid bits cannot be set in a Wasm container"),
+    ("g+s", "/t/mine", "setuid and setgid bits cannot be set in a Wasm container"),
+    ("0600", "/t/others", "Operation not permitted"),
+    ("0600", "/t/up", "Operation not permitted"),
+    ("0600", "/t/pipe", "Not supported"),
+    ("0600", "/ro/mine", "Read-only file system"),
+])
+def test_chmod_says_why_not(box, files, mode, path, told):
+    (files / "mine").write_text("")
+    (files / "others").write_text("")
+    os.chown(files / "others", 1001, 1001)
+    os.symlink("../../../../etc/passwd", files / "up")
+    os.mkfifo(files / "pipe")
+    before = (os.stat("/etc/passwd").st_mode, (files / "mine").stat().st_mode, (files / "others").stat().st_mode)
+    done = box("chmod", mode, path, flags=("-v", f"{files}:/ro:ro"))
+    assert done.returncode == 1 and told in done.stderr, done
+    assert before == (os.stat("/etc/passwd").st_mode, (files / "mine").stat().st_mode,
+                      (files / "others").stat().st_mode)
+
+
+def test_rights_are_the_kernels_answer(box, files):
+    (files / "others").write_text("")
+    (files / "others").chmod(0o600)
+    os.chown(files / "others", 1001, 1001)
+    (files / "mine").write_text("")
+    (files / "mine").chmod(0o600)
+    script = "for f in /t/others /t/mine /ro/mine; do for r in r w x; do test -$r $f && printf $r; done; echo; done"
+    done = box("sh", "-c", script, flags=("-v", f"{files}:/ro:ro"))
+    # No capability: user 0 of the container reads no foreign file.
+    assert done.stdout == "\nrw\nr\n", done
+
+
+def test_tar_keeps_modes(box, files):
+    sent = io.BytesIO()
+    with tarfile.open(fileobj=sent, mode="w") as tar:
+        for name, mode in (("run", 0o755), ("key", 0o600), ("all", 0o666), ("suid", 0o4755)):
+            member = tarfile.TarInfo(name)
+            member.mode = mode
+            tar.addfile(member)
+    modes = {name: (0o755, 0o600, 0o644, 0o755)[i] for i, name in enumerate(("run", "key", "all", "suid"))}
+    done = box("tar", "-xmf", "-", "--no-same-permissions", "--no-same-owner", "-C", "/t",
+               stdin=sent.getvalue(), text=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert {name: (files / name).stat().st_mode & 0o7777 for name in modes} == modes
+    assert box("tar", "-xpf", "-", "-C", "/t", stdin=sent.getvalue(), text=False).returncode == 0
+    assert (files / "all").stat().st_mode & 0o7777 == 0o666
+    os.chown(files / "key", 0, 1002)
+    packed = box("tar", "cf", "-", "-C", "/t", "key", text=False, stdin=b"").stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        member = tar.getmember("key")
+        assert (member.mode, member.uid, member.gid) == (0o600, 0, 1002)
+
+
+@pytest.mark.parametrize("runtime", ["wasmtime", "pulley", "wasmi"])
+def test_mounttest_prints_what_upstreams_tests_read(skiff, root_dir, files, runtime):
+    words = ["--fs_type=/t", "--new_file_0666=/t/new", "--file_perm=/t/new", "--file_mode=/t", "--file_owner=/t/new",
+             "--file_content_in_loop", "/t/new"]
+    os.chmod(files, 0o1777)
+    done = run([skiff, "run", "-q", "--root-dir", root_dir, "--runtime", runtime, "-v", f"{files}:/t",
+                ROOT / "build/guests/mounttest.wasm", "mounttest", *words], check=False)
+    filesystem = run(["stat", "-f", "-c", "%T %t", files]).stdout.split()
+    kind = filesystem[0] if filesystem[0] == "tmpfs" else str(int(filesystem[-1], 16))
+    content = "content of file \"/t/new\": mount-tester new file\n\n"
+    assert (done.returncode, done.stdout) == (0, (
+        f"mount type of \"/t\": {kind}\n{content}mode of file \"/t\": dtrwxrwxrwx\n"
+        "perms of file \"/t/new\": -rw-rw-rw-\nowner UID of \"/t/new\": 0\n"
+        f"owner GID of \"/t/new\": 0\n{content}")), done.stderr
+    assert (files / "new").stat().st_mode & 0o777 == 0o666
+    done = run([skiff, "run", "-q", "--root-dir", root_dir, "--runtime", runtime,
+                ROOT / "build/guests/mounttest.wasm", "--file_mode=/no", "--fs_type=/no"], check=False)
+    assert (done.returncode, done.stdout) == (1, (
+        'error from statfs("/no"): No such file or directory\nerror from Stat("/no"): No such file or directory\n'))
+
+
+@pytest.mark.parametrize("runtime", ["wasmtime", "pulley"])
+def test_a_component_of_03_asks_the_same(skiff, root_dir, files, runtime):
+    (files / "note").write_text("")
+    (files / "note").chmod(0o604)
+    os.chown(files / "note", 1001, 1002)
+    done = run([skiff, "run", "-q", "--root-dir", root_dir, "--runtime", runtime, "-v", f"{files}:/t",
+                ROOT / "build/guests/metadata-03.wasm", "/t/note", "/nosuch"], check=False)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0].startswith("604 1001 1002 "), done
+    assert lines[1:] == ["error 7", "0 0"]
 
 
 def archive(**members):
@@ -273,10 +389,10 @@ def online(tmp_path_factory):
 
     def call(script, stdin=""):
         return run([peer, "run", "--allow-precompiled", "-S",
-                    "inherit-network=y,allow-ip-name-lookup=y,tcp=y", "--argv0", "toolbox", compiled,
+                    "inherit-network=y,allow-ip-name-lookup=y,tcp=y", "-W", "unknown-imports-trap=y", "--argv0", "toolbox", compiled,
                     "sh", "-c", script], check=False, timeout=60, input=stdin)
-    call.words = [peer, "run", "--allow-precompiled", "-S", "inherit-network=y,tcp=y", "--argv0",
-                  "toolbox", compiled]
+    call.words = [peer, "run", "--allow-precompiled", "-S", "inherit-network=y,tcp=y", "-W",
+                  "unknown-imports-trap=y", "--argv0", "toolbox", compiled]
     return call
 
 
