@@ -372,7 +372,7 @@ def test_hooks_by_the_guests_clock(kube, cluster, files):
 def test_a_failed_post_start_hook(kube, cluster):
     """row 37: FailedPostStartHook, the container is killed and waits as PostStartHookError"""
     kube.apply(pod("unhooked", cluster.push("sleeper"), restartPolicy="Always",
-                   lifecycle={"postStart": shell("echo oops; exit 3")}))
+                   lifecycle={"postStart": shell("sleep 2; echo oops; exit 3")}))
     waiting = kube.wait_waiting("unhooked", "PostStartHookError")
     assert "exited with 3: oops" in waiting["message"], waiting
     event = kube.wait_event("unhooked", "FailedPostStartHook")
