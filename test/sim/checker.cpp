@@ -186,8 +186,8 @@ void Checker::check_back_off(const Run& run) {
     }
 }
 
-// Something that has to be over, or to have started, before `run` may start. A sidecar may have ended
-// again by now: pulling the image of what follows takes its time.
+// Something that has to be over, or to have started, before `run` may start. A sidecar may have
+// ended again by now: pulling the image of what follows takes its time.
 void Checker::check_before(const Run& run, const kube::Container& earlier) {
     for (const Run* other : runs_of(run.record.pod.str(), earlier.name)) {
         if (other->boot != run.boot || other->record.round != run.record.round ||
@@ -279,8 +279,7 @@ bool Checker::work_is_over(const kube::Pod& pod) const {
 bool Checker::is_past_deadline(const Seen& seen, const kube::Pod& pod) const {
     return pod.spec.activeDeadlineSeconds && seen.told_start_time &&
            world_.clock.wall_now() >=
-               seen.told_start_time->at +
-                   std::chrono::seconds(*pod.spec.activeDeadlineSeconds);
+               seen.told_start_time->at + std::chrono::seconds(*pod.spec.activeDeadlineSeconds);
 }
 
 bool Checker::may_stop(const Seen& seen, const Run& run) const {
@@ -440,7 +439,8 @@ void Checker::on_finish(const kube::Pod& pod) {
 
 // A run that a power loss took before anybody was told of it leaves no trace: the end before it is
 // what the next agent knows.
-bool Checker::ended_before_a_lost_run(const kube::Pod& pod, const kube::Container& container) const {
+bool Checker::ended_before_a_lost_run(const kube::Pod& pod,
+                                      const kube::Container& container) const {
     auto runs = runs_of(pod.metadata.uid, container.name);
     while (!runs.empty() && !runs.back()->is_active() && !runs.back()->record.exit) {
         runs.pop_back();

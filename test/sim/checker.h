@@ -35,9 +35,9 @@ public:
 private:
     // What was seen of a pod so far.
     struct Seen {
-        kube::Pod pod;                 // with the spec as the API has it, or had it last
-        std::set<std::string> edited;  // containers whose image was changed
-        std::optional<kube::Time> start_time;       // as the server has it
+        kube::Pod pod;                         // with the spec as the API has it, or had it last
+        std::set<std::string> edited;          // containers whose image was changed
+        std::optional<kube::Time> start_time;  // as the server has it
         std::optional<kube::Time> told_start_time;  // as the agent said last, perhaps to nobody
         std::string api_phase;
         std::map<std::string, std::int32_t> api_restarts;

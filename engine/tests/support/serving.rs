@@ -214,6 +214,7 @@ fn serve_in_child(
         idle_ms_max: options.idle_ms_max,
         drain_ms: options.drain_ms,
         drain_share: options.drain_share,
+        reserved: 0,
     };
     let mut outcome = std::mem::MaybeUninit::uninit();
     unsafe { ffi::skiff_module_serve(module, &grant, &server, outcome.as_mut_ptr()) };
