@@ -198,7 +198,8 @@ fn what_a_client_may_send_ahead_is_bounded() {
         }
     });
     let grown = server.status_kb("VmHWM") - before;
-    assert!(grown < 20 * 1024, "grown by {grown} kB");
+    // A connection's window, what is read ahead of each body, and what a connection costs; not 4 MiB each.
+    assert!(grown < 24 * 1024, "grown by {grown} kB");
 }
 
 #[test]

@@ -344,7 +344,8 @@ def test_hooks_in_order(kube, cluster, files):
     waiting = kube.wait_pod("hooked", lambda p: waiting_of(p))
     assert waiting_of(waiting)["reason"] == "ContainerCreating"
     kube.wait_ready("hooked")
-    assert order.read_text().split() == ["started", "second"]
+    # The second one counts as started before its first line is written.
+    wait_until(lambda: order.read_text().split() == ["started", "second"], 10, order.read_text)
     begun = time.monotonic()
     kube("delete", "pod", "hooked", "--timeout=30s")
     assert 2 <= time.monotonic() - begun < 15
