@@ -377,22 +377,14 @@ class Pages(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def online(tmp_path_factory):
+@pytest.fixture
+def online(skiff, root_dir):
     """Runs a script of the component with the machine's network."""
-    found = run([ROOT / "bench/wasmtime", "--find"], check=False)
-    if found.returncode != 0:
-        pytest.skip("bench/wasmtime is not built")
-    peer = found.stdout.strip()
-    compiled = tmp_path_factory.mktemp("peer") / "toolbox.cwasm"
-    run([peer, "compile", "-o", compiled, ROOT / "build/guests/toolbox-component.wasm"], timeout=120)
+    words = [skiff, "run", "-q", "-i", "--root-dir", root_dir, ROOT / "build/guests/toolbox-component.wasm"]
 
     def call(script, stdin=""):
-        return run([peer, "run", "--allow-precompiled", "-S",
-                    "inherit-network=y,allow-ip-name-lookup=y,tcp=y", "-W", "unknown-imports-trap=y", "--argv0", "toolbox", compiled,
-                    "sh", "-c", script], check=False, timeout=60, input=stdin)
-    call.words = [peer, "run", "--allow-precompiled", "-S", "inherit-network=y,tcp=y", "-W",
-                  "unknown-imports-trap=y", "--argv0", "toolbox", compiled]
+        return run([*words, "sh", "-c", script], check=False, timeout=60, input=stdin)
+    call.words = words
     return call
 
 
