@@ -89,6 +89,8 @@ def test_emptydir_is_shared_by_containers_and_gone_with_the_pod(kube, cluster, n
          "args": ["wait-file", "/work/note", ";", "read", "/work/note", ";", "write",
                   "/work/answer", "from other"]})
     kube.apply(its)
+    # kubectl refuses logs of a container that has not started.
+    kube.wait_phase("share", "Running")
     wait_until(lambda: "from other" in kube.logs("share", "-c", "main"), 30,
                lambda: kube.describe("share"))
     uid = kube.pod("share")["metadata"]["uid"]
