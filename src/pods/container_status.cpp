@@ -115,15 +115,10 @@ kube::ContainerStateWaiting waiting_state(const StatusInputs& inputs, const std:
     return state;
 }
 
-const kube::ContainerStatus* find_anywhere(const kube::PodStatus& status, std::string_view name) {
-    const auto* found = find_status(status.containerStatuses, name);
-    return found != nullptr ? found : find_status(status.initContainerStatuses, name);
-}
-
 // What the container runs with: a run keeps what it was started with, whatever the spec says now.
 void set_resources(kube::ContainerStatus& status, const kube::Container& container,
                    const kube::PodStatus& previous) {
-    const auto* before = find_anywhere(previous, container.name);
+    const auto* before = find_status(previous, container.name);
     if (status.state.running && before != nullptr && before->state.running &&
         before->containerID == status.containerID) {
         status.allocatedResources = before->allocatedResources;

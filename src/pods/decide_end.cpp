@@ -34,18 +34,19 @@ void Deciding::stop(const kube::Container& container, ContainerKind kind,
 void Deciding::stop_in_order(const Termination& termination) {
     begin_pre_stops(termination);
     bool others_run = false;
-    for (const kube::Container& container : s_.pod.spec.containers) {
+    auto end = [&](const kube::Container& container, ContainerKind kind) {
         others_run = others_run || view_.at(container.name).active() != nullptr;
-        stop(container, ContainerKind::regular, termination);
+        stop(container, kind, termination);
+    };
+    for (const kube::Container& container : s_.pod.spec.containers) {
+        end(container, ContainerKind::regular);
     }
     for (const kube::Container& container : s_.pod.spec.ephemeralContainers) {
-        others_run = others_run || view_.at(container.name).active() != nullptr;
-        stop(container, ContainerKind::ephemeral, termination);
+        end(container, ContainerKind::ephemeral);
     }
     for (const kube::Container& container : s_.pod.spec.initContainers) {
         if (!is_sidecar(container)) {
-            others_run = others_run || view_.at(container.name).active() != nullptr;
-            stop(container, ContainerKind::init, termination);
+            end(container, ContainerKind::init);
         }
     }
     if (others_run && s_.now < termination.kill_at) {

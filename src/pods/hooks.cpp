@@ -19,14 +19,8 @@ const std::optional<kube::LifecycleHandler>& handler_of(const HookRun& hook) {
 
 bool is_shown_running(const kube::PodStatus& status, const std::string& container,
                       const ContainerId& run) {
-    for (const auto* list : {&status.containerStatuses, &status.initContainerStatuses}) {
-        const kube::ContainerStatus* found = find_status(*list, container);
-        if (found != nullptr && found->state.running &&
-            found->containerID == format_container_id(run)) {
-            return true;
-        }
-    }
-    return false;
+    const auto* found = find_status(status, container, run);
+    return found != nullptr && found->state.running;
 }
 
 std::string failure(const HookRun& hook, std::string_view kind, std::string_view what,

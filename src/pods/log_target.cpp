@@ -7,16 +7,6 @@
 namespace skiff::pods {
 namespace {
 
-const kube::ContainerStatus* status_of(const kube::PodStatus& status, const std::string& name) {
-    for (const auto* list : {&status.initContainerStatuses, &status.containerStatuses,
-                             &status.ephemeralContainerStatuses}) {
-        if (const auto* found = find_status(*list, name)) {
-            return found;
-        }
-    }
-    return nullptr;
-}
-
 // What a container without a log is waiting for, in the words of the kubelet.
 std::string waiting_text(const kube::ContainerStatus* status) {
     std::string reason = status != nullptr && status->state.waiting
@@ -58,7 +48,7 @@ Result<LogTarget> log_target(const PodSnapshot& pod, const std::string& containe
     }
     if (wanted == nullptr) {
         return fail(Code::invalid, "container \"{}\" in pod \"{}\" is waiting to start: {}",
-                    container, name, waiting_text(status_of(pod.pod->status, container)));
+                    container, name, waiting_text(find_status(pod.pod->status, container)));
     }
     LogTarget target;
     target.pod = wanted->pod;

@@ -213,6 +213,22 @@ const kube::ContainerStatus* find_status(const std::vector<kube::ContainerStatus
     return found == statuses.end() ? nullptr : &*found;
 }
 
+const kube::ContainerStatus* find_status(const kube::PodStatus& status, std::string_view name) {
+    for (const auto* list : {&status.initContainerStatuses, &status.containerStatuses,
+                             &status.ephemeralContainerStatuses}) {
+        if (const auto* found = find_status(*list, name)) {
+            return found;
+        }
+    }
+    return nullptr;
+}
+
+const kube::ContainerStatus* find_status(const kube::PodStatus& status, std::string_view name,
+                                         const ContainerId& run) {
+    const auto* found = find_status(status, name);
+    return found != nullptr && found->containerID == format_container_id(run) ? found : nullptr;
+}
+
 bool is_terminal(std::string_view phase) {
     return phase == "Succeeded" || phase == "Failed";
 }

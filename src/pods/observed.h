@@ -99,6 +99,13 @@ using PodView = std::map<std::string, ContainerView>;
 [[nodiscard]] bool is_sidecar(const kube::Container& init_container);
 [[nodiscard]] const kube::ContainerStatus* find_status(
     const std::vector<kube::ContainerStatus>& statuses, std::string_view name);
+// Of a container of whatever kind: names are unique in a pod.
+[[nodiscard]] const kube::ContainerStatus* find_status(const kube::PodStatus& status,
+                                                       std::string_view name);
+// The same if the status speaks of this very run, else nullptr.
+[[nodiscard]] const kube::ContainerStatus* find_status(const kube::PodStatus& status,
+                                                       std::string_view name,
+                                                       const ContainerId& run);
 [[nodiscard]] bool is_terminal(std::string_view phase);
 // A pod of a file: it runs without an API server and waits for nothing of it. Told as the kubelet
 // tells it, by the annotation that the reader of files sets. Written into a pod of the API it only

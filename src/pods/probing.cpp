@@ -5,6 +5,7 @@
 #include "pods/expand.h"
 #include "pods/hooks.h"
 #include "pods/observed.h"
+#include "pods/started.h"
 
 namespace skiff::pods {
 namespace {
@@ -44,15 +45,11 @@ kube::Container probed(const kube::Container& container) {
 
 ProbeTarget::Known known_of(const kube::PodStatus& previous, const std::string& name,
                             const ContainerId& id) {
-    for (const auto* list : {&previous.containerStatuses, &previous.initContainerStatuses}) {
-        const kube::ContainerStatus* status = find_status(*list, name);
-        if (status == nullptr || status->containerID != format_container_id(id) ||
-            !status->started.value_or(false)) {
-            continue;
-        }
-        return status->ready ? ProbeTarget::Known::ready : ProbeTarget::Known::started;
+    const auto* status = find_status(previous, name, id);
+    if (status == nullptr || !status->started.value_or(false)) {
+        return ProbeTarget::Known::nothing;
     }
-    return ProbeTarget::Known::nothing;
+    return status->ready ? ProbeTarget::Known::ready : ProbeTarget::Known::started;
 }
 
 const ContainerRecord* running(const std::vector<ContainerRecord>& records,
@@ -66,9 +63,23 @@ const ContainerRecord* running(const std::vector<ContainerRecord>& records,
     return nullptr;
 }
 
-bool failed(const std::map<std::string, ProbeResult>& results, const std::string& container) {
-    auto found = results.find(container);
-    return found != results.end() && found->second == ProbeResult::failure;
+// Calls `each` with every container that is probed as things are and the record of its run.
+template <typename F>
+void for_each_probed(const kube::Pod& pod, const std::vector<ContainerRecord>& records,
+                     const kube::PodStatus& previous, const PodMemory& memory, F&& each) {
+    auto look = [&](const kube::Container& container) {
+        const ContainerRecord* record =
+            has_probe(container) ? running(records, container.name) : nullptr;
+        if (record != nullptr && !post_start_pending(container, record->id, memory, previous)) {
+            each(container, *record);
+        }
+    };
+    for (const kube::Container& container : pod.spec.initContainers) {
+        if (is_sidecar(container)) {
+            look(container);
+        }
+    }
+    std::ranges::for_each(pod.spec.containers, look);
 }
 
 }  // namespace
@@ -81,32 +92,36 @@ bool has_probes(const kube::Pod& pod) {
            std::ranges::any_of(pod.spec.initContainers, sidecar_with_probe);
 }
 
+ProbeOrder::Scope probe_scope(const kube::Pod& pod, const PodMemory& memory) {
+    bool ends = memory.termination || pod.metadata.deletionTimestamp;
+    return ends ? ProbeOrder::Scope::readiness : ProbeOrder::Scope::all;
+}
+
+std::vector<ContainerId> probed_runs(const kube::Pod& pod,
+                                     const std::vector<ContainerRecord>& records,
+                                     const kube::PodStatus& previous, const PodMemory& memory) {
+    std::vector<ContainerId> runs;
+    for_each_probed(
+        pod, records, previous, memory,
+        [&](const kube::Container&, const ContainerRecord& record) { runs.push_back(record.id); });
+    return runs;
+}
+
 ProbeOrder probe_order(const std::shared_ptr<const kube::Pod>& pod,
                        const std::vector<ContainerRecord>& records, const kube::PodStatus& previous,
                        const PodMemory& memory) {
     ProbeOrder order;
     order.pod = pod;
-    bool ends = memory.termination || pod->metadata.deletionTimestamp;
-    order.scope = ends ? ProbeOrder::Scope::readiness : ProbeOrder::Scope::all;
-    auto add = [&](const kube::Container& container) {
-        const ContainerRecord* record =
-            has_probe(container) ? running(records, container.name) : nullptr;
-        if (record == nullptr || post_start_pending(container, record->id, memory, previous)) {
-            return;
-        }
+    order.scope = probe_scope(*pod, memory);
+    auto add = [&](const kube::Container& container, const ContainerRecord& record) {
         ProbeTarget target;
-        target.id = record->id;
+        target.id = record.id;
         target.container = probed(container);
-        target.started = record->started;
-        target.known = known_of(previous, container.name, record->id);
+        target.started = record.started;
+        target.known = known_of(previous, container.name, record.id);
         order.targets.push_back(std::move(target));
     };
-    for (const kube::Container& container : pod->spec.initContainers) {
-        if (is_sidecar(container)) {
-            add(container);
-        }
-    }
-    std::ranges::for_each(pod->spec.containers, add);
+    for_each_probed(*pod, records, previous, memory, add);
     return order;
 }
 
@@ -117,9 +132,9 @@ std::optional<Unhealthy> unhealthy(const kube::Pod& pod, const kube::Container& 
     }
     const std::optional<kube::Probe>* probe = nullptr;
     Unhealthy verdict;
-    if (failed(probes->liveness, container.name)) {
+    if (counts_as(ProbeResult::failure, probes->liveness, container.name)) {
         probe = &container.livenessProbe;
-    } else if (failed(probes->startup, container.name)) {
+    } else if (counts_as(ProbeResult::failure, probes->startup, container.name)) {
         probe = &container.startupProbe;
         verdict.kind = ProbeKind::startup;
     } else {

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kube/types.h"
 #include "pods/decide.h"
@@ -15,6 +16,13 @@ namespace skiff::pods {
 
 // Whether any container of the pod has a probe: for most pods nothing below has to be asked.
 [[nodiscard]] bool has_probes(const kube::Pod& pod);
+
+// The runs that the order below is about, and its scope: while they stay the same, so does it.
+[[nodiscard]] std::vector<ContainerId> probed_runs(const kube::Pod& pod,
+                                                   const std::vector<ContainerRecord>& records,
+                                                   const kube::PodStatus& previous,
+                                                   const PodMemory& memory);
+[[nodiscard]] ProbeOrder::Scope probe_scope(const kube::Pod& pod, const PodMemory& memory);
 
 // What the worker asks the prober for, as things are: every run that counts as running, which one
 // does not before its postStart hook has succeeded. What `previous` says of the very run is known

@@ -103,8 +103,8 @@ private:
     [[nodiscard]] Task<void> refresh();
     [[nodiscard]] Task<void> start(StartRequest request, CrashBackOff back_off);
     [[nodiscard]] Task<void> stop_container(std::string container, ContainerId id, Duration grace);
-    [[nodiscard]] Task<void> run_post_start(HookRun hook);
-    [[nodiscard]] Task<void> run_pre_stop(HookRun hook);
+    [[nodiscard]] Task<void> see_hook_through(HookRun hook);
+    void tell_failed_hook(const std::string& container, HookRun::Which which, const Error& error);
     // The hook to its end, or cancelled when it is cut.
     [[nodiscard]] Task<Result<void>> run_hook_until_cut(HookRun hook);
     [[nodiscard]] Task<void> cancel_starts();

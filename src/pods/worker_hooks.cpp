@@ -25,16 +25,11 @@ std::optional<ProbeResults> Worker::probe(const std::vector<ContainerRecord>& re
     if (!has_probes(*pod_)) {
         return std::nullopt;
     }
-    ProbeOrder order = probe_order(pod_, records, status_, memory_);
-    order.address = address();
-    Probed wanted;
-    wanted.pod = pod_;
-    wanted.address = order.address;
-    wanted.scope = order.scope;
-    for (const ProbeTarget& target : order.targets) {
-        wanted.runs.push_back(target.id);
-    }
+    Probed wanted{pod_, probed_runs(*pod_, records, status_, memory_), address(),
+                  probe_scope(*pod_, memory_)};
     if (probed_ != wanted) {
+        ProbeOrder order = probe_order(pod_, records, status_, memory_);
+        order.address = wanted.address;
         probed_ = std::move(wanted);
         ports_.probes.apply(std::move(order));
     }
@@ -58,7 +53,7 @@ void Worker::begin_post_start(const Action& action) {
     memory.run = action.id;
     memory.phase = HookMemory::Phase::running;
     HookRun hook = hook_run(action, HookRun::Which::post_start);
-    scope_.spawn("postStart hook", run_post_start(std::move(hook)));
+    scope_.spawn("postStart hook", see_hook_through(std::move(hook)));
 }
 
 void Worker::begin_pre_stop(const Action& action) {
@@ -69,7 +64,7 @@ void Worker::begin_pre_stop(const Action& action) {
     }
     cut_hook(action.container);
     HookRun hook = hook_run(action, HookRun::Which::pre_stop);
-    scope_.spawn("preStop hook", run_pre_stop(std::move(hook)));
+    scope_.spawn("preStop hook", see_hook_through(std::move(hook)));
 }
 
 void Worker::cut_hook(const std::string& container) {
@@ -105,39 +100,34 @@ Task<Result<void>> Worker::run_hook_until_cut(HookRun hook) {
 
 // No secrets from a server's or a command's words in an event, which more people may read than the
 // status: so the kubelet has it.
-Task<void> Worker::run_post_start(HookRun hook) {
-    const std::string container = hook.container.name;
-    const ContainerId run = hook.run;
-    auto done = co_await run_hook_until_cut(std::move(hook));
-    HookMemory& memory = memory_.containers[container].post_start;
-    if (memory.run != run) {
-        co_return;
-    }
-    const bool cut = !done && done.error().code == Code::cancelled;
-    memory.phase = done ? HookMemory::Phase::done : HookMemory::Phase::failed;
-    memory.message.clear();
-    if (!done && !cut) {
-        memory.message = done.error().message;
+void Worker::tell_failed_hook(const std::string& container, HookRun::Which which,
+                              const Error& error) {
+    if (which == HookRun::Which::post_start) {
+        memory_.containers[container].post_start.message = error.message;
         ports_.events.emit(*pod_, container, EventType::warning, "FailedPostStartHook",
                            "PostStartHook failed");
+        return;
     }
-    wake_.set();
+    log::warn("preStop hook failed", log::kv("pod", uid_), log::kv("container", container),
+              log::kv("error", error.message));
+    ports_.events.emit(*pod_, container, EventType::warning, "FailedPreStopHook",
+                       "PreStopHook failed");
 }
 
-Task<void> Worker::run_pre_stop(HookRun hook) {
+Task<void> Worker::see_hook_through(HookRun hook) {
     const std::string container = hook.container.name;
     const ContainerId run = hook.run;
+    const HookRun::Which which = hook.which;
     auto done = co_await run_hook_until_cut(std::move(hook));
-    HookMemory& memory = memory_.containers[container].pre_stop;
+    ContainerMemory& its = memory_.containers[container];
+    HookMemory& memory = which == HookRun::Which::post_start ? its.post_start : its.pre_stop;
     if (memory.run != run) {
         co_return;
     }
     memory.phase = done ? HookMemory::Phase::done : HookMemory::Phase::failed;
+    memory.message.clear();
     if (!done && done.error().code != Code::cancelled) {
-        log::warn("preStop hook failed", log::kv("pod", uid_), log::kv("container", container),
-                  log::kv("error", done.error().message));
-        ports_.events.emit(*pod_, container, EventType::warning, "FailedPreStopHook",
-                           "PreStopHook failed");
+        tell_failed_hook(container, which, done.error());
     }
     wake_.set();
 }
