@@ -15,21 +15,14 @@
 #include "app/run_session.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "config/fields.h"
+#include "in_rooms.h"
 #include "kube/defaults.h"
-#include "runtime/reset.h"
 
 namespace skiff::bench {
 namespace {
 
 constexpr std::int32_t kFirstPort = 20000;
 constexpr auto kReadyMax = std::chrono::minutes(3);
-
-class NoEvents final : public pods::EventSink {
-public:
-    void emit(const kube::Pod&, std::string_view, pods::EventType, std::string_view,
-              std::string_view) override {}
-};
 
 struct Plan {
     std::filesystem::path folder;
@@ -203,28 +196,11 @@ async::Task<Result<void>> run_all(app::Base& base, const config::Settings& setti
 
 int run(const Plan& plan) {
     log::set_level(log::Level::error);
-    config::Settings settings;
-    settings.node_name = "bench";
+    config::Settings settings = settings_below(plan.folder);
     settings.max_pods = 2000;
-    settings.root_dir = plan.folder / "root";
-    settings.run_dir = plan.folder / "run";
-    settings.pod_log_dir = plan.folder / "pods";
-    auto resolved = config::resolve(settings);
-    app::Base base;
-    auto instance = state::Instance::open(app::paths_of(settings), base.random);
-    if (!resolved || !instance) {
-        fmt::print(stderr, "{}\n", format_as(resolved ? instance.error() : resolved.error()));
-        return 1;
-    }
-    auto done = async::run_to_end(base.reactor, run_all(base, settings, **instance, plan));
-    if (!done) {
-        fmt::print(stderr, "{}\n", format_as(done.error()));
-    }
-    runtime::ResetSettings reset;
-    reset.scope = runtime::ResetSettings::Scope::all;
-    auto cleaned =
-        async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), reset));
-    return done && cleaned ? 0 : 1;
+    return run_in_rooms(settings, [&](app::Base& base, const state::Instance& instance) {
+        return run_all(base, settings, instance, plan);
+    });
 }
 
 }  // namespace

@@ -12,9 +12,8 @@
 #include "app/run_session.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "config/fields.h"
+#include "in_rooms.h"
 #include "logs/read.h"
-#include "runtime/reset.h"
 
 namespace skiff::bench {
 namespace {
@@ -29,12 +28,6 @@ public:
         co_return pods::ServiceAccountToken{std::string(900, 't'),
                                             SystemClock().wall_now() + std::chrono::hours(1)};
     }
-};
-
-class NoEvents final : public pods::EventSink {
-public:
-    void emit(const kube::Pod&, std::string_view, pods::EventType, std::string_view,
-              std::string_view) override {}
 };
 
 class Text final : public pods::LogSink {
@@ -132,28 +125,10 @@ async::Task<Result<void>> serve(app::Base& base, const config::Settings& setting
 
 int run(const std::filesystem::path& folder, const std::string& module, bool with_token) {
     log::set_level(log::Level::error);
-    config::Settings settings;
-    settings.node_name = "bench";
-    settings.root_dir = folder / "root";
-    settings.run_dir = folder / "run";
-    settings.pod_log_dir = folder / "pods";
-    auto resolved = config::resolve(settings);
-    app::Base base;
-    auto instance = state::Instance::open(app::paths_of(settings), base.random);
-    if (!resolved || !instance) {
-        fmt::print(stderr, "{}\n", format_as(resolved ? instance.error() : resolved.error()));
-        return 1;
-    }
-    auto done =
-        async::run_to_end(base.reactor, serve(base, settings, **instance, module, with_token));
-    if (!done) {
-        fmt::print(stderr, "{}\n", format_as(done.error()));
-    }
-    runtime::ResetSettings reset;
-    reset.scope = runtime::ResetSettings::Scope::all;
-    auto cleaned =
-        async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), reset));
-    return done && cleaned ? 0 : 1;
+    config::Settings settings = settings_below(folder);
+    return run_in_rooms(settings, [&](app::Base& base, const state::Instance& instance) {
+        return serve(base, settings, instance, module, with_token);
+    });
 }
 
 }  // namespace

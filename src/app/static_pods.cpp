@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "kube/codec.h"
 #include "kube/defaults.h"
+#include "kube/pod_fields.h"
 #include "kube/validate.h"
 #include "os/file.h"
 
@@ -86,8 +87,8 @@ Result<std::vector<kube::Pod>> parse_static_pods(std::string_view text,
         pod.metadata.name += "-" + node_name;
         pod.metadata.uid = uid;
         pod.metadata.generation = 1;
-        pod.metadata.annotations["kubernetes.io/config.source"] = "file";
-        pod.metadata.annotations["kubernetes.io/config.hash"] = uid;
+        pod.metadata.annotations[std::string(kube::kConfigSource)] = "file";
+        pod.metadata.annotations[std::string(kube::kConfigHash)] = uid;
         pod.metadata.annotations["kubernetes.io/config.seen"] = format_rfc3339_nano(now);
         pod.spec.nodeName = node_name;
         tolerate_no_execute(pod.spec);

@@ -54,6 +54,19 @@ std::optional<std::uint64_t> parse_uint(std::string_view text) {
     return parse_whole<std::uint64_t>(text);
 }
 
+int hex_digit(char c) {
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    return -1;
+}
+
 std::string to_hex(std::string_view bytes) {
     constexpr char kDigits[] = "0123456789abcdef";
     std::string hex;

@@ -19,6 +19,8 @@ namespace skiff {
 [[nodiscard]] std::optional<std::uint64_t> parse_uint(std::string_view text);
 // Lower-case hexadecimal.
 [[nodiscard]] std::string to_hex(std::string_view bytes);
+// What a hexadecimal digit stands for; -1 for any other character.
+[[nodiscard]] int hex_digit(char c);
 // Standard and URL-safe base64 (decoding accepts either alphabet, padded or not); nullopt if
 // malformed.
 [[nodiscard]] std::string base64_encode(std::string_view bytes);

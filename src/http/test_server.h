@@ -20,6 +20,7 @@
 
 #include "base/text.h"
 #include "http/headers.h"
+#include "http/test_listener.h"
 
 namespace skiff::http::testing {
 
@@ -48,17 +49,9 @@ public:
     using Handler = std::function<TestResponse(const TestRequest&)>;
 
     explicit TestServer(Handler handler) : handler_(std::move(handler)) {
-        listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t length = sizeof address;
-        auto* generic = reinterpret_cast<sockaddr*>(&address);
-        if (::bind(listener_, generic, length) != 0 || ::listen(listener_, 64) != 0 ||
-            ::getsockname(listener_, generic, &length) != 0) {
-            std::abort();
-        }
-        port_ = ntohs(address.sin_port);
+        const TestListener made = listen_on_loopback(64);
+        listener_ = made.fd;
+        port_ = made.port;
         acceptor_ = std::thread([this] { accept_all(); });
     }
     ~TestServer() {

@@ -35,6 +35,11 @@ const Container* find_container(const Pod& pod, std::string_view name) {
     return found;
 }
 
+std::string annotation(const Pod& pod, std::string_view key) {
+    auto found = pod.metadata.annotations.find(std::string(key));
+    return found == pod.metadata.annotations.end() ? std::string() : found->second;
+}
+
 bool is_agents_condition(std::string_view type) {
     return type == "PodReadyToStartContainers" || type == "Initialized" || type == "Ready" ||
            type == "ContainersReady" || type == "PodScheduled" || type == "PodResizePending" ||

@@ -28,6 +28,12 @@ void for_each_container(const PodSpec& spec, F&& each) {
 // The container of that name, of whatever kind; nullptr if there is none.
 [[nodiscard]] const Container* find_container(const Pod& pod, std::string_view name);
 
+// Annotations of pods that come from files, as the kubelet names them (contract row 54).
+inline constexpr std::string_view kConfigSource = "kubernetes.io/config.source";
+inline constexpr std::string_view kConfigHash = "kubernetes.io/config.hash";
+// An annotation's value; empty when there is none.
+[[nodiscard]] std::string annotation(const Pod& pod, std::string_view key);
+
 // Whether a condition of pods is the node agent's own (contract row 16): it writes these, and keeps
 // all others as the server has them.
 [[nodiscard]] bool is_agents_condition(std::string_view type);

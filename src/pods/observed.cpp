@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/fnv.h"
+#include "kube/pod_fields.h"
 #include "pods/rounds.h"
 
 namespace skiff::pods {
@@ -234,8 +235,7 @@ bool is_terminal(std::string_view phase) {
 }
 
 bool is_static(const kube::Pod& pod) {
-    auto source = pod.metadata.annotations.find("kubernetes.io/config.source");
-    return source != pod.metadata.annotations.end() && source->second == "file";
+    return kube::annotation(pod, kube::kConfigSource) == "file";
 }
 
 std::string describe_pod(const kube::Pod& pod) {

@@ -213,17 +213,11 @@ std::string name_of(Serving serving) {
 }
 
 std::string decode_grpc_message(std::string_view text) {
-    auto digit = [](char c) {
-        return c >= '0' && c <= '9'   ? c - '0'
-               : c >= 'a' && c <= 'f' ? c - 'a' + 10
-               : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                      : -1;
-    };
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
         const bool whole = text[i] == '%' && i + 2 < text.size();
-        const int high = whole ? digit(text[i + 1]) : -1;
-        const int low = whole ? digit(text[i + 2]) : -1;
+        const int high = whole ? hex_digit(text[i + 1]) : -1;
+        const int low = whole ? hex_digit(text[i + 2]) : -1;
         if (high < 0 || low < 0) {
             out += text[i];
             continue;

@@ -2,15 +2,14 @@
 // another.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <functional>
 #include <string>
 #include <thread>
+
+#include "http/test_listener.h"
 
 namespace skiff::probes::testing {
 
@@ -25,17 +24,9 @@ public:
     using Script = std::function<Reply(const std::string& received)>;
 
     explicit RawServer(Script script) : script_(std::move(script)) {
-        listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t length = sizeof address;
-        auto* generic = reinterpret_cast<sockaddr*>(&address);
-        if (::bind(listener_, generic, length) != 0 || ::listen(listener_, 16) != 0 ||
-            ::getsockname(listener_, generic, &length) != 0) {
-            std::abort();
-        }
-        port_ = ntohs(address.sin_port);
+        const http::testing::TestListener made = http::testing::listen_on_loopback(16);
+        listener_ = made.fd;
+        port_ = made.port;
         thread_ = std::thread([this] { serve_all(); });
     }
     ~RawServer() {

@@ -7,10 +7,6 @@ namespace skiff::probes {
 
 namespace {
 
-bool is_hex(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 // RFC 3986: what a path or a query may hold as it is.
 bool may_stand(char c) {
     constexpr std::string_view kMarks = "-._~!$&'()*+,;=:@/?";
@@ -70,8 +66,8 @@ std::string target_of(std::string_view path) {
     }
     for (std::size_t i = 0; i < path.size(); ++i) {
         const char c = path[i];
-        const bool escape =
-            c == '%' && i + 2 < path.size() && is_hex(path[i + 1]) && is_hex(path[i + 2]);
+        const bool escape = c == '%' && i + 2 < path.size() && hex_digit(path[i + 1]) >= 0 &&
+                            hex_digit(path[i + 2]) >= 0;
         if (may_stand(c) || escape) {
             target += c;
         } else {

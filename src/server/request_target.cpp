@@ -9,19 +9,6 @@ namespace {
 constexpr std::size_t kSegmentsMax = 32;
 constexpr std::size_t kParametersMax = 256;
 
-int hex_digit(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
-}
-
 enum class Plus { is_plus, is_space };
 
 Result<std::string> decode(std::string_view text, Plus plus) {

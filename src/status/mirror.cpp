@@ -1,19 +1,13 @@
 #include "status/mirror.h"
 
 #include "base/log.h"
+#include "kube/pod_fields.h"
 
 namespace skiff::status {
 namespace {
 
-constexpr std::string_view kSource = "kubernetes.io/config.source";
-constexpr std::string_view kHash = "kubernetes.io/config.hash";
 constexpr Duration kRetry = std::chrono::seconds(1);
 constexpr Duration kRetryMax = std::chrono::seconds(30);
-
-std::string annotation(const kube::Pod& pod, std::string_view key) {
-    auto found = pod.metadata.annotations.find(std::string(key));
-    return found == pod.metadata.annotations.end() ? std::string() : found->second;
-}
 
 PodName name_of(const kube::Pod& pod) {
     return PodName{pod.metadata.namespace_, pod.metadata.name};
@@ -21,12 +15,12 @@ PodName name_of(const kube::Pod& pod) {
 
 // Of a file, and not itself the picture of one.
 bool is_of_file(const kube::Pod& pod) {
-    return annotation(pod, kSource) == "file" && !is_mirror(pod);
+    return kube::annotation(pod, kube::kConfigSource) == "file" && !is_mirror(pod);
 }
 
 bool shows(const kube::Pod& mirror, const kube::Pod& pod) {
     return !mirror.metadata.deletionTimestamp &&
-           annotation(mirror, kMirrorAnnotation) == annotation(pod, kHash);
+           kube::annotation(mirror, kMirrorAnnotation) == kube::annotation(pod, kube::kConfigHash);
 }
 
 }  // namespace
@@ -42,7 +36,8 @@ kube::Pod mirror_of(const kube::Pod& pod, const std::string& node_name,
     mirror.metadata.namespace_ = pod.metadata.namespace_;
     mirror.metadata.labels = pod.metadata.labels;
     mirror.metadata.annotations = pod.metadata.annotations;
-    mirror.metadata.annotations[std::string(kMirrorAnnotation)] = annotation(pod, kHash);
+    mirror.metadata.annotations[std::string(kMirrorAnnotation)] =
+        kube::annotation(pod, kube::kConfigHash);
     kube::OwnerReference owner;
     owner.apiVersion = "v1";
     owner.kind = "Node";
