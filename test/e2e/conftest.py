@@ -94,6 +94,25 @@ def node(cluster):
     return "skiff-1"
 
 
+# The node of `own_node`.
+OWN_NODE = "skiff-restart"
+
+
+@pytest.fixture
+def own_node(cluster, node):
+    """A node whose agent may be killed without harm to other tests."""
+    cluster.node("up", OWN_NODE)
+    yield OWN_NODE
+    cluster.node("down", OWN_NODE)
+
+
+@pytest.fixture
+def kube_on(kube, own_node):
+    """kubectl, emptied of pods before the node goes."""
+    yield kube
+    kube("delete", "pods,jobs,deployments", "--all", "--timeout=60s", timeout=70)
+
+
 @pytest.fixture
 def kube(cluster, node):
     """kubectl in a fresh namespace."""

@@ -7,17 +7,17 @@ import json
 import pathlib
 import ssl
 import subprocess
-import subprocess
 import threading
 import time
 
 import pytest
 
+from conftest import OWN_NODE
 from kube import condition_of, container_of, pod, run, terminated_of, waiting_of, wait_until
 from machine import processes_of, runner_of
 from testcluster import binaries, net
 
-NODE = "skiff-restart"
+NODE = OWN_NODE
 MOUNT = {"volumeMounts": [{"name": "f", "mountPath": "/f"}]}
 
 
@@ -32,6 +32,22 @@ def every_second(**fields):
 
 def shell(script):
     return {"exec": {"command": ["sh", "-c", script]}}
+
+
+def asking(script, name="asked"):
+    """A command that leaves a line in the test's folder each time."""
+    return shell(f"echo . >> /f/{name}; {script}")
+
+
+def wait_asked(files, times, name="asked"):
+    """Waits until the command of `asking` has run so many times more."""
+    file = pathlib.Path(files) / name
+
+    def count():
+        return len(file.read_text().split()) if file.exists() else 0
+
+    before = count()
+    wait_until(lambda: count() >= before + times, 10 + 3 * times, lambda: f"{name}: {before}, {count()}")
 
 
 def restarts(its):
@@ -54,9 +70,9 @@ def test_exec_liveness(kube, cluster, files):
     health = pathlib.Path(files) / "health"
     health.write_text("ok")
     kube.apply(pod("alive", cluster.push("sleeper"), restartPolicy="Always",
-                   livenessProbe=every_second(**shell("cat /f/health")), **shared(files)))
+                   livenessProbe=every_second(**asking("cat /f/health")), **shared(files)))
     kube.wait_ready("alive")
-    time.sleep(3)
+    wait_asked(files, 3)
     assert restarts(kube.pod("alive")) == 0
     health.unlink()
     its = wait_restarted(kube, "alive")
@@ -72,10 +88,11 @@ def test_exec_liveness(kube, cluster, files):
 def test_a_healthy_container_is_left_alone(kube, cluster, files):
     """row 36: one that always answers is never restarted"""
     kube.apply(pod("calm", cluster.push("sleeper"), restartPolicy="Always",
-                   livenessProbe=every_second(**shell("true")),
-                   readinessProbe=every_second(**shell("true"))))
+                   livenessProbe=every_second(**asking("true", "alive")),
+                   readinessProbe=every_second(**asking("true", "ready")), **shared(files)))
     kube.wait_ready("calm")
-    time.sleep(10)
+    wait_asked(files, 10, "alive")
+    wait_asked(files, 1, "ready")
     its = kube.pod("calm")
     assert restarts(its) == 0 and condition_of(its, "Ready") == "True"
     assert not kube.events("calm", "Unhealthy")
@@ -152,7 +169,8 @@ def test_tcp_probes(kube, cluster):
     event = kube.wait_event("closed", "Unhealthy")
     assert event["message"].startswith("Readiness probe failed: dial tcp ")
     assert "onnection refused" in event["message"]
-    time.sleep(3)
+    wait_until(lambda: sum(e["count"] for e in kube.events("closed", "Unhealthy")) >= 4, 30,
+               lambda: kube.events("closed", "Unhealthy"))
     its = kube.pod("closed")
     assert condition_of(its, "Ready") == "False" and restarts(its) == 0
 
@@ -161,11 +179,11 @@ def test_startup_gates_the_others(kube, cluster, files):
     """row 19: until the startup probe succeeded a container is not started, not ready, not asked else"""
     started = pathlib.Path(files) / "started"
     kube.apply(pod("slow", cluster.push("sleeper"), restartPolicy="Always",
-                   startupProbe=every_second(failureThreshold=60, **shell("cat /f/started")),
+                   startupProbe=every_second(failureThreshold=60, **asking("cat /f/started", "startup")),
                    livenessProbe=every_second(**shell("echo alive >> /f/asked")),
                    readinessProbe=every_second(**shell("echo ready >> /f/asked")), **shared(files)))
     kube.wait_pod("slow", lambda p: container_of(p) and "running" in container_of(p)["state"])
-    time.sleep(3)
+    wait_asked(files, 3, "startup")
     its = kube.pod("slow")
     assert container_of(its)["started"] is False and container_of(its)["ready"] is False
     assert its["status"]["phase"] == "Running"
@@ -456,13 +474,13 @@ def test_a_sidecars_startup_probe_gates_the_next_container(kube, cluster, files)
     its = pod("convoy", actor, "append", "/f/order", "main", ";", "hold", **shared(files))
     its["spec"]["initContainers"] = [
         {"name": "proxy", "image": cluster.push("sleeper"), "restartPolicy": "Always",
-         "startupProbe": every_second(failureThreshold=60, **shell("cat /f/up")), **MOUNT},
+         "startupProbe": every_second(failureThreshold=60, **asking("cat /f/up")), **MOUNT},
         {"name": "setup", "image": actor, "args": ["append", "/f/order", "setup"], **MOUNT}]
     kube.apply(its)
     kube.wait_pod("convoy", lambda p: any(
         s["name"] == "proxy" and "running" in s["state"]
         for s in p["status"].get("initContainerStatuses", [])))
-    time.sleep(3)
+    wait_asked(files, 3)
     assert not (files / "order").exists()
     (files / "up").write_text("yes")
     kube.wait_ready("convoy")
@@ -472,21 +490,6 @@ def test_a_sidecars_startup_probe_gates_the_next_container(kube, cluster, files)
 # --- the agent's end ------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def own_node(cluster, node):
-    """A node whose agent may be killed without harm to other tests."""
-    cluster.node("up", NODE)
-    yield NODE
-    cluster.node("down", NODE)
-
-
-@pytest.fixture
-def kube_on(kube, own_node):
-    """kubectl, emptied of pods before the node goes."""
-    yield kube
-    kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
-
-
 def test_readiness_survives_the_agent(kube_on, cluster, files):
     """row 55: over a restart of the agent a ready container stays ready, and its hooks do not run again"""
     kube, files = kube_on, pathlib.Path(files)
@@ -494,8 +497,8 @@ def test_readiness_survives_the_agent(kube_on, cluster, files):
     kube.apply(pod("firm", cluster.push("sleeper"), restartPolicy="Always",
                    nodeSelector={"kubernetes.io/hostname": NODE},
                    startupProbe=every_second(failureThreshold=30, **shell("true")),
-                   readinessProbe=every_second(**shell("cat /f/ready")),
-                   livenessProbe=every_second(**shell("true")),
+                   readinessProbe=every_second(**asking("cat /f/ready", "looked")),
+                   livenessProbe=every_second(**asking("true", "alive")),
                    lifecycle={"postStart": shell("echo hello >> /f/hooks")}, **shared(files)))
     kube.wait_ready("firm")
     before = runner_of(kube.pod("firm"))
@@ -506,7 +509,8 @@ def test_readiness_survives_the_agent(kube_on, cluster, files):
         for _ in range(2):
             cluster.node("kill", NODE)
             cluster.node("start", NODE)
-            time.sleep(4)
+            wait_asked(files, 3, "looked")
+            wait_asked(files, 3, "alive")
     finally:
         watch.terminate()
     seen = watch.communicate(timeout=20)[0].split()

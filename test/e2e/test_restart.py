@@ -6,26 +6,12 @@ import time
 
 import pytest
 
+from conftest import OWN_NODE
 from kube import condition_of, container_of, lines_of, pod, run, terminated_of, wait_until
 from machine import Snapshot, processes_of, runner_of
 from testcluster import net
 
-NODE = "skiff-restart"
-
-
-@pytest.fixture
-def own_node(cluster, node):
-    """A node whose agent may be killed without harm to other tests."""
-    cluster.node("up", NODE)
-    yield NODE
-    cluster.node("down", NODE)
-
-
-@pytest.fixture
-def kube_on(kube, own_node):
-    """kubectl, emptied of pods before the node goes."""
-    yield kube
-    kube("delete", "pods,jobs,deployments", "--all", "--timeout=60s", timeout=70)
+NODE = OWN_NODE
 
 
 def here(name, image, *args, **spec):
