@@ -2,6 +2,8 @@
 // hold it (contract row 30: the node authorizer allows nothing else). Reactor thread only.
 #pragma once
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -30,9 +32,16 @@ public:
     ObjectCache(const ObjectCache&) = delete;
     ObjectCache& operator=(const ObjectCache&) = delete;
 
+    // Called for each holder of an object that changed, came or went after it was first read; it
+    // must not call the cache. An empty one is none.
+    void set_observer(std::function<void(const std::string& holder)> observer) {
+        observer_ = std::move(observer);
+    }
+
     // The object as it is now (as last seen, while the server is away). `holder` keeps it watched
-    // until release(holder). Fails with not_found, or why it could not be read (denied,
-    // unavailable, timeout): then ask again later.
+    // until release(holder); an immutable one is not watched once it was read, and read again for
+    // a new holder, since it may have been deleted and made anew. Fails with not_found, or why it
+    // could not be read (denied, unavailable, timeout): then ask again later.
     [[nodiscard]] async::Task<Result<std::shared_ptr<const T>>> get(std::string ns,
                                                                     std::string name,
                                                                     std::string holder) {
@@ -40,6 +49,9 @@ public:
         if (!entry->reflector->synced()) {
             auto deadline = clock_.steady_now() + kFirstReadTimeout;
             auto synced = co_await entry->reflector->wait_synced(deadline);
+            if (!synced && synced.error().code != Code::cancelled && entry->former != nullptr) {
+                co_return entry->former;
+            }
             if (!synced) {
                 bool timed_out = synced.error().code == Code::timeout;
                 if (timed_out && entry->reflector->last_error()) {
@@ -54,6 +66,10 @@ public:
             std::string_view kind = kResource<T>.plural;
             kind.remove_suffix(1);
             co_return fail_because(Code::not_found, "NotFound", "{} \"{}\" not found", kind, name);
+        }
+        if (object->immutable.value_or(false) && entry->watch == Watch::on) {
+            entry->watch = Watch::off;
+            reaper_.spawn("end object watch", drop(entry));
         }
         co_return object;
     }
@@ -70,8 +86,13 @@ public:
             }
         }
     }
-    // How many objects are watched.
+    // How many objects are held.
     [[nodiscard]] std::size_t size() const { return entries_.size(); }
+    // How many of them are watched.
+    [[nodiscard]] std::size_t watched() const {
+        return static_cast<std::size_t>(std::ranges::count_if(
+            entries_, [](const auto& entry) { return entry.second->watch == Watch::on; }));
+    }
     // Ends all watches. Call before the cache is destroyed.
     [[nodiscard]] async::Task<void> stop() {
         for (auto& [key, entry] : entries_) {
@@ -84,25 +105,49 @@ public:
     }
 
 private:
+    enum class Watch { on, off };
     struct Entry {
         explicit Entry(async::Executor executor) : scope(std::move(executor)) {}
         std::unique_ptr<Reflector<T>> reflector;
         std::set<std::string> holders;
+        Watch watch = Watch::on;
+        // What an immutable object was before it was read again; given while that does not succeed.
+        std::shared_ptr<const T> former;
         async::Scope scope;
     };
 
     std::shared_ptr<Entry> enter(const std::string& ns, const std::string& name,
                                  std::string holder) {
         auto& entry = entries_[{ns, name}];
-        if (entry == nullptr) {
-            entry = std::make_shared<Entry>(executor_);
-            Selection selection{ns, "metadata.name=" + name, {}};
-            entry->reflector = std::make_unique<Reflector<T>>(
-                client_, clock_, random_, std::move(selection), typename Reflector<T>::Callback());
-            entry->scope.spawn("object watch", entry->reflector->run());
+        bool again =
+            entry != nullptr && entry->watch == Watch::off && !entry->holders.contains(holder);
+        if (entry == nullptr || again) {
+            auto next = std::make_shared<Entry>(executor_);
+            if (again) {
+                next->holders = entry->holders;
+                next->former = entry->reflector->find(ns, name);
+            }
+            entry = std::move(next);
+            watch(*entry, ns, name);
         }
         entry->holders.insert(std::move(holder));
         return entry;
+    }
+    void watch(Entry& entry, const std::string& ns, const std::string& name) {
+        Selection selection{ns, "metadata.name=" + name, {}};
+        auto changed = [this, its = &entry](const Change<T>&) { tell(*its); };
+        entry.reflector = std::make_unique<Reflector<T>>(client_, clock_, random_,
+                                                         std::move(selection), std::move(changed));
+        entry.scope.spawn("object watch", entry.reflector->run());
+    }
+    void tell(const Entry& entry) {
+        // What comes with the first read is its answer, and no change.
+        if (!observer_ || !entry.reflector->synced()) {
+            return;
+        }
+        for (const std::string& holder : entry.holders) {
+            observer_(holder);
+        }
     }
     static async::Task<void> drop(std::shared_ptr<Entry> entry) { co_await entry->scope.stop(); }
 
@@ -110,6 +155,7 @@ private:
     ApiClient& client_;
     const Clock& clock_;
     Random& random_;
+    std::function<void(const std::string&)> observer_;
     std::map<std::pair<std::string, std::string>, std::shared_ptr<Entry>> entries_;
     async::Scope reaper_;
 };

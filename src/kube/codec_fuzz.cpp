@@ -91,7 +91,12 @@ SKIFF_FUZZ(kube_codec) {
                                    &check_type<TokenReview>,
                                    &check_type<TokenRequest>,
                                    &check_type<CertificateSigningRequest>,
-                                   &check_type<SubjectAccessReview>};
+                                   &check_type<SubjectAccessReview>,
+                                   &check_type<ClusterTrustBundle>,
+                                   &check_type<PodCertificateRequest>,
+                                   &check_type<ServiceAccount>,
+                                   &check_type<PersistentVolumeClaim>,
+                                   &check_type<PersistentVolume>};
     fuzz::Input input(bytes);
     kTypes[input.byte() % kTypes.size()](input.rest());
 }

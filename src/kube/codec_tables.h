@@ -295,6 +295,31 @@ const StructTable& struct_table<CertificateSigningRequestStatus>();
 template <>
 const StructTable& struct_table<CertificateSigningRequest>();
 template <>
+const StructTable& struct_table<PersistentVolumeClaimStatus>();
+template <>
+const StructTable& struct_table<PersistentVolumeClaim>();
+template <>
+const StructTable& struct_table<LocalVolumeSource>();
+template <>
+const StructTable& struct_table<VolumeNodeAffinity>();
+template <>
+const StructTable& struct_table<PersistentVolumeSpec>();
+template <>
+const StructTable& struct_table<PersistentVolume>();
+
+template <>
+const StructTable& struct_table<ClusterTrustBundleSpec>();
+template <>
+const StructTable& struct_table<ClusterTrustBundle>();
+template <>
+const StructTable& struct_table<PodCertificateRequestSpec>();
+template <>
+const StructTable& struct_table<PodCertificateRequestStatus>();
+template <>
+const StructTable& struct_table<PodCertificateRequest>();
+template <>
+const StructTable& struct_table<ServiceAccount>();
+template <>
 const StructTable& struct_table<BoundObjectReference>();
 template <>
 const StructTable& struct_table<TokenRequestSpec>();

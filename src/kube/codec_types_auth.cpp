@@ -18,6 +18,28 @@ SKIFF_KUBE_TYPE(CertificateSigningRequestStatus)
 BOOST_DESCRIBE_STRUCT(CertificateSigningRequest, (), (apiVersion, kind, metadata, spec, status))
 SKIFF_KUBE_TYPE(CertificateSigningRequest, "apiVersion", "kind")
 
+BOOST_DESCRIBE_STRUCT(ClusterTrustBundleSpec, (), (signerName, trustBundle))
+SKIFF_KUBE_TYPE(ClusterTrustBundleSpec, "trustBundle")
+
+BOOST_DESCRIBE_STRUCT(ClusterTrustBundle, (), (apiVersion, kind, metadata, spec))
+SKIFF_KUBE_TYPE(ClusterTrustBundle, "apiVersion", "kind")
+
+BOOST_DESCRIBE_STRUCT(PodCertificateRequestSpec, (),
+                      (signerName, podName, podUID, serviceAccountName, serviceAccountUID, nodeName,
+                       nodeUID, maxExpirationSeconds, stubPKCS10Request, unverifiedUserAnnotations))
+SKIFF_KUBE_TYPE(PodCertificateRequestSpec, "signerName", "podName", "podUID", "serviceAccountName",
+                "serviceAccountUID", "nodeName", "nodeUID", "stubPKCS10Request")
+
+BOOST_DESCRIBE_STRUCT(PodCertificateRequestStatus, (),
+                      (conditions, certificateChain, notBefore, beginRefreshAt, notAfter))
+SKIFF_KUBE_TYPE(PodCertificateRequestStatus)
+
+BOOST_DESCRIBE_STRUCT(PodCertificateRequest, (), (apiVersion, kind, metadata, spec, status))
+SKIFF_KUBE_TYPE(PodCertificateRequest, "apiVersion", "kind")
+
+BOOST_DESCRIBE_STRUCT(ServiceAccount, (), (apiVersion, kind, metadata))
+SKIFF_KUBE_TYPE(ServiceAccount, "apiVersion", "kind")
+
 BOOST_DESCRIBE_STRUCT(BoundObjectReference, (), (kind, apiVersion, name, uid))
 SKIFF_KUBE_TYPE(BoundObjectReference)
 

@@ -29,6 +29,12 @@ inline constexpr Resource kResource<Secret> = {"v1", "secrets", ResourceScope::n
 template <>
 inline constexpr Resource kResource<Service> = {"v1", "services", ResourceScope::namespaced};
 template <>
+inline constexpr Resource kResource<PersistentVolumeClaim> = {"v1", "persistentvolumeclaims",
+                                                              ResourceScope::namespaced};
+template <>
+inline constexpr Resource kResource<PersistentVolume> = {"v1", "persistentvolumes",
+                                                         ResourceScope::cluster};
+template <>
 inline constexpr Resource kResource<Event> = {"v1", "events", ResourceScope::namespaced};
 template <>
 inline constexpr Resource kResource<Lease> = {"coordination.k8s.io/v1", "leases",
@@ -39,6 +45,15 @@ inline constexpr Resource kResource<RuntimeClass> = {"node.k8s.io/v1", "runtimec
 template <>
 inline constexpr Resource kResource<CertificateSigningRequest> = {
     "certificates.k8s.io/v1", "certificatesigningrequests", ResourceScope::cluster};
+template <>
+inline constexpr Resource kResource<ClusterTrustBundle> = {
+    "certificates.k8s.io/v1", "clustertrustbundles", ResourceScope::cluster};
+template <>
+inline constexpr Resource kResource<PodCertificateRequest> = {
+    "certificates.k8s.io/v1", "podcertificaterequests", ResourceScope::namespaced};
+template <>
+inline constexpr Resource kResource<ServiceAccount> = {"v1", "serviceaccounts",
+                                                       ResourceScope::namespaced};
 template <>
 inline constexpr Resource kResource<TokenReview> = {"authentication.k8s.io/v1", "tokenreviews",
                                                     ResourceScope::cluster};

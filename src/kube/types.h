@@ -21,6 +21,7 @@
 #include "kube/types_meta.h"       // IWYU pragma: export
 #include "kube/types_node.h"       // IWYU pragma: export
 #include "kube/types_pod.h"        // IWYU pragma: export
+#include "kube/types_storage.h"    // IWYU pragma: export
 #include "kube/types_volume.h"     // IWYU pragma: export
 #include "kube/types_workload.h"   // IWYU pragma: export
 

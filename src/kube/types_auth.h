@@ -55,6 +55,62 @@ struct CertificateSigningRequest {
                            const CertificateSigningRequest&) = default;
 };
 
+struct ClusterTrustBundleSpec {
+    std::string signerName;
+    std::string trustBundle;  // PEM
+    friend bool operator==(const ClusterTrustBundleSpec&, const ClusterTrustBundleSpec&) = default;
+};
+
+struct ClusterTrustBundle {
+    std::string apiVersion = "certificates.k8s.io/v1";
+    std::string kind = "ClusterTrustBundle";
+    ObjectMeta metadata;
+    ClusterTrustBundleSpec spec;
+    friend bool operator==(const ClusterTrustBundle&, const ClusterTrustBundle&) = default;
+};
+
+struct PodCertificateRequestSpec {
+    std::string signerName;
+    std::string podName;
+    std::string podUID;
+    std::string serviceAccountName;
+    std::string serviceAccountUID;
+    std::string nodeName;
+    std::string nodeUID;
+    std::optional<std::int32_t> maxExpirationSeconds;
+    Base64 stubPKCS10Request;
+    std::map<std::string, std::string> unverifiedUserAnnotations;
+    friend bool operator==(const PodCertificateRequestSpec&,
+                           const PodCertificateRequestSpec&) = default;
+};
+
+struct PodCertificateRequestStatus {
+    std::vector<Condition> conditions;
+    std::string certificateChain;  // PEM
+    std::optional<Time> notBefore;
+    std::optional<Time> beginRefreshAt;
+    std::optional<Time> notAfter;
+    friend bool operator==(const PodCertificateRequestStatus&,
+                           const PodCertificateRequestStatus&) = default;
+};
+
+struct PodCertificateRequest {
+    std::string apiVersion = "certificates.k8s.io/v1";
+    std::string kind = "PodCertificateRequest";
+    ObjectMeta metadata;
+    PodCertificateRequestSpec spec;
+    PodCertificateRequestStatus status;
+    friend bool operator==(const PodCertificateRequest&, const PodCertificateRequest&) = default;
+};
+
+// Of which only the identity is of interest.
+struct ServiceAccount {
+    std::string apiVersion = "v1";
+    std::string kind = "ServiceAccount";
+    ObjectMeta metadata;
+    friend bool operator==(const ServiceAccount&, const ServiceAccount&) = default;
+};
+
 struct BoundObjectReference {
     std::string kind;
     std::string apiVersion;

@@ -44,6 +44,27 @@ Result<void> mount_tmpfs(const std::filesystem::path& target, const TmpfsOptions
     return {};
 }
 
+Result<void> mount_layers(const std::vector<std::filesystem::path>& layers,
+                          const std::filesystem::path& target) {
+    constexpr std::size_t kLayersMax = 128;
+    if (layers.size() < 2 || layers.size() > kLayersMax) {
+        return fail(Code::invalid, "{} layers cannot be mounted over each other", layers.size());
+    }
+    // By descriptor: the options of mount(2) are one page at most, and paths may hold colons.
+    std::vector<Fd> open_layers;
+    std::string options = "lowerdir=";
+    for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+        SKIFF_TRY(Fd fd, open(*layer, O_PATH | O_DIRECTORY));
+        options += fmt::format("{}/proc/self/fd/{}", open_layers.empty() ? "" : ":", fd.get());
+        open_layers.push_back(std::move(fd));
+    }
+    unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (::mount("overlay", target.c_str(), "overlay", flags, options.c_str()) != 0) {
+        return fail_errno(errno, fmt::format("mount layers on {}", target.string()));
+    }
+    return {};
+}
+
 Result<void> mount_bind(const std::filesystem::path& source, const std::filesystem::path& target,
                         BindAccess access) {
     const char* to = target.c_str();

@@ -24,6 +24,11 @@ enum class BindAccess { read_write, read_only };
 [[nodiscard]] Result<void> mount_bind(const std::filesystem::path& source,
                                       const std::filesystem::path& target, BindAccess access);
 
+// Mounts folders over each other, the lowest first, on an existing target, read-only, nosuid, nodev
+// and noexec. At least two, at most 128.
+[[nodiscard]] Result<void> mount_layers(const std::vector<std::filesystem::path>& layers,
+                                        const std::filesystem::path& target);
+
 // Whether `path` itself (a symbolic link is not followed) is the root of a mount.
 [[nodiscard]] Result<bool> is_mount_point(const std::filesystem::path& path);
 

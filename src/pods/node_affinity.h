@@ -2,14 +2,14 @@
 // reads them (k8s.io/component-helpers, scheduling/corev1/nodeaffinity). Pure.
 #pragma once
 
-#include <map>
 #include <string>
 
+#include "kube/node_selector.h"
 #include "kube/types.h"
 
 namespace skiff::pods {
 
-using NodeLabels = std::map<std::string, std::string>;
+using NodeLabels = kube::NodeLabels;
 
 [[nodiscard]] bool wants_node(const kube::PodSpec& spec, const std::string& node_name,
                               const NodeLabels& labels);
