@@ -39,6 +39,21 @@ pods::Task<Result<pods::ServiceAccountToken>> FileObjects::service_account_token
     co_return fail(Code::unsupported, "serviceAccountToken needs a cluster");
 }
 
+pods::Task<Result<std::string>> FileObjects::trust_anchors(
+    const kube::Pod&, const kube::ClusterTrustBundleProjection&) {
+    co_return fail(Code::unsupported, "clusterTrustBundle needs a cluster");
+}
+
+pods::Task<Result<pods::PodCredentials>> FileObjects::pod_certificate(const kube::Pod&, std::string,
+                                                                      std::size_t) {
+    co_return fail(Code::unsupported, "podCertificate needs a cluster");
+}
+
+pods::Task<Result<std::shared_ptr<const kube::PersistentVolume>>> FileObjects::bound_volume(
+    const kube::Pod&, std::string) {
+    co_return fail(Code::unsupported, "persistentVolumeClaim needs a cluster");
+}
+
 std::optional<std::vector<std::shared_ptr<const kube::Service>>> FileObjects::services() const {
     return std::vector<std::shared_ptr<const kube::Service>>{};
 }

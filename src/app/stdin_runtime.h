@@ -46,6 +46,9 @@ public:
     std::optional<pods::ContainerUsage> usage(const ContainerId& id) const override {
         return inner_.usage(id);
     }
+    async::Task<Result<std::vector<pods::ContainerDiskUse>>> disk_use(const PodUid& pod) override {
+        return inner_.disk_use(pod);
+    }
     Result<pods::Image> image_of(const ContainerId& id) const override {
         return inner_.image_of(id);
     }

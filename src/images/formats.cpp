@@ -99,8 +99,43 @@ Result<Recipe> classify_artifact(const Candidate& candidate) {
         return fail(Code::unsupported, "a Wasm artifact whose layer has the type {:?}: {}",
                     bounded_utf8(layer.media_type, 128), kAdvice);
     }
-    return Recipe{Kind::artifact, manifest.layers, candidate.config,
-                  module_name(layer, candidate.repository)};
+    return Recipe{Kind::artifact,
+                  manifest.layers,
+                  candidate.config,
+                  module_name(layer, candidate.repository),
+                  {}};
+}
+
+Result<void> check_diff_ids(const Candidate& candidate) {
+    std::size_t layers = candidate.manifest.layers.size();
+    if (candidate.config.diff_ids.size() != layers) {
+        return fail(Code::invalid, "{} layers, but {} diff ids in the config", layers,
+                    candidate.config.diff_ids.size());
+    }
+    return {};
+}
+
+// A tree where every layer is a part of one, else a file for each layer: as its title says, as it
+// would run, or by its digest.
+Result<Recipe> classify_for_volume(const Candidate& candidate) {
+    const Manifest& manifest = candidate.manifest;
+    bool tree = has_image_config(manifest) &&
+                std::ranges::all_of(manifest.layers, [](const Descriptor& layer) {
+                    return layer_compression(layer.media_type).has_value();
+                });
+    if (tree) {
+        SKIFF_CHECK(check_diff_ids(candidate));
+        return Recipe{Kind::layered, manifest.layers, candidate.config, {}, {}};
+    }
+    Recipe recipe{Kind::files, manifest.layers, candidate.config, {}, {}};
+    for (const Descriptor& layer : manifest.layers) {
+        std::string name = find(layer.annotations, kTitle).value_or("");
+        if (name.empty() && is_module_layer(layer)) {
+            name = module_name(layer, candidate.repository);
+        }
+        recipe.names.push_back(name.empty() ? layer.digest.hex() : name);
+    }
+    return recipe;
 }
 
 bool platform_says_wasm(const Platform& platform) {
@@ -150,6 +185,9 @@ std::optional<Compression> layer_compression(std::string_view type) {
 Result<Recipe> classify(const Candidate& candidate) {
     const Manifest& manifest = candidate.manifest;
     const ImageDocument& config = candidate.config;
+    if (candidate.purpose == Purpose::volume) {
+        return classify_for_volume(candidate);
+    }
     if (is_artifact(manifest)) {
         return classify_artifact(candidate);
     }
@@ -178,11 +216,8 @@ Result<Recipe> classify(const Candidate& candidate) {
                         bounded_utf8(layer.media_type, 128));
         }
     }
-    if (config.diff_ids.size() != manifest.layers.size()) {
-        return fail(Code::invalid, "{} layers, but {} diff ids in the config",
-                    manifest.layers.size(), config.diff_ids.size());
-    }
-    return Recipe{Kind::layered, manifest.layers, config, {}};
+    SKIFF_CHECK(check_diff_ids(candidate));
+    return Recipe{Kind::layered, manifest.layers, config, {}, {}};
 }
 
 Error no_platform(const Index& index) {

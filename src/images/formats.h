@@ -13,6 +13,7 @@ namespace skiff::images {
 enum class Kind {
     artifact,  // one layer, and that is the module
     layered,   // layers are tar files of a root filesystem that has .wasm files in it
+    files,     // each layer is a file: of a volume
 };
 
 // What to fetch and how to see it, before a layer was fetched.
@@ -21,6 +22,7 @@ struct Recipe {
     std::vector<Descriptor> layers;  // the module, or the tar files lowest first
     ImageDocument config;            // of the image config; empty where there is none
     std::string module_name;         // of an artifact: a plain file name, argv[0]
+    std::vector<std::string> names;  // of files, one for each layer: relative paths, not checked
     friend bool operator==(const Recipe&, const Recipe&) = default;
 };
 
@@ -31,6 +33,7 @@ struct Candidate {
     // Repository and, for layered images, what the pod's `command` starts with (may be empty).
     std::string repository;
     std::string command;
+    Purpose purpose = Purpose::run;
 };
 
 // Whether the config blob is an image config, by its type alone. Its words (Env, Cmd, User, …) are
@@ -38,8 +41,8 @@ struct Candidate {
 // blob may hold anything, often "{}": it is kept but not read.
 [[nodiscard]] bool has_image_config(const Manifest& manifest);
 
-// Fails with Code::unsupported for Linux images, artifacts of several layers and foreign formats;
-// the message names what was found and what to push instead.
+// To run, fails with Code::unsupported for Linux images, artifacts of several layers and foreign
+// formats; the message names what was found and what to push instead.
 [[nodiscard]] Result<Recipe> classify(const Candidate& candidate);
 
 // The failure for an index of which nothing can run here.

@@ -92,6 +92,11 @@ pods::Image to_port(const LocalImage& image) {
         out.module = image.paths.front();
         out.module_digest = image.recipe.layers.front().digest.str();
         out.module_name = image.recipe.module_name;
+    } else if (image.recipe.kind == Kind::files) {
+        out.kind = pods::ImageKind::files;
+        for (std::size_t i = 0; i < image.paths.size(); ++i) {
+            out.files.push_back({image.recipe.names[i], image.paths[i]});
+        }
     } else {
         out.kind = pods::ImageKind::layered;
         out.layers = image.paths;
@@ -116,7 +121,20 @@ tl::unexpected<Error> NodeImages::refuse(const Task& task, std::string_view reas
 async::Task<Result<pods::Image>> NodeImages::ensure(const kube::Pod& pod, std::string container,
                                                     std::string reference,
                                                     std::string pull_policy) {
-    Task task{pod, container, reference, {}, command_of(pod, container), {}};
+    Task task{pod, container, reference, {}, command_of(pod, container), {}, Purpose::run};
+    return ensure_for(std::move(task), std::move(pull_policy));
+}
+
+async::Task<Result<pods::Image>> NodeImages::ensure_files(const kube::Pod& pod,
+                                                          std::string container,
+                                                          std::string reference,
+                                                          std::string pull_policy) {
+    Task task{pod, container, reference, {}, {}, {}, Purpose::volume};
+    return ensure_for(std::move(task), std::move(pull_policy));
+}
+
+async::Task<Result<pods::Image>> NodeImages::ensure_for(Task task, std::string pull_policy) {
+    const std::string& reference = task.written;
     auto parsed = parse_reference(reference);
     if (!parsed) {
         std::string message = fmt::format(
@@ -201,7 +219,7 @@ async::Task<Result<NodeImages::Local>> NodeImages::look(const Task& task) {
     if (!stored) {
         co_return Local{};
     }
-    auto image = co_await parts_.puller.inspect(*stored, task.command);
+    auto image = co_await parts_.puller.inspect(*stored, task.command, task.purpose);
     if (!image && image.error().code == Code::not_found) {
         co_return Local{};
     }
@@ -256,7 +274,7 @@ async::Task<Result<pods::Image>> NodeImages::pull(const Task& task) {
         co_return refuse(task, "ImagePullBackOff", Code::unavailable, std::move(message));
     }
     SteadyTime start = parts_.clock.steady_now();
-    PullRequest request{task.reference, {}, task.command, progress_};
+    PullRequest request{task.reference, {}, task.command, progress_, task.purpose};
     request.credentials = co_await credentials_for(task.pod, task.reference);
     emit(task, EventType::normal, "Pulling", fmt::format("Pulling image {:?}", task.written));
     auto outcome = co_await parts_.puller.pull(std::move(request));

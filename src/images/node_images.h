@@ -36,6 +36,10 @@ public:
                                                           std::string container,
                                                           std::string reference,
                                                           std::string pull_policy) override;
+    [[nodiscard]] async::Task<Result<pods::Image>> ensure_files(const kube::Pod& pod,
+                                                                std::string container,
+                                                                std::string reference,
+                                                                std::string pull_policy) override;
     [[nodiscard]] async::Task<Result<pods::ModuleFile>> find_module(const pods::Image& image,
                                                                     std::string path) override;
     [[nodiscard]] std::optional<SteadyTime> back_off_until(
@@ -59,6 +63,7 @@ private:
         Reference reference;
         std::string command;
         std::vector<CredentialEntry> credentials;
+        Purpose purpose = Purpose::run;
     };
     enum class Presence { usable, forbidden, absent };
     struct Local {
@@ -69,6 +74,7 @@ private:
 
     [[nodiscard]] async::Task<std::vector<CredentialEntry>> credentials_for(
         const kube::Pod& pod, const Reference& reference);
+    [[nodiscard]] async::Task<Result<pods::Image>> ensure_for(Task task, std::string pull_policy);
     [[nodiscard]] async::Task<Result<Local>> look(const Task& task);
     [[nodiscard]] async::Task<Result<pods::Image>> pull(const Task& task);
     [[nodiscard]] async::Task<bool> prove(const Task& task, const StoredImage& image);

@@ -30,6 +30,18 @@ public:
                                                                          std::int64_t) override {
         co_return fail(Code::unsupported, "no tokens");
     }
+    async::Task<Result<std::string>> trust_anchors(
+        const kube::Pod&, const kube::ClusterTrustBundleProjection&) override {
+        co_return fail(Code::not_found, "no ClusterTrustBundle");
+    }
+    async::Task<Result<pods::PodCredentials>> pod_certificate(const kube::Pod&, std::string,
+                                                              std::size_t) override {
+        co_return fail(Code::not_found, "no certificate");
+    }
+    async::Task<Result<std::shared_ptr<const kube::PersistentVolume>>> bound_volume(
+        const kube::Pod&, std::string) override {
+        co_return fail(Code::not_found, "no claim");
+    }
     std::optional<std::vector<std::shared_ptr<const kube::Service>>> services() const override {
         return std::nullopt;
     }
@@ -37,6 +49,7 @@ public:
         co_return fail(Code::not_found, "no RuntimeClass");
     }
     void release(const PodUid&) override {}
+    void set_observer(std::function<void(const PodUid&)>) override {}
 
     std::map<std::string, std::shared_ptr<const kube::Secret>> secrets;
 };
@@ -134,6 +147,21 @@ TEST_F(NodeImagesTest, PullsOnceAndThenFindsTheImageThere) {
 }
 
 // What `status.images` shows: bytes of config and layers, not of the manifest (contract row 9).
+// Contract row 67.
+TEST_F(NodeImagesTest, AnImageForAVolumeIsAFileForEachLayerOfAnArtifact) {
+    std::string name = fake_.authority() + "/app:v1";
+    auto image = node_.run(images_->ensure_files(pod_, "c", name, "IfNotPresent"));
+    ASSERT_TRUE(image) << format_as(image.error());
+    EXPECT_EQ(image->kind, pods::ImageKind::files);
+    ASSERT_EQ(image->files.size(), 1U);
+    EXPECT_EQ(image->files[0].name, "app.wasm");
+    EXPECT_TRUE(read_text(image->files[0].path) == module_);
+    EXPECT_TRUE(ensure("Never")) << "the same image runs";
+    auto absent = node_.run(images_->ensure_files(pod_, "c", fake_.authority() + "/none:1", ""));
+    ASSERT_FALSE(absent);
+    EXPECT_EQ(absent.error().reason, "ErrImagePull");
+}
+
 TEST_F(NodeImagesTest, ListsImagesWithTheirNamesAndTransferredSize) {
     auto image = ensure("IfNotPresent");
     ASSERT_TRUE(image);

@@ -94,6 +94,27 @@ bool is_attestation(const Descriptor& entry) {
            (entry.platform && entry.platform->os == "unknown");
 }
 
+// What is for this machine, else the first: files are files.
+const Descriptor* select_for_volume(const Index& index) {
+#if defined(__aarch64__)
+    constexpr std::string_view kArchitecture = "arm64";
+#else
+    constexpr std::string_view kArchitecture = "amd64";
+#endif
+    const Descriptor* first = nullptr;
+    for (const Descriptor& entry : index.manifests) {
+        if (is_attestation(entry)) {
+            continue;
+        }
+        if (entry.platform && entry.platform->os == "linux" &&
+            entry.platform->architecture == kArchitecture) {
+            return &entry;
+        }
+        first = first == nullptr ? &entry : first;
+    }
+    return first;
+}
+
 }  // namespace
 
 std::string format_as(const Platform& platform) {
@@ -132,7 +153,7 @@ Bytes size_of(const Manifest& manifest) {
     return size;
 }
 
-const Descriptor* select_platform(const Index& index) {
+const Descriptor* select_platform(const Index& index, Purpose purpose) {
     const Descriptor* best = nullptr;
     const Descriptor* only = nullptr;
     std::size_t candidates = 0;
@@ -151,6 +172,9 @@ const Descriptor* select_platform(const Index& index) {
     }
     if (best != nullptr) {
         return best;
+    }
+    if (purpose == Purpose::volume) {
+        return select_for_volume(index);
     }
     return candidates == 1 ? only : nullptr;
 }

@@ -71,9 +71,16 @@ using Document = std::variant<Manifest, Index>;
 // sizes beyond the limits) or unsupported (docker schema 1 and other types).
 [[nodiscard]] Result<Document> parse_document(std::string_view json, std::string_view content_type);
 
+// What an image is wanted for.
+enum class Purpose {
+    run,     // a container: Wasm only
+    volume,  // an image volume (contract row 67): any image, any artifact
+};
+
 // The entry of `index` to run here, by the order wasip2/wasm, wasip1/wasm, wasi/wasm, wasi/wasm32,
-// linux/wasm, then the only entry; attestations do not count. nullptr when none fits.
-[[nodiscard]] const Descriptor* select_platform(const Index& index);
+// linux/wasm, then the only entry; attestations do not count. nullptr when none fits. For a volume
+// any will do: then what is for Linux on this machine, then the first.
+[[nodiscard]] const Descriptor* select_platform(const Index& index, Purpose purpose = Purpose::run);
 
 // An image config as far as Skiff needs it.
 struct ImageDocument {

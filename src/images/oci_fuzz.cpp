@@ -18,6 +18,8 @@ static void check_index(const Index& index) {
     }
     if (select_platform(index) == nullptr) {
         fuzz::check_error(no_platform(index));
+    } else {
+        SKIFF_ASSERT(select_platform(index, Purpose::volume) != nullptr, "any will do");
     }
 }
 
@@ -35,6 +37,18 @@ static void check_recipe(const Manifest& manifest, const ImageDocument& config) 
     } else {
         SKIFF_ASSERT(recipe->config.diff_ids.size() == recipe->layers.size());
     }
+}
+
+static void check_volume_recipe(const Manifest& manifest, const ImageDocument& config) {
+    const auto recipe = classify(Candidate{manifest, config, "team/app", "", Purpose::volume});
+    if (!recipe) {
+        fuzz::check_error(recipe.error());
+        return;
+    }
+    SKIFF_ASSERT(recipe->kind != Kind::artifact);
+    const std::size_t parts =
+        recipe->kind == Kind::files ? recipe->names.size() : recipe->config.diff_ids.size();
+    SKIFF_ASSERT(parts == recipe->layers.size());
 }
 
 static void check_layout(std::string_view json) {
@@ -77,6 +91,7 @@ SKIFF_FUZZ(images_oci) {
     SKIFF_ASSERT(manifest.layers.size() <= kLayersMax);
     SKIFF_ASSERT(manifest.config.size <= kConfigBytesMax);
     check_recipe(manifest, config.value_or(ImageDocument{}));
+    check_volume_recipe(manifest, config.value_or(ImageDocument{}));
 }
 
 }  // namespace skiff::images

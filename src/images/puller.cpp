@@ -44,14 +44,14 @@ async::Task<Result<PullOutcome>> Puller::pull(PullRequest request) {
     co_return fail(std::move(*problem));
 }
 
-async::Task<Result<Puller::Resolved>> Puller::resolve(Reference reference,
+async::Task<Result<Puller::Resolved>> Puller::resolve(Reference reference, Purpose purpose,
                                                       std::optional<Credential> credential) {
     SKIFF_CO_TRY(FetchedDocument top, co_await registry_.fetch_manifest(reference, credential));
     SKIFF_CO_TRY(Document document, parse_document(top.bytes, top.content_type));
     std::vector<FetchedDocument> fetched;
     fetched.push_back(top);
     if (const Index* index = std::get_if<Index>(&document)) {
-        const Descriptor* chosen = select_platform(*index);
+        const Descriptor* chosen = select_platform(*index, purpose);
         if (chosen == nullptr) {
             co_return fail(no_platform(*index));
         }
@@ -80,7 +80,8 @@ async::Task<Result<Puller::Resolved>> Puller::resolve(Reference reference,
 async::Task<Result<LocalImage>> Puller::pull_with(PullRequest request,
                                                   std::optional<Credential> credential) {
     SKIFF_CO_TRY(auto pin, co_await store_.pin());
-    SKIFF_CO_TRY(Resolved resolved, co_await resolve(request.reference, credential));
+    SKIFF_CO_TRY(Resolved resolved,
+                 co_await resolve(request.reference, request.purpose, credential));
     const Manifest& manifest = resolved.document;
     BlobSource source{request.reference, credential};
     // The config first: it tells a Linux image before any layer is fetched.
@@ -88,7 +89,7 @@ async::Task<Result<LocalImage>> Puller::pull_with(PullRequest request,
     SKIFF_CO_CHECK(co_await downloads_.fetch(std::move(config_only), source, nullptr));
     SKIFF_CO_TRY(ImageDocument config, co_await store_.read_config(manifest));
     SKIFF_CO_TRY(Recipe recipe, classify(Candidate{manifest, config, request.reference.repository,
-                                                   request.command}));
+                                                   request.command, request.purpose}));
     SKIFF_CO_CHECK(co_await prove_access(request.reference, manifest.layers, credential));
     SKIFF_CO_CHECK(co_await downloads_.fetch(manifest.layers, source, request.progress));
     for (FetchedDocument& document : resolved.fetched) {
@@ -144,12 +145,14 @@ async::Task<Result<void>> Puller::prove_access(Reference reference, std::vector<
     co_return Result<void>{};
 }
 
-async::Task<Result<LocalImage>> Puller::inspect(StoredImage stored, std::string command) {
+async::Task<Result<LocalImage>> Puller::inspect(StoredImage stored, std::string command,
+                                                Purpose purpose) {
     SKIFF_CO_TRY(auto documents, co_await store_.documents(stored.manifest));
     auto slash = stored.name.find('/');
     std::string repository = slash == std::string::npos ? "" : stored.name.substr(slash + 1);
-    SKIFF_CO_TRY(Recipe recipe, classify(Candidate{documents->manifest, documents->config,
-                                                   std::move(repository), std::move(command)}));
+    SKIFF_CO_TRY(Recipe recipe,
+                 classify(Candidate{documents->manifest, documents->config, std::move(repository),
+                                    std::move(command), purpose}));
     SKIFF_CO_TRY(auto paths, co_await lay_out(recipe));
     co_return LocalImage{std::move(stored), std::move(recipe), std::move(paths)};
 }
@@ -162,7 +165,7 @@ async::Task<Result<std::vector<fs::path>>> Puller::lay_out(Recipe recipe) {
         if (!here) {
             co_return fail(Code::not_found, "layer {} is not on this node", layer.digest);
         }
-        if (recipe.kind == Kind::artifact) {
+        if (recipe.kind != Kind::layered) {
             paths.push_back(store_.blob_path(layer.digest));
             continue;
         }

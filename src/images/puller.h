@@ -19,6 +19,7 @@ struct PullRequest {
     // What the pod's `command` starts with, empty if it has none: it may name a Wasm file.
     std::string command;
     ProgressSink progress;
+    Purpose purpose = Purpose::run;
     enum class Until {
         runnable,  // layers are unpacked
         stored,    // everything is in the layout, LocalImage::paths stays empty
@@ -29,7 +30,7 @@ struct PullRequest {
 struct LocalImage {
     StoredImage stored;
     Recipe recipe;
-    // artifact: the one module. layered: unpacked folders, lowest first.
+    // artifact: the one module. layered: unpacked folders, lowest first. files: one for each.
     std::vector<std::filesystem::path> paths;
 };
 
@@ -51,8 +52,9 @@ public:
     // limits), corrupt.
     [[nodiscard]] async::Task<Result<PullOutcome>> pull(PullRequest request);
     // The image as it is here. Fails with not_found when a part is missing or was corrupt, and with
-    // unsupported when it is not Wasm for this `command`.
-    [[nodiscard]] async::Task<Result<LocalImage>> inspect(StoredImage stored, std::string command);
+    // unsupported when it is not Wasm for this `command` and is to be run.
+    [[nodiscard]] async::Task<Result<LocalImage>> inspect(StoredImage stored, std::string command,
+                                                          Purpose purpose = Purpose::run);
 
 private:
     struct Resolved {
@@ -62,7 +64,7 @@ private:
         // Documents to be kept: digest and bytes.
         std::vector<FetchedDocument> fetched;
     };
-    [[nodiscard]] async::Task<Result<Resolved>> resolve(Reference reference,
+    [[nodiscard]] async::Task<Result<Resolved>> resolve(Reference reference, Purpose purpose,
                                                         std::optional<Credential> credential);
     [[nodiscard]] async::Task<Result<LocalImage>> pull_with(PullRequest request,
                                                             std::optional<Credential> credential);

@@ -142,6 +142,19 @@ TEST(Platform, IsChosenInTheOrderOfTheDocs) {
     EXPECT_NE(error.message.find("linux/amd64, linux/arm64"), std::string::npos);
 }
 
+TEST(Platform, ForAVolumeAnyWillDo) {
+    auto choose = [](const std::vector<std::string>& platforms) {
+        Index index = index_of(platforms);
+        const Descriptor* chosen = select_platform(index, Purpose::volume);
+        return chosen == nullptr ? std::string() : format_as(*chosen->platform);
+    };
+    EXPECT_EQ(choose({"linux/amd64", "wasi/wasm", "linux/arm64"}), "wasi/wasm");
+    std::string here = choose({"linux/s390x", "linux/amd64", "linux/arm64"});
+    EXPECT_TRUE(here == "linux/amd64" || here == "linux/arm64") << here;
+    EXPECT_EQ(choose({"unknown/unknown", "linux/s390x", "windows/amd64"}), "linux/s390x");
+    EXPECT_EQ(choose({"unknown/unknown"}), "");
+}
+
 Result<Recipe> classified(const std::string& json, const std::string& config = "{}",
                           const std::string& command = "") {
     Manifest document = parsed(json);
@@ -177,6 +190,33 @@ TEST(Formats, TakesTheTitleAsNameButNeverAsPath) {
     EXPECT_EQ(named("../../etc/passwd"), "passwd");
     EXPECT_EQ(named(".."), "tool.wasm");
     EXPECT_EQ(named("a b"), "tool.wasm");
+}
+
+// Contract row 67.
+TEST(Formats, ForAVolumeTakesLinuxImagesAndAnyArtifact) {
+    auto for_volume = [](const std::string& json, const std::string& config) {
+        Manifest document = parsed(json);
+        auto image = parse_image_document(config);
+        return classify(Candidate{document, *image, "team/tool", "", Purpose::volume});
+    };
+    std::string layer = descriptor("application/vnd.oci.image.layer.v1.tar+gzip");
+    std::string image = manifest("application/vnd.oci.image.config.v1+json", layer);
+    std::string config =
+        R"({"os":"linux","architecture":"amd64","rootfs":{"diff_ids":["sha256:)" + kHex + R"("]}})";
+    auto tree = for_volume(image, config);
+    ASSERT_TRUE(tree) << tree.error().message;
+    EXPECT_EQ(tree->kind, Kind::layered);
+    EXPECT_EQ(for_volume(image, "{}").error().code, Code::invalid) << "no diff id";
+
+    std::string titled = descriptor("application/octet-stream",
+                                    R"(,"annotations":{"org.opencontainers.image.title":"a/b"})");
+    auto files = for_volume(
+        manifest("application/vnd.oci.empty.v1+json",
+                 titled + "," + descriptor("text/plain") + "," + descriptor("application/wasm")),
+        "{}");
+    ASSERT_TRUE(files) << files.error().message;
+    EXPECT_EQ(files->kind, Kind::files);
+    EXPECT_EQ(files->names, (std::vector<std::string>{"a/b", kHex, "tool.wasm"}));
 }
 
 TEST(Formats, RefusesArtifactsOfSeveralLayersAndSpin) {

@@ -168,6 +168,8 @@ void set_identity(kube::NodeStatus& status, const NodeSettings& settings, const 
         about.swap.emplace().capacity = static_cast<std::int64_t>(facts.swap_total.value);
     }
     status.declaredFeatures.assign(kDeclaredFeatures.begin(), kDeclaredFeatures.end());
+    // Strict: no image can add groups, for none is looked into for them.
+    status.features.emplace().supplementalGroupsPolicy = true;
     status.runtimeHandlers.clear();
     for (const std::string& handler : settings.runtime_handlers) {
         kube::NodeRuntimeHandler entry;

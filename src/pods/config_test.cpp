@@ -102,8 +102,20 @@ class EnvironmentOf : public ::testing::Test {
 protected:
     Result<Environment> resolve(Strings image_env = {}) {
         auto shared = std::make_shared<const kube::Pod>(pod);
-        return async::run_to_end(reactor, resolve_environment(objects, shared, "main", facts,
-                                                              std::move(image_env), "host-1"));
+        EnvironmentSources sources{objects, volumes, mounted};
+        return async::run_to_end(reactor,
+                                 resolve_environment(std::move(sources), shared, "main", facts,
+                                                     std::move(image_env), "host-1"));
+    }
+    kube::FileKeySelector& set_file_key(const std::string& name) {
+        kube::EnvVar variable;
+        variable.name = name;
+        auto& ref = variable.valueFrom.emplace().fileKeyRef.emplace();
+        ref.volumeName = "made";
+        ref.path = "dir/vars";
+        ref.key = name;
+        pod.spec.containers[0].env.push_back(variable);
+        return *pod.spec.containers[0].env.back().valueFrom->fileKeyRef;
     }
     void set(const std::string& name, const std::string& value) {
         kube::EnvVar variable;
@@ -127,9 +139,39 @@ protected:
 
     async::Reactor reactor;
     fakes::ApiObjects objects;
+    fakes::VolumeSets volumes;
+    std::map<std::string, MountedVolume> mounted;
     kube::Pod pod = make_pod("web");
     PodFacts facts;
 };
+
+// Contract row 68.
+TEST_F(EnvironmentOf, ReadsFilesThatAContainerBeforeItWrote) {
+    set_file_key("ONE");
+    auto nowhere = resolve();
+    ASSERT_FALSE(nowhere);
+    EXPECT_EQ(nowhere.error().code, Code::invalid);
+    mounted["made"].path = "/volumes/made";
+    auto absent = resolve();
+    ASSERT_FALSE(absent);
+    EXPECT_EQ(absent.error().reason, "CreateContainerConfigError");
+    volumes.files["/volumes/made/dir/vars"] = "ONE='1'\nTWO='2'\n";
+    EXPECT_EQ(resolve()->declared.at("ONE"), "1");
+    set_file_key("THREE");
+    auto missing = resolve();
+    ASSERT_FALSE(missing);
+    EXPECT_NE(missing.error().message.find("\"THREE\" not found in file dir/vars"),
+              std::string::npos);
+    pod.spec.containers[0].env.back().valueFrom->fileKeyRef->optional = true;
+    EXPECT_FALSE(resolve()->declared.contains("THREE"));
+    volumes.files["/volumes/made/dir/vars"] = "ONE=1\n";
+    auto wrong = resolve();
+    ASSERT_FALSE(wrong);
+    EXPECT_NE(wrong.error().message.find("line 1"), std::string::npos);
+    volumes.files.clear();
+    pod.spec.containers[0].env.erase(pod.spec.containers[0].env.begin());
+    EXPECT_TRUE(resolve()) << "a file that is optional may be absent";
+}
 
 TEST_F(EnvironmentOf, OrdersImageThenEnvFromThenEnv) {
     add_config_map("settings", "COLOUR", "red");

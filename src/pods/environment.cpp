@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "kube/pod_fields.h"
+#include "pods/env_file.h"
 #include "pods/observed.h"
 
 namespace skiff::pods {
@@ -79,7 +80,7 @@ void add_service(Variables& out, const kube::Service& service) {
 
 // Who reads for one container; lives in the coroutine of resolve_environment().
 struct Reading {
-    Objects& objects;
+    EnvironmentSources sources;
     std::shared_ptr<const kube::Pod> pod;
     const kube::Container& container;
     PodFacts facts;
@@ -97,7 +98,8 @@ bool is_optional(const std::optional<bool>& optional) {
 
 Task<Result<void>> read_env_from(Reading& reading, const kube::EnvFromSource& source) {
     if (source.configMapRef) {
-        auto map = co_await reading.objects.config_map(*reading.pod, source.configMapRef->name);
+        auto map =
+            co_await reading.sources.objects.config_map(*reading.pod, source.configMapRef->name);
         if (map) {
             for (const auto& [key, value] : (*map)->data) {
                 reading.out.set(source.prefix + key, value);
@@ -108,7 +110,7 @@ Task<Result<void>> read_env_from(Reading& reading, const kube::EnvFromSource& so
         }
     }
     if (source.secretRef) {
-        auto secret = co_await reading.objects.secret(*reading.pod, source.secretRef->name);
+        auto secret = co_await reading.sources.objects.secret(*reading.pod, source.secretRef->name);
         if (secret) {
             for (const auto& [key, value] : (*secret)->data) {
                 reading.out.set(source.prefix + key, value.bytes);
@@ -125,7 +127,7 @@ Task<Result<void>> read_env_from(Reading& reading, const kube::EnvFromSource& so
 using Found = std::optional<std::string>;
 
 Task<Result<Found>> read_config_map_key(Reading& reading, const kube::ConfigMapKeySelector& ref) {
-    auto map = co_await reading.objects.config_map(*reading.pod, ref.name);
+    auto map = co_await reading.sources.objects.config_map(*reading.pod, ref.name);
     if (!map) {
         if (map.error().code == Code::not_found && is_optional(ref.optional)) {
             co_return Found();
@@ -144,7 +146,7 @@ Task<Result<Found>> read_config_map_key(Reading& reading, const kube::ConfigMapK
 }
 
 Task<Result<Found>> read_secret_key(Reading& reading, const kube::SecretKeySelector& ref) {
-    auto secret = co_await reading.objects.secret(*reading.pod, ref.name);
+    auto secret = co_await reading.sources.objects.secret(*reading.pod, ref.name);
     if (!secret) {
         if (secret.error().code == Code::not_found && is_optional(ref.optional)) {
             co_return Found();
@@ -160,6 +162,35 @@ Task<Result<Found>> read_secret_key(Reading& reading, const kube::SecretKeySelec
     }
     co_return fail_because(Code::not_found, kConfigError, "couldn't find key {} in Secret {}/{}",
                            ref.key, reading.pod->metadata.namespace_, ref.name);
+}
+
+// Contract row 68.
+Task<Result<Found>> read_file_key(Reading& reading, const kube::FileKeySelector& ref) {
+    auto volume = reading.sources.mounted.find(ref.volumeName);
+    if (volume == reading.sources.mounted.end()) {
+        co_return fail_because(Code::invalid, kConfigError,
+                               "cannot find the volume \"{}\" referenced by fileKeyRef: a "
+                               "container of the pod must mount it",
+                               ref.volumeName);
+    }
+    auto text = co_await reading.sources.volumes.read_file(volume->second, ref.path);
+    if (!text && text.error().code == Code::not_found && is_optional(ref.optional)) {
+        co_return Found();
+    }
+    auto found =
+        text ? find_in_env_file(*text, ref.key) : Result<Found>(fail(std::move(text.error())));
+    if (!found) {
+        auto what = fmt::format("couldn't parse env file {} of the volume \"{}\"", ref.path,
+                                ref.volumeName);
+        co_return fail(config_error(std::move(found.error()).context(what)));
+    }
+    if (!*found && !is_optional(ref.optional)) {
+        co_return fail_because(Code::not_found, kConfigError,
+                               "environment variable key \"{}\" not found in file {} of the "
+                               "volume \"{}\"",
+                               ref.key, ref.path, ref.volumeName);
+    }
+    co_return found;
 }
 
 // A field that a variable may show ("metadata.labels['app']", "status.podIP" …).
@@ -234,6 +265,8 @@ Task<Result<void>> read_variable(Reading& reading, const kube::EnvVar& variable)
         value = co_await read_config_map_key(reading, *source.configMapKeyRef);
     } else if (source.secretKeyRef) {
         value = co_await read_secret_key(reading, *source.secretKeyRef);
+    } else if (source.fileKeyRef) {
+        value = co_await read_file_key(reading, *source.fileKeyRef);
     } else {
         value = read_own(reading, source);
     }
@@ -266,7 +299,7 @@ Variables service_variables(const std::vector<std::shared_ptr<const kube::Servic
     return variables;
 }
 
-Task<Result<Environment>> resolve_environment(Objects& objects,
+Task<Result<Environment>> resolve_environment(EnvironmentSources sources,
                                               std::shared_ptr<const kube::Pod> pod,
                                               std::string container, PodFacts facts,
                                               std::vector<std::string> image_env,
@@ -275,13 +308,13 @@ Task<Result<Environment>> resolve_environment(Objects& objects,
     if (spec == nullptr) {
         co_return fail_because(Code::invalid, kConfigError, "container {} not found", container);
     }
-    auto services = objects.services();
+    auto services = sources.objects.services();
     if (!services && !is_static(*pod)) {
         co_return fail_because(Code::unavailable, kConfigError,
                                "services have not yet been read at least once, cannot construct "
                                "envvars");
     }
-    Reading reading{objects, pod, *spec, std::move(facts), {}, {}};
+    Reading reading{std::move(sources), pod, *spec, std::move(facts), {}, {}};
     if (services) {
         reading.services = service_variables(
             *services, pod->metadata.namespace_,

@@ -2,6 +2,7 @@
 // env in order, then the services of the namespace, then HOSTNAME.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,7 +30,12 @@ enum class ServiceLinks { off, on };
 
 // Reads what the container refers to. Errors have reason CreateContainerConfigError; not_found and
 // invalid are the user's to mend, anything else may pass by itself.
-[[nodiscard]] Task<Result<Environment>> resolve_environment(Objects& objects,
+struct EnvironmentSources {
+    Objects& objects;
+    Volumes& volumes;                              // for files of variables
+    std::map<std::string, MountedVolume> mounted;  // the pod's, by name
+};
+[[nodiscard]] Task<Result<Environment>> resolve_environment(EnvironmentSources sources,
                                                             std::shared_ptr<const kube::Pod> pod,
                                                             std::string container, PodFacts facts,
                                                             std::vector<std::string> image_env,

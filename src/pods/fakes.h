@@ -89,6 +89,18 @@ public:
                                                             std::int64_t) override {
         co_return ServiceAccountToken{};
     }
+    Task<Result<std::string>> trust_anchors(const kube::Pod&,
+                                            const kube::ClusterTrustBundleProjection&) override {
+        co_return fail(Code::not_found, "no ClusterTrustBundle");
+    }
+    Task<Result<PodCredentials>> pod_certificate(const kube::Pod&, std::string,
+                                                 std::size_t) override {
+        co_return fail(Code::unavailable, "nobody signs");
+    }
+    Task<Result<std::shared_ptr<const kube::PersistentVolume>>> bound_volume(const kube::Pod&,
+                                                                             std::string) override {
+        co_return fail(Code::not_found, "no claim");
+    }
     std::optional<std::vector<std::shared_ptr<const kube::Service>>> services() const override {
         return known_services;
     }
@@ -100,7 +112,11 @@ public:
         co_return found->second;
     }
     void release(const PodUid& pod) override { released.insert(pod); }
+    void set_observer(std::function<void(const PodUid&)> observer) override {
+        changed = std::move(observer);
+    }
 
+    std::function<void(const PodUid&)> changed;
     std::map<std::string, std::shared_ptr<const kube::ConfigMap>> config_maps;
     std::map<std::string, std::shared_ptr<const kube::Secret>> secrets;
     std::optional<std::vector<std::shared_ptr<const kube::Service>>> known_services =
@@ -124,6 +140,17 @@ public:
         Image image = layout;
         image.reference = reference;
         image.image_id = reference + "@sha256:00";
+        co_return image;
+    }
+    Task<Result<Image>> ensure_files(const kube::Pod&, std::string, std::string reference,
+                                     std::string) override {
+        ++pulls[reference];
+        if (auto error = faults.take("ensure_files")) {
+            co_return fail(std::move(*error));
+        }
+        Image image;
+        image.kind = ImageKind::files;
+        image.reference = reference;
         co_return image;
     }
     Task<Result<ModuleFile>> find_module(const Image&, std::string path) override {
@@ -176,6 +203,26 @@ public:
                                                       std::string sub_path) override {
         co_return volume.path / sub_path;
     }
+    Task<Result<MountedVolume>> mount_image(const kube::Pod&, std::string volume, Image) override {
+        MountedVolume made;
+        made.path = "/volumes/" + volume;
+        made.origin = VolumeOrigin::image;
+        made.access = MountedVolume::Access::read_only;
+        co_return made;
+    }
+    Task<Result<std::string>> read_file(const MountedVolume& volume, std::string path) override {
+        auto found = files.find(volume.path / path);
+        if (found == files.end()) {
+            co_return fail(Code::not_found, "no such file");
+        }
+        co_return found->second;
+    }
+    Task<Result<std::vector<VolumeUsage>>> usage(const kube::Pod& pod) override {
+        if (auto error = faults.take("usage")) {
+            co_return fail(std::move(*error));
+        }
+        co_return usages[PodUid(pod.metadata.uid)];
+    }
     Task<Result<void>> tear_down(const PodUid& pod) override {
         ++tear_downs;
         if (auto error = faults.take("tear_down")) {
@@ -188,6 +235,8 @@ public:
     Faults faults;
     int set_ups = 0;
     int tear_downs = 0;
+    std::map<PodUid, std::vector<VolumeUsage>> usages;
+    std::map<std::filesystem::path, std::string> files;
     std::set<PodUid> present;
 };
 
@@ -338,6 +387,10 @@ public:
         co_return Result<void>();
     }
     std::optional<ContainerUsage> usage(const ContainerId&) const override { return std::nullopt; }
+    Task<Result<std::vector<ContainerDiskUse>>> disk_use(const PodUid& pod) override {
+        co_return disk_uses[pod];
+    }
+    std::map<PodUid, std::vector<ContainerDiskUse>> disk_uses;
     Result<Image> image_of(const ContainerId& id) const override {
         if (!runs(id)) {
             return fail(Code::conflict, "container \"{}\" is not running", id);

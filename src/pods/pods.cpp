@@ -41,9 +41,16 @@ Pods::Pods(async::Executor executor, const Clock& clock, Random& random, const P
     };
     context_.ports.runtime.set_observer(poke);
     context_.ports.probes.set_observer(poke);
+    context_.ports.objects.set_observer([this](const PodUid& uid) {
+        auto found = workers_.find(uid);
+        if (found != workers_.end()) {
+            found->second->objects_changed();
+        }
+    });
 }
 
 Pods::~Pods() {
+    context_.ports.objects.set_observer({});
     context_.ports.runtime.set_observer({});
     context_.ports.probes.set_observer({});
 }

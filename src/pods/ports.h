@@ -22,10 +22,9 @@
 #include "base/time.h"
 #include "base/types.h"
 #include "kube/types.h"
+#include "pods/ports_files.h"  // IWYU pragma: export
 
 namespace skiff::pods {
-
-using async::Task;
 
 enum class ContainerKind { init, regular, ephemeral };
 
@@ -54,6 +53,12 @@ struct ServiceAccountToken {
     WallTime expires;
 };
 
+// What a podCertificate source of a projected volume shows.
+struct PodCredentials {
+    std::string key_pem;
+    std::string chain_pem;
+};
+
 class Objects {
 public:
     virtual ~Objects() = default;
@@ -68,6 +73,23 @@ public:
     // its life.
     [[nodiscard]] virtual Task<Result<ServiceAccountToken>> service_account_token(
         const kube::Pod& pod, std::string audience, std::int64_t expiration_seconds) = 0;
+    // The certificates of the ClusterTrustBundles that `source` selects, in PEM, each once, in an
+    // order of no meaning (contract row 69). None selected: empty if the source is optional, else
+    // not_found.
+    [[nodiscard]] virtual Task<Result<std::string>> trust_anchors(
+        const kube::Pod& pod, const kube::ClusterTrustBundleProjection& source) = 0;
+    // The key and the certificate for `sources[source]` of the projected volume, which some signer
+    // in the cluster issues; renewed when it is asked for after the time to do so. Fails with
+    // denied when the signer refused, unavailable while it has not answered.
+    [[nodiscard]] virtual Task<Result<PodCredentials>> pod_certificate(const kube::Pod& pod,
+                                                                       std::string volume,
+                                                                       std::size_t source) = 0;
+    // The volume that a claim of the pod's namespace is bound to (contract row 61); once found, it
+    // is the pod's until release(). Fails with unavailable while the claim is not bound, denied
+    // while it is being deleted, not_found, conflict when the volume is not for this claim or this
+    // node.
+    [[nodiscard]] virtual Task<Result<std::shared_ptr<const kube::PersistentVolume>>> bound_volume(
+        const kube::Pod& pod, std::string claim) = 0;
     // Services of all namespaces, for environment variables (row 27); nullopt until they were read
     // once.
     [[nodiscard]] virtual std::optional<std::vector<std::shared_ptr<const kube::Service>>>
@@ -76,123 +98,10 @@ public:
     [[nodiscard]] virtual Task<Result<std::string>> runtime_handler(std::string runtime_class) = 0;
     // The last reference to the pod's objects is gone: caches may forget them.
     virtual void release(const PodUid& pod) = 0;
-};
-
-// ---------------------------------------------------------------------------------------------------------------
-// Images: implemented by images.
-
-// The part of an OCI image config that a container inherits (contract row 25).
-struct ImageConfig {
-    std::vector<std::string> entrypoint;
-    std::vector<std::string> cmd;
-    std::vector<std::string> env;  // "NAME=value"
-    std::string working_dir;
-    std::string user;  // "uid", "uid:gid", or a name; empty is root
-};
-
-enum class ImageKind {
-    artifact,  // the image is one Wasm module or component
-    layered,   // a root filesystem with .wasm files in it
-};
-
-struct Image {
-    std::string
-        reference;  // as the pod names it, with defaults filled in ("docker.io/library/x:latest")
-    std::string image_id;  // "repository@sha256:…": status.imageID
-    ImageKind kind = ImageKind::artifact;
-    Bytes size;
-    ImageConfig config;
-    // artifact: the module's file in the store, its digest "sha256:…", and its name (argv[0]).
-    std::filesystem::path module;
-    std::string module_digest;
-    std::string module_name;
-    // layered: unpacked read-only layer folders, lowest first.
-    std::vector<std::filesystem::path> layers;
-};
-
-// A Wasm file ready to be compiled.
-struct ModuleFile {
-    std::filesystem::path path;
-    std::string digest;  // "sha256:…" of its bytes
-    Bytes size;
-};
-
-// What one artifact is made from.
-struct CompileRequest {
-    ModuleFile module;
-    std::vector<ModuleFile> plugs;     // components that are linked into it, in order
-    std::string handler = "wasmtime";  // or pulley, wasmi
-};
-
-class Images {
-public:
-    virtual ~Images() = default;
-    // Brings the image of `container` to the node by the rules of its imagePullPolicy, with the
-    // pod's pull secrets, emitting the events Pulling, Pulled, Failed, BackOff (contract row 24).
-    // On failure Error::reason is the waiting reason: ErrImagePull, ImagePullBackOff,
-    // ErrImageNeverPull, InvalidImageName, ImageInspectError. The back-off is kept inside, per pod
-    // uid and image: while it lasts the call fails at once with ImagePullBackOff.
-    [[nodiscard]] virtual Task<Result<Image>> ensure(const kube::Pod& pod, std::string container,
-                                                     std::string reference,
-                                                     std::string pull_policy) = 0;
-    // The Wasm file `path` ("/x.wasm", or a name to be looked up in the image's PATH) of a layered
-    // image.
-    [[nodiscard]] virtual Task<Result<ModuleFile>> find_module(const Image& image,
-                                                               std::string path) = 0;
-    // When the back-off of this pod and image ends; nullopt when there is none.
-    [[nodiscard]] virtual std::optional<SteadyTime> back_off_until(
-        const PodUid& pod, const std::string& reference) const = 0;
-    // The pod is gone: forget its back-offs and let its images be collected.
-    virtual void release(const PodUid& pod) = 0;
-};
-
-// ---------------------------------------------------------------------------------------------------------------
-// Volumes: implemented by volumes.
-
-// Who made the files of a volume decides how ids are mapped into the pod's user namespace (design:
-// idmapped mounts).
-enum class VolumeOrigin { skiff, foreign };
-
-// With whose ids the pod's containers open files: with those of its own range; or with the
-// machine's, because a foreign volume of the pod is on a filesystem that cannot map ids. The same
-// for all volumes of a pod.
-enum class VolumeIds { of_pod, of_machine };
-
-struct MountedVolume {
-    std::filesystem::path path;  // on the host: a folder, or a single file or socket for hostPath
-    VolumeOrigin origin = VolumeOrigin::skiff;
-    enum class Access { read_write, read_only } access = Access::read_write;
-    VolumeIds ids = VolumeIds::of_pod;
-};
-
-// What volumes and environments may ask about the node and the running pod.
-struct PodFacts {
-    std::string node_name;
-    std::vector<std::string> host_ips;
-    std::vector<std::string> pod_ips;
-    // Node allocatable, for resourceFieldRef of a limit that is not set.
-    kube::ResourceList allocatable;
-    Bytes memory_capacity;  // of the machine
-};
-
-class Volumes {
-public:
-    virtual ~Volumes() = default;
-    // Sets up every volume of the pod that a container mounts, or refreshes the contents of those
-    // that are (ConfigMap, Secret, downward API, token). Idempotent; called again at every resync
-    // and after a restart. Errors: reason FailedMount, the message names volume and cause; an
-    // unknown kind is Code::unsupported and names the field. The folder map is keyed by volume
-    // name.
-    [[nodiscard]] virtual Task<Result<std::map<std::string, MountedVolume>>> set_up(
-        const kube::Pod& pod, const PodFacts& facts) = 0;
-    // The host path of one volumeMount inside `volume` (subPath resolved safely, created where the
-    // kubelet creates it). Fails with reason CreateContainerConfigError.
-    [[nodiscard]] virtual Task<Result<std::filesystem::path>> resolve_mount(
-        const kube::Pod& pod, const MountedVolume& volume, std::string sub_path) = 0;
-    // Unmounts and removes everything of the pod. Idempotent; must succeed before the pod object is
-    // deleted. Fails with conflict, and removes nothing, while something that is not ours is
-    // mounted there.
-    [[nodiscard]] virtual Task<Result<void>> tear_down(const PodUid& pod) = 0;
+    // Called on the reactor thread for each pod that asked for an object (token excepted) which has
+    // changed, come or gone since; what is true now is asked for again, not told. Must not call
+    // this port. One observer; an empty one is none.
+    virtual void set_observer(std::function<void(const PodUid&)> observer) = 0;
 };
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -413,6 +322,14 @@ struct ContainerUsage {
     Bytes memory_working_set;
 };
 
+// What one container, running or ended, takes on the node's disk.
+struct ContainerDiskUse {
+    ContainerId id;
+    std::string name;
+    DiskUse writable;  // its writable layer; nothing when its image has no layers
+    DiskUse logs;      // of all runs that have the container's name: told with the newest of them
+};
+
 // A command in a container that runs (`kubectl exec`). Copied; the descriptors stay the caller's.
 struct ExecSpec {
     ContainerId container;
@@ -475,6 +392,10 @@ public:
     [[nodiscard]] virtual Task<Result<void>> remove_pod(const PodUid& pod) = 0;
     // nullopt for an ended container or when the kernel does not tell.
     [[nodiscard]] virtual std::optional<ContainerUsage> usage(const ContainerId& id) const = 0;
+    // Of each record in containers(pod), oldest first. Counted anew by each call, by a walk in a
+    // pool: for loops of ten seconds and more. Fails with what the kernel says.
+    [[nodiscard]] virtual Task<Result<std::vector<ContainerDiskUse>>> disk_use(
+        const PodUid& pod) = 0;
 
     // What commands in a running container are looked up in: its layers, its environment's PATH,
     // its working folder. Fails with conflict when it is not running.

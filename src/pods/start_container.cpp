@@ -117,13 +117,34 @@ Task<Result<void>> compile(Starting& starting) {
     co_return Result<void>();
 }
 
+// The volume of one mount; an image's files are pulled first (contract row 67).
+Task<Result<MountedVolume>> volume_of(Starting& starting, const kube::VolumeMount& wanted) {
+    const kube::Pod& pod = *starting.request.pod;
+    auto spec = std::ranges::find(pod.spec.volumes, wanted.name, &kube::Volume::name);
+    if (spec != pod.spec.volumes.end() && spec->image) {
+        auto image = co_await starting.ports.images.ensure_files(
+            pod, starting.container.name, spec->image->reference, spec->image->pullPolicy);
+        if (!image) {
+            co_return fail(std::move(image.error()).with_default_reason("ErrImagePull"));
+        }
+        std::string name = wanted.name;
+        co_return co_await starting.ports.volumes.mount_image(pod, std::move(name),
+                                                              std::move(*image));
+    }
+    auto volume = starting.request.volumes.find(wanted.name);
+    if (volume == starting.request.volumes.end()) {
+        co_return fail_because(Code::invalid, kConfigError,
+                               "cannot find volume \"{}\" to mount into container \"{}\"",
+                               wanted.name, starting.container.name);
+    }
+    co_return volume->second;
+}
+
 Task<Result<void>> mount(Starting& starting, const Variables& variables) {
     for (const kube::VolumeMount& wanted : starting.container.volumeMounts) {
-        auto volume = starting.request.volumes.find(wanted.name);
-        if (volume == starting.request.volumes.end()) {
-            co_return fail_because(Code::invalid, kConfigError,
-                                   "cannot find volume \"{}\" to mount into container \"{}\"",
-                                   wanted.name, starting.container.name);
+        auto volume = co_await volume_of(starting, wanted);
+        if (!volume) {
+            co_return fail(std::move(volume.error()).with_default_reason(kCreateError));
         }
         std::string sub_path = wanted.subPath;
         if (!wanted.subPathExpr.empty()) {
@@ -134,10 +155,10 @@ Task<Result<void>> mount(Starting& starting, const Variables& variables) {
             sub_path = std::move(*expanded);
         }
         ContainerMount made;
-        made.host = volume->second.path;
+        made.host = volume->path;
         if (!sub_path.empty()) {
             auto resolved = co_await starting.ports.volumes.resolve_mount(*starting.request.pod,
-                                                                          volume->second, sub_path);
+                                                                          *volume, sub_path);
             if (!resolved) {
                 co_return fail(std::move(resolved.error()).with_default_reason(kConfigError));
             }
@@ -145,10 +166,9 @@ Task<Result<void>> mount(Starting& starting, const Variables& variables) {
         }
         made.container =
             wanted.mountPath.starts_with('/') ? wanted.mountPath : "/" + wanted.mountPath;
-        made.origin = volume->second.origin;
-        made.ids = volume->second.ids;
-        bool read_only =
-            wanted.readOnly || volume->second.access == MountedVolume::Access::read_only;
+        made.origin = volume->origin;
+        made.ids = volume->ids;
+        bool read_only = wanted.readOnly || volume->access == MountedVolume::Access::read_only;
         made.access = read_only ? MountAccess::read_only : MountAccess::read_write;
         starting.spec.mounts.push_back(std::move(made));
     }
@@ -192,6 +212,12 @@ Result<void> identify(Starting& starting) {
     starting.spec.uid = identity.uid;
     starting.spec.gid = identity.gid;
     starting.spec.groups = std::move(identity.groups);
+    for (const auto& [name, volume] : starting.request.volumes) {
+        auto& groups = starting.spec.groups;
+        if (volume.group && std::ranges::find(groups, *volume.group) == groups.end()) {
+            groups.push_back(*volume.group);
+        }
+    }
     return {};
 }
 
@@ -266,9 +292,11 @@ Task<Result<void>> prepare(Starting& starting) {
     starting.spec.egress = starting.annotations.egress.value_or(starting.request.default_egress);
     starting.spec.http = starting.annotations.http;
     starting.spec.coredump = starting.annotations.coredump;
+    EnvironmentSources sources{starting.ports.objects, starting.ports.volumes,
+                               starting.request.volumes};
     auto environment = co_await resolve_environment(
-        starting.ports.objects, starting.request.pod, starting.container.name,
-        starting.request.facts, starting.spec.image.config.env, starting.request.network.hostname);
+        std::move(sources), starting.request.pod, starting.container.name, starting.request.facts,
+        starting.spec.image.config.env, starting.request.network.hostname);
     if (!environment) {
         co_return fail(std::move(environment.error()));
     }

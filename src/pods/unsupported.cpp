@@ -27,15 +27,6 @@ constexpr std::array kContainerRows = {
     ContainerRow{"volumeDevices", [](const Container& c) { return !c.volumeDevices.empty(); }},
     ContainerRow{"resources.claims",
                  [](const Container& c) { return !c.resources.claims.empty(); }},
-    ContainerRow{"env[].valueFrom.fileKeyRef",
-                 [](const Container& c) {
-                     for (const auto& variable : c.env) {
-                         if (variable.valueFrom && variable.valueFrom->fileKeyRef) {
-                             return true;
-                         }
-                     }
-                     return false;
-                 }},
     ContainerRow{"volumeMounts[].mountPropagation Bidirectional",
                  [](const Container& c) {
                      for (const auto& mount : c.volumeMounts) {

@@ -55,10 +55,32 @@ void Worker::update(std::shared_ptr<const kube::Pod> pod) {
     if (pod->metadata.generation != pod_->metadata.generation ||
         pod->metadata.labels != pod_->metadata.labels ||
         pod->metadata.annotations != pod_->metadata.annotations) {
-        refresh_ = refresh_ == Refresh::running ? refresh_ : Refresh::wanted;
+        objects_changed();
     }
     pod_ = std::move(pod);
     wake_.set();
+}
+
+void Worker::objects_changed() {
+    want_refresh();
+    WallTime now = context_.clock.wall_now();
+    auto try_now = [now](Step& step) {
+        if (step.phase == Step::Phase::failed) {
+            step.retry_at = std::min(step.retry_at, now);
+        }
+    };
+    try_now(memory_.volumes);
+    for (auto& [name, memory] : memory_.containers) {
+        if (memory.start.reason == "CreateContainerConfigError") {
+            try_now(memory.start);
+        }
+    }
+    wake_.set();
+}
+
+void Worker::want_refresh() {
+    bool runs = refresh_ == Refresh::running || refresh_ == Refresh::running_stale;
+    refresh_ = runs ? Refresh::running_stale : Refresh::wanted;
 }
 
 void Worker::object_gone() {
@@ -92,6 +114,9 @@ SteadyTime Worker::deadline() const {
         // A millisecond more, so that rounding never wakes too early.
         earliest =
             std::min(earliest, context_.clock.steady_now() + left + std::chrono::milliseconds(1));
+    }
+    if (refresh_ == Refresh::wanted && memory_.volumes.done() && !memory_.termination) {
+        earliest = std::min(earliest, refresh_not_before_);
     }
     return hold_until_ ? std::min(earliest, *hold_until_) : earliest;
 }
@@ -367,10 +392,12 @@ void Worker::refresh_if_due() {
         auto extra = static_cast<std::int64_t>(context_.random.uniform() * 0.5 *
                                                static_cast<double>(context_.resync.count()));
         resync_at_ = now + context_.resync + Duration(extra);
-        refresh_ = refresh_ == Refresh::running ? refresh_ : Refresh::wanted;
+        want_refresh();
     }
-    if (refresh_ == Refresh::wanted && memory_.volumes.done() && !memory_.termination) {
+    if (refresh_ == Refresh::wanted && memory_.volumes.done() && !memory_.termination &&
+        now >= refresh_not_before_) {
         refresh_ = Refresh::running;
+        refresh_not_before_ = now + kRefreshPause;
         starts_.spawn("refresh volumes", refresh());
     }
 }

@@ -28,6 +28,8 @@ inline constexpr Duration kTransientRetry = std::chrono::seconds(1);  // doublin
 inline constexpr Duration kFirstStatusHold = std::chrono::seconds(2);
 // The same between the starts of several containers.
 inline constexpr Duration kNextStatusHold = std::chrono::milliseconds(100);
+// Between two looks at a pod's volumes: whoever writes a ConfigMap often costs the node no more.
+inline constexpr Duration kRefreshPause = std::chrono::seconds(1);
 
 class Worker;
 
@@ -59,6 +61,9 @@ public:
     void update(std::shared_ptr<const kube::Pod> pod);
     // The object is gone: everything local goes, too.
     void object_gone();
+    // Something that the pod's volumes or variables are read from changed: they are looked at
+    // soon, and what failed for their sake is tried again.
+    void objects_changed();
     // Something else changed: decide soon.
     void poke() { wake_.set(); }
 
@@ -95,6 +100,7 @@ private:
     void cut_hook(const std::string& container);
     void cut_hooks_of_ended(const std::vector<ContainerRecord>& records);
     void refresh_if_due();
+    void want_refresh();
 
     // Steps; each settles what it was begun for and wakes the loop.
     [[nodiscard]] Task<void> prepare();
@@ -147,7 +153,10 @@ private:
     async::Event wake_;
     std::optional<WallTime> wake_at_;
     SteadyTime resync_at_;
-    enum class Refresh { not_wanted, wanted, running } refresh_ = Refresh::not_wanted;
+    // running_stale: something changed after it had begun, so another one follows.
+    enum class Refresh { not_wanted, wanted, running, running_stale };
+    Refresh refresh_ = Refresh::not_wanted;
+    SteadyTime refresh_not_before_{};
 
     std::optional<kube::PodStatus> published_;
     std::shared_ptr<const kube::Pod> published_pod_;

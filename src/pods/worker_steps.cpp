@@ -12,6 +12,22 @@ namespace {
 
 constexpr Duration kStopRetry = std::chrono::seconds(1);
 
+// What a container's start may pull: its own image, and those of its image volumes.
+std::vector<std::string> images_of(const kube::Pod& pod, const kube::Container* container) {
+    std::vector<std::string> images;
+    if (container == nullptr) {
+        return images;
+    }
+    images.push_back(container->image);
+    for (const kube::Volume& volume : pod.spec.volumes) {
+        auto mounts = [&](const kube::VolumeMount& mount) { return mount.name == volume.name; };
+        if (volume.image && std::ranges::any_of(container->volumeMounts, mounts)) {
+            images.push_back(volume.image->reference);
+        }
+    }
+    return images;
+}
+
 }  // namespace
 
 Task<Result<void>> Worker::prepare_sandbox() {
@@ -79,7 +95,8 @@ Task<void> Worker::refresh() {
     std::shared_ptr<const kube::Pod> pod = pod_;
     PodFacts about = facts();
     auto mounted = co_await ports_.volumes.set_up(*pod, about);
-    refresh_ = Refresh::not_wanted;
+    refresh_ = refresh_ == Refresh::running_stale ? Refresh::wanted : Refresh::not_wanted;
+    wake_.set();
     if (mounted) {
         volumes_ = std::move(*mounted);
     } else if (mounted.error().code != Code::cancelled) {
@@ -91,7 +108,7 @@ Task<void> Worker::start(StartRequest request, CrashBackOff back_off) {
     std::string container = request.container;
     std::uint32_t attempt = request.attempt;
     const kube::Container* spec = kube::find_container(*request.pod, container);
-    std::string image = spec != nullptr ? spec->image : std::string();
+    std::vector<std::string> images = images_of(*request.pod, spec);
     auto started = co_await start_container(ports_, std::move(request));
     ContainerMemory& memory = memory_.containers[container];
     auto records = ports_.runtime.containers(uid_);
@@ -109,9 +126,12 @@ Task<void> Worker::start(StartRequest request, CrashBackOff back_off) {
         co_return;
     }
     settle(memory.start, fail(std::move(started.error())));
-    if (auto until = ports_.images.back_off_until(uid_, image);
-        until && memory.start.reason == "ImagePullBackOff") {
-        memory.start.retry_at = context_.clock.wall_now() + (*until - context_.clock.steady_now());
+    for (const std::string& image : images) {
+        auto until = ports_.images.back_off_until(uid_, image);
+        if (until && memory.start.reason == "ImagePullBackOff") {
+            memory.start.retry_at =
+                context_.clock.wall_now() + (*until - context_.clock.steady_now());
+        }
     }
 }
 

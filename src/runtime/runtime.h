@@ -88,6 +88,8 @@ public:
     [[nodiscard]] async::Task<Result<void>> remove(const ContainerId& id) override;
     [[nodiscard]] async::Task<Result<void>> remove_pod(const PodUid& pod) override;
     [[nodiscard]] std::optional<pods::ContainerUsage> usage(const ContainerId& id) const override;
+    [[nodiscard]] async::Task<Result<std::vector<pods::ContainerDiskUse>>> disk_use(
+        const PodUid& pod) override;
     [[nodiscard]] Result<pods::Image> image_of(const ContainerId& id) const override;
     [[nodiscard]] async::Task<Result<std::unique_ptr<pods::ExecSession>>> exec(
         pods::ExecSpec spec) override;

@@ -81,6 +81,12 @@ std::vector<wire::Mount> mounts_of(const pods::ContainerSpec& spec, const state:
             mount.id_mapping = wanted.ids == pods::VolumeIds::of_machine ? wire::IdMapping::plain
                                                                          : wire::IdMapping::mapped;
         }
+        if (wanted.origin == pods::VolumeOrigin::image) {
+            // The files of an artifact are mounts in it. Owners are the image's, so they are never
+            // changed: where they cannot be mapped, a file is read if everybody may.
+            mount.kind = wire::MountKind::bind_tree;
+            mount.id_mapping = wire::IdMapping::mapped_or_plain;
+        }
         mounts.push_back(std::move(mount));
     }
     // A volume of the pod's own on one of these paths wins, as under a kubelet.

@@ -175,6 +175,13 @@ Result<void> Tree::own_files(const TreeEntry& entry, std::uint32_t owner, Shown 
     return move_owners(mount.get(), move);
 }
 
+// A volume of the agent's stays writable until all mounts have their places: one may be nested in
+// another, a ConfigMap's too. In what is not the agent's no mount point is made against its wish.
+bool Tree::is_closed_last(const TreeEntry& entry) {
+    return entry.kind == TreeEntry::Kind::bind && entry.access == Access::read_only &&
+           entry.ids == FileIds::mapped_or_owned;
+}
+
 Result<Tree::Source> Tree::open_bind(const TreeEntry& entry) {
     SKIFF_TRY(auto mount, clone_of(entry));
     struct stat facts{};
@@ -186,7 +193,8 @@ Result<Tree::Source> Tree::open_bind(const TreeEntry& entry) {
         SKIFF_CHECK(own_files(entry, facts.st_uid, shown));
     }
     const unsigned recursive = entry.kind == TreeEntry::Kind::bind_tree ? AT_RECURSIVE : 0;
-    const std::uint64_t read_only = entry.access == Access::read_only ? MOUNT_ATTR_RDONLY : 0;
+    const bool now = entry.access == Access::read_only && !is_closed_last(entry);
+    const std::uint64_t read_only = now ? MOUNT_ATTR_RDONLY : 0;
     SKIFF_CHECK(set_attributes(mount.get(), kGuestFlags | read_only, recursive));
     return Source{std::move(mount), S_ISDIR(facts.st_mode) ? NodeKind::folder : NodeKind::file};
 }
@@ -365,6 +373,11 @@ Result<void> Tree::assemble(const std::string& stage) {
         if (!attached) {
             return fail(std::move(attached.error())
                             .context(fmt::format("mount {}", policy_.tree[i].target)));
+        }
+    }
+    for (std::size_t i = 0; i < policy_.tree.size(); ++i) {
+        if (is_closed_last(policy_.tree[i])) {
+            SKIFF_CHECK(set_attributes(sources_[i].mount.get(), MOUNT_ATTR_RDONLY, 0));
         }
     }
     if (policy_.root.access == Access::read_only) {

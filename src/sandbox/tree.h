@@ -45,6 +45,7 @@ private:
     Result<Shown> show_ids(const TreeEntry& entry, int mount);
     Result<void> own_files(const TreeEntry& entry, std::uint32_t owner, Shown shown);
     Result<Source> open_entry(const TreeEntry& entry);
+    static bool is_closed_last(const TreeEntry& entry);
     Result<Source> open_bind(const TreeEntry& entry);
     Result<Source> open_tmpfs(const TreeEntry& entry);
     Result<void> make_base();

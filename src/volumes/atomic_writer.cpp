@@ -145,7 +145,8 @@ Result<void> swap_current(const fs::path& folder, const std::string& version) {
 
 // Links for what is new; removes what belongs to neither the payload nor the layout.
 Result<void> tidy_folder(const fs::path& folder, const std::string& version,
-                         const std::set<std::string>& names) {
+                         const std::set<std::string>& names,
+                         const std::set<std::string>& mount_points) {
     for (const std::string& name : names) {
         std::error_code error;
         fs::path wanted = fs::path(kCurrent) / name;
@@ -155,7 +156,8 @@ Result<void> tidy_folder(const fs::path& folder, const std::string& version,
     }
     SKIFF_TRY(auto present, os::list_folder(folder));
     for (const std::string& name : present) {
-        if (name != kCurrent && name != version && !names.contains(name)) {
+        bool known = name == kCurrent || name == version || names.contains(name);
+        if (!known && !mount_points.contains(name)) {
             SKIFF_CHECK(os::remove_tree(folder / name));
         }
     }
@@ -164,9 +166,9 @@ Result<void> tidy_folder(const fs::path& folder, const std::string& version,
 
 }  // namespace
 
-Result<Written> write_payload(const fs::path& folder, const Payload& payload,
-                              std::optional<std::uint32_t> fs_group, WallTime now) {
-    SKIFF_TRY(Owners owners, owners_in(folder, fs_group));
+Result<Written> write_payload(const fs::path& folder, const Showing& showing, WallTime now) {
+    const Payload& payload = showing.payload;
+    SKIFF_TRY(Owners owners, owners_in(folder, showing.fs_group));
     std::string version = current_version(folder);
     if (shows(folder, version, payload, owners)) {
         return Written::unchanged;
@@ -182,11 +184,11 @@ Result<Written> write_payload(const fs::path& folder, const Payload& payload,
         SKIFF_CHECK(write_file(folder / next / path, file, owners));
         names.insert(first_part(path));
     }
-    if (fs_group) {
+    if (showing.fs_group) {
         SKIFF_CHECK(give_to_group(folder / next, owners.group(), 0440));
     }
     SKIFF_CHECK(swap_current(folder, next));
-    SKIFF_CHECK(tidy_folder(folder, next, names));
+    SKIFF_CHECK(tidy_folder(folder, next, names, showing.mount_points));
     return Written::changed;
 }
 

@@ -10,6 +10,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "base/result.h"
 #include "base/time.h"
@@ -19,13 +21,19 @@ namespace skiff::volumes {
 
 enum class Written { changed, unchanged };
 
-// Makes `folder` (which exists) show exactly `payload`, whose paths were checked. Writes nothing
-// when it already does, so that watchers of the files stay quiet. With `fs_group` the files get
-// that group and group read. Owners are counted from the first id of the range that the folder's
-// own owner lies in: 0, or that of the pod it was given to because it cannot be idmapped. Blocking.
-// What a crash leaves behind is removed by the next call.
+struct Showing {
+    Payload payload;  // its paths were checked
+    // With it the files get that group, and group read.
+    std::optional<std::uint32_t> fs_group;
+    // Names in the folder on which containers mount something else: left alone.
+    std::set<std::string> mount_points;
+};
+
+// Makes `folder` (which exists) show exactly the payload. Writes nothing when it already does, so
+// that watchers of the files stay quiet. Owners are counted from the first id of the range that the
+// folder's own owner lies in: 0, or that of the pod it was given to because it cannot be idmapped.
+// Blocking. What a crash leaves behind is removed by the next call.
 [[nodiscard]] Result<Written> write_payload(const std::filesystem::path& folder,
-                                            const Payload& payload,
-                                            std::optional<std::uint32_t> fs_group, WallTime now);
+                                            const Showing& showing, WallTime now);
 
 }  // namespace skiff::volumes

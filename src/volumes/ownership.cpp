@@ -1,51 +1,100 @@
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <memory>
 
+#include "os/fd.h"
 #include "volumes/kinds.h"
 
 namespace skiff::volumes {
 
-namespace fs = std::filesystem;
-
 namespace {
 
 constexpr std::uint32_t kFolderMask = 02110;  // setgid, and search for owner and group
+constexpr std::size_t kDepthMax = 200;        // one descriptor for each level
 
-Result<void> give_one(const fs::path& path, std::uint32_t fs_group, std::uint32_t mask) {
-    struct stat status{};
-    if (::lstat(path.c_str(), &status) != 0) {
-        return fail_errno(errno, path.string());
+struct CloseFolder {
+    void operator()(DIR* folder) const { ::closedir(folder); }
+};
+using Folder = std::unique_ptr<DIR, CloseFolder>;
+
+// By descriptors alone: guests may swap names for links while this goes on.
+class Giver {
+public:
+    Giver(std::uint32_t fs_group, std::uint32_t mask, dev_t device)
+        : fs_group_(fs_group), mask_(mask), device_(device) {}
+
+    Result<void> tree(int fd, std::size_t depth) {
+        struct stat status{};
+        if (::fstat(fd, &status) != 0) {
+            return fail_errno(errno, "stat a volume's file");
+        }
+        // What is mounted inside is not the volume's.
+        if (S_ISLNK(status.st_mode) || status.st_dev != device_) {
+            return {};
+        }
+        if (::fchownat(fd, "", static_cast<uid_t>(-1), fs_group_, AT_EMPTY_PATH) != 0) {
+            return fail_errno(errno, "give a volume's file to its group");
+        }
+        std::uint32_t mode = (status.st_mode & 07777U) | mask_;
+        if (S_ISDIR(status.st_mode)) {
+            mode |= kFolderMask;
+        }
+        if (::chmod(fmt::format("/proc/self/fd/{}", fd).c_str(), mode) != 0) {
+            return fail_errno(errno, "set the mode of a volume's file");
+        }
+        return S_ISDIR(status.st_mode) ? contents(fd, depth) : Result<void>{};
     }
-    if (S_ISLNK(status.st_mode)) {
+
+private:
+    Result<void> contents(int fd, std::size_t depth) {
+        if (depth >= kDepthMax) {
+            return fail(Code::exhausted,
+                        "a volume nested deeper than {} cannot be given to fsGroup", kDepthMax);
+        }
+        SKIFF_TRY(os::Fd readable, os::open_at(fd, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+        const Folder folder(::fdopendir(readable.get()));
+        if (!folder) {
+            return fail_errno(errno, "read a volume's folder");
+        }
+        (void)readable.release();  // closed with the folder
+        while (const dirent* entry = ::readdir(folder.get())) {
+            const std::string_view name = entry->d_name;
+            if (name == "." || name == "..") {
+                continue;
+            }
+            auto child = os::open_at(::dirfd(folder.get()), entry->d_name, O_PATH | O_NOFOLLOW);
+            if (!child && child.error().code == Code::not_found) {
+                continue;  // a guest was faster
+            }
+            if (!child) {
+                return fail(std::move(child.error()));
+            }
+            SKIFF_CHECK(tree(child->get(), depth + 1));
+        }
         return {};
     }
-    if (::lchown(path.c_str(), static_cast<uid_t>(-1), fs_group) != 0) {
-        return fail_errno(errno, "chown " + path.string());
-    }
-    std::uint32_t mode = (status.st_mode & 07777U) | mask;
-    if (S_ISDIR(status.st_mode)) {
-        mode |= kFolderMask;
-    }
-    if (::chmod(path.c_str(), mode) != 0) {
-        return fail_errno(errno, "chmod " + path.string());
-    }
-    return {};
-}
+
+    std::uint32_t fs_group_;
+    std::uint32_t mask_;
+    dev_t device_;
+};
 
 }  // namespace
 
-Result<void> give_to_group(const fs::path& folder, std::uint32_t fs_group, std::uint32_t mask) {
-    SKIFF_CHECK(give_one(folder, fs_group, mask));
-    std::error_code error;
-    for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
-         at.increment(error)) {
-        SKIFF_CHECK(give_one(at->path(), fs_group, mask));
+Result<void> give_to_group(const std::filesystem::path& folder, std::uint32_t fs_group,
+                           std::uint32_t mask) {
+    SKIFF_TRY(os::Fd root, os::open(folder, O_PATH));
+    struct stat status{};
+    if (::fstat(root.get(), &status) != 0) {
+        return fail_errno(errno, folder.string());
     }
-    if (error) {
-        return fail_errno(error.value(), folder.string());
+    auto given = Giver(fs_group, mask, status.st_dev).tree(root.get(), 0);
+    if (!given) {
+        return fail(std::move(given.error()).context(folder.string()));
     }
     return {};
 }

@@ -1,5 +1,7 @@
 #include "volumes/payload.h"
 
+#include <filesystem>
+
 #include "base/text.h"
 
 namespace skiff::volumes {
@@ -8,6 +10,30 @@ namespace {
 constexpr std::size_t kPathBytesMax = 4095;
 constexpr std::size_t kNameBytesMax = 255;
 constexpr std::size_t kShownBytesMax = 256;  // of a path or key, in messages
+constexpr std::string_view kOfEveryContainer[] = {
+    "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/run/skiff", "/dev/termination-log"};
+
+std::string as_folder(std::string_view path) {
+    std::string text = std::filesystem::path(path).lexically_normal().string();
+    text = text.starts_with('/') ? text : "/" + text;
+    return text.ends_with('/') ? text : text + "/";
+}
+
+// Where something is mounted in a container, as folders.
+template <typename Container>
+std::vector<std::string> places_in(const Container& container) {
+    std::vector<std::string> places;
+    for (const kube::VolumeMount& mount : container.volumeMounts) {
+        places.push_back(as_folder(mount.mountPath));
+    }
+    for (std::string_view path : kOfEveryContainer) {
+        places.push_back(as_folder(path));
+    }
+    if (!container.terminationMessagePath.empty()) {
+        places.push_back(as_folder(container.terminationMessagePath));
+    }
+    return places;
+}
 }  // namespace
 
 Result<void> check_payload_path(std::string_view path) {
@@ -31,6 +57,30 @@ Result<void> check_payload_path(std::string_view path) {
         }
     }
     return {};
+}
+
+std::set<std::string> nested_mount_points(const kube::Pod& pod, std::string_view volume) {
+    std::set<std::string> names;
+    auto add = [&](const auto& containers) {
+        for (const auto& container : containers) {
+            std::vector<std::string> inner = places_in(container);
+            for (const kube::VolumeMount& outer : container.volumeMounts) {
+                bool whole = outer.subPath.empty() && outer.subPathExpr.empty();
+                std::string above = as_folder(outer.mountPath);
+                for (const std::string& below : inner) {
+                    if (outer.name == volume && whole && below.size() > above.size() &&
+                        below.starts_with(above)) {
+                        std::size_t end = below.find('/', above.size());
+                        names.insert(below.substr(above.size(), end - above.size()));
+                    }
+                }
+            }
+        }
+    };
+    add(pod.spec.initContainers);
+    add(pod.spec.containers);
+    add(pod.spec.ephemeralContainers);
+    return names;
 }
 
 std::uint32_t file_mode(const std::optional<std::int32_t>& own,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,12 @@ struct Selection {
 // Whether `path` may be a file of a payload: relative, no `..` component, no first component that
 // begins with `..` (those names belong to the layout), within the system's length limits.
 [[nodiscard]] Result<void> check_payload_path(std::string_view path);
+
+// The names in a volume's own folder at or below which something else is mounted in the pod's
+// containers: where volume `c` is mounted at /c and another one at /c/sub/deep, it is "sub". Files
+// of the node's (/etc/hosts) count, too.
+[[nodiscard]] std::set<std::string> nested_mount_points(const kube::Pod& pod,
+                                                        std::string_view volume);
 
 // The mode of a file: its own, else the volume's, else 0644.
 [[nodiscard]] std::uint32_t file_mode(const std::optional<std::int32_t>& own,

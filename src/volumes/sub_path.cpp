@@ -19,10 +19,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Result<os::Fd> open_beneath(int folder, const std::string& path) {
-    open_how how{};
-    how.flags = O_PATH | O_CLOEXEC;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+Result<os::Fd> open_with(int folder, const std::string& path, open_how how) {
+    how.flags |= O_CLOEXEC;
+    how.resolve |= RESOLVE_NO_MAGICLINKS;
     while (true) {
         long fd = ::syscall(SYS_openat2, folder, path.c_str(), &how, sizeof(how));
         if (fd >= 0) {
@@ -37,6 +36,13 @@ Result<os::Fd> open_beneath(int folder, const std::string& path) {
         }
         return fail_errno(errno, path);
     }
+}
+
+Result<os::Fd> open_beneath(int folder, const std::string& path) {
+    open_how how{};
+    how.flags = O_PATH;
+    how.resolve = RESOLVE_BENEATH;
+    return open_with(folder, path, how);
 }
 
 Result<std::vector<std::string>> parts_of(const std::string& sub_path) {
@@ -65,6 +71,10 @@ Result<os::Fd> open_or_make(int volume, const std::vector<std::string>& parts, u
         auto next = open_beneath(volume, so_far);
         if (!next && next.error().code == Code::not_found) {
             if (::mkdirat(parent.get(), part.c_str(), 0700) != 0 && errno != EEXIST) {
+                if (errno == EROFS) {
+                    return fail(Code::not_found, "{} does not exist, and the volume is read-only",
+                                so_far);
+                }
                 return fail_errno(errno, "make " + so_far);
             }
             next = open_beneath(parent.get(), part);
@@ -101,6 +111,23 @@ Result<void> make_target(const fs::path& target, bool is_folder) {
 }
 
 }  // namespace
+
+Result<std::string> read_inside(const fs::path& volume, const std::string& path, Bytes limit) {
+    SKIFF_TRY(os::Fd root, os::open(volume, O_PATH | O_DIRECTORY));
+    open_how how{};
+    // Not to wait for the other end of a FIFO.
+    how.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+    how.resolve = RESOLVE_IN_ROOT;
+    SKIFF_TRY(os::Fd file, open_with(root.get(), path, how));
+    struct stat status{};
+    if (::fstat(file.get(), &status) != 0) {
+        return fail_errno(errno, path);
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return fail(Code::invalid, "{} is no regular file", path);
+    }
+    return os::read_all(file.get(), limit);
+}
 
 Result<void> mount_sub_path(const fs::path& volume, const std::string& sub_path,
                             const fs::path& target) {

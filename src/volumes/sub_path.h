@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/types.h"
 
 namespace skiff::volumes {
 
@@ -17,5 +18,10 @@ namespace skiff::volumes {
 [[nodiscard]] Result<void> mount_sub_path(const std::filesystem::path& volume,
                                           const std::string& sub_path,
                                           const std::filesystem::path& target);
+
+// The content of a regular file below `volume`, found in the same way, but `..` and absolute links
+// lead to places inside. As Volumes::read_file(). Blocking; never waits for a guest.
+[[nodiscard]] Result<std::string> read_inside(const std::filesystem::path& volume,
+                                              const std::string& path, Bytes limit);
 
 }  // namespace skiff::volumes

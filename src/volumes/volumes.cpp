@@ -52,35 +52,17 @@ std::optional<std::uint32_t> fs_group_of(const kube::Pod& pod) {
     return std::nullopt;
 }
 
-struct Sort {
-    std::string_view plugin;
-    bool secret = false;
-};
-std::optional<Sort> payload_sort(const kube::Volume& volume) {
-    if (volume.configMap) {
-        return Sort{"kubernetes.io~configmap", false};
-    }
-    if (volume.secret) {
-        return Sort{"kubernetes.io~secret", true};
-    }
-    if (volume.downwardAPI) {
-        return Sort{"kubernetes.io~downward-api", true};
-    }
-    if (volume.projected) {
-        return Sort{"kubernetes.io~projected", true};
-    }
-    return std::nullopt;
-}
-
 bool is_tmpfs(const fs::path& path) {
     struct statfs status{};
     return ::statfs(path.c_str(), &status) == 0 && status.f_type == TMPFS_MAGIC;
 }
 
-// Mounts that this room makes: places in volumes, and the tmpfs of a volume.
+// Mounts that this room makes: places in volumes, the tmpfs of a volume, images and their files.
 bool is_own_mount(const state::Paths& paths, const PodUid& pod, const fs::path& mount) {
     fs::path parent = mount.parent_path();
-    return parent == paths.pod_subpaths(pod).lexically_normal() ||
+    std::string image = (paths.pod_volumes(pod) / kImagePlugin / "").lexically_normal().string();
+    return mount.string().starts_with(image) ||
+           parent == paths.pod_subpaths(pod).lexically_normal() ||
            (parent.parent_path() == paths.pod_volumes(pod).lexically_normal() &&
             parent.filename().string().starts_with("kubernetes.io~") && is_tmpfs(mount));
 }
@@ -150,7 +132,6 @@ std::optional<std::string_view> unsupported_kind(const kube::Volume& volume) {
         {volume.nfs.has_value(), "nfs"},
         {volume.iscsi.has_value(), "iscsi"},
         {volume.glusterfs.has_value(), "glusterfs"},
-        {volume.persistentVolumeClaim.has_value(), "persistentVolumeClaim"},
         {volume.rbd.has_value(), "rbd"},
         {volume.flexVolume.has_value(), "flexVolume"},
         {volume.cinder.has_value(), "cinder"},
@@ -166,8 +147,6 @@ std::optional<std::string_view> unsupported_kind(const kube::Volume& volume) {
         {volume.scaleIO.has_value(), "scaleIO"},
         {volume.storageos.has_value(), "storageos"},
         {volume.csi.has_value(), "csi"},
-        {volume.ephemeral.has_value(), "ephemeral"},
-        {volume.image.has_value(), "image"},
     };
     for (const Kind& kind : kinds) {
         if (kind.present) {
@@ -198,7 +177,8 @@ Task<void> PodVolumes::stop() {
 }
 
 Task<Result<Payload>> PodVolumes::payload_of(const kube::Pod& pod, const pods::PodFacts& facts,
-                                             const kube::Volume& volume, std::string field) {
+                                             std::size_t index) {
+    const kube::Volume& volume = pod.spec.volumes[index];
     if (volume.configMap) {
         co_return co_await config_map_payload(objects_, pod, *volume.configMap);
     }
@@ -206,8 +186,7 @@ Task<Result<Payload>> PodVolumes::payload_of(const kube::Pod& pod, const pods::P
         co_return co_await secret_payload(objects_, pod, *volume.secret);
     }
     if (volume.projected) {
-        co_return co_await projected_payload(objects_, pod, facts, *volume.projected,
-                                             std::move(field));
+        co_return co_await projected_payload(objects_, pod, facts, index);
     }
     SKIFF_ASSERT(volume.downwardAPI.has_value());
     co_return downward_api_payload(pod, facts, *volume.downwardAPI);
@@ -220,53 +199,61 @@ Task<Result<PodVolumes::Plan>> PodVolumes::plan(const kube::Pod& pod, const pods
     std::string field = fmt::format("spec.volumes[{}]", index);
     Plan plan;
     plan.name = volume.name;
-    plan.fs_group = fs_group_of(pod);
     if (!state::can_name_a_file(volume.name) || !state::can_name_a_file(uid.str())) {
         co_return fail(Code::invalid, "{}.name or the pod's uid is no valid name", field);
     }
     if (volume.hostPath) {
-        plan.kind = Plan::Kind::host_path;
-        plan.path = volume.hostPath->path;
-        plan.host_path_type = volume.hostPath->type.value_or("");
+        plan.kind = Plan::Kind::foreign;
+        plan.foreign.path = volume.hostPath->path;
+        plan.foreign.type = volume.hostPath->type.value_or("");
         co_return plan;
     }
-    if (auto sort = payload_sort(volume)) {
-        plan.path = paths_.pod_volume(uid, std::string(sort->plugin), volume.name);
-        plan.medium = sort->secret ? Plan::Medium::memory : Plan::Medium::disk;
-        SKIFF_CO_TRY(plan.payload, co_await payload_of(pod, facts, volume, field));
+    if (volume.persistentVolumeClaim || volume.ephemeral) {
+        plan.kind = Plan::Kind::foreign;
+        SKIFF_CO_TRY(plan.foreign, co_await claimed_place(objects_, pod, volume));
+        plan.foreign.given = paths_.pod_volume(uid, "kubernetes.io~local-volume", volume.name);
         co_return plan;
     }
-    if (auto kind = unsupported_kind(volume)) {
-        co_return fail(Code::unsupported, "{}.{} is not supported", field, *kind);
+    auto place = own_place(volume);
+    if (place) {
+        plan.path = paths_.pod_volume(uid, std::string(place->plugin), volume.name);
+        plan.medium = place->medium;
     }
-    // A volume with no source at all is an emptyDir, as the API's defaulting says.
+    if (place && place->content == OwnPlace::Content::payload) {
+        plan.showing.fs_group = fs_group_of(pod);
+        plan.showing.mount_points = nested_mount_points(pod, volume.name);
+        SKIFF_CO_TRY(plan.showing.payload, co_await payload_of(pod, facts, index));
+        co_return plan;
+    }
+    if (!place) {
+        co_return fail(Code::unsupported, "{}.{} is not supported", field,
+                       unsupported_kind(volume).value_or("source"));
+    }
     plan.kind = Plan::Kind::empty_dir;
     auto source = volume.emptyDir.value_or(kube::EmptyDirVolumeSource());
     SKIFF_CO_TRY(plan.empty_dir, plan_empty_dir(pod, facts, source, field));
-    plan.path = paths_.pod_volume(uid, "kubernetes.io~empty-dir", volume.name);
     plan.empty_dir.path = plan.path;
     co_return plan;
 }
 
 Result<void> PodVolumes::make(Plan& plan, WallTime now, const ForeignVolumes& foreign) {
-    if (plan.kind == Plan::Kind::host_path) {
-        SKIFF_CHECK(set_up_host_path(plan.path.string(), plan.host_path_type));
-        SKIFF_TRY(plan.ids, ids_of_host_path(plan.path, foreign));
+    if (plan.kind == Plan::Kind::foreign) {
+        SKIFF_CHECK(set_up_foreign(plan.foreign));
+        SKIFF_TRY(plan.ids, ids_of_host_path(plan.foreign.path, foreign));
         return {};
     }
     if (plan.kind == Plan::Kind::empty_dir) {
         return set_up_empty_dir(plan.empty_dir);
     }
     SKIFF_CHECK(os::make_folders(plan.path, kVolumeMode));
-    if (plan.medium == Plan::Medium::memory) {
+    if (plan.medium == Medium::memory) {
         SKIFF_TRY(bool mounted, os::is_mount_point(plan.path));
         if (!mounted) {
             SKIFF_CHECK(
                 os::mount_tmpfs(plan.path, {.size = kPayloadTmpfsMax, .mode = kVolumeMode}));
         }
     }
-    SKIFF_TRY([[maybe_unused]] auto written,
-              write_payload(plan.path, plan.payload, plan.fs_group, now));
+    SKIFF_TRY([[maybe_unused]] auto written, write_payload(plan.path, plan.showing, now));
     return {};
 }
 
@@ -278,12 +265,12 @@ static Error set_up_failed(Error error, const std::string& volume) {
 Task<Result<void>> PodVolumes::make_foreign(std::shared_ptr<std::vector<Plan>> plans) {
     WallTime now = clock_.wall_now();
     for (Plan& plan : *plans) {
-        if (plan.kind != Plan::Kind::host_path) {
+        if (plan.kind != Plan::Kind::foreign) {
             continue;
         }
         Plan* its = &plan;
         auto work = [plans, its, now, rules = rules_] { return make(*its, now, rules); };
-        auto made = co_await foreign_.run(plan.path.string(), std::move(work));
+        auto made = co_await foreign_.run(plan.foreign.path.string(), std::move(work));
         if (!made) {
             co_return fail(set_up_failed(std::move(made.error()), plan.name));
         }
@@ -301,7 +288,8 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
     auto plans = std::make_shared<std::vector<Plan>>();
     for (std::size_t i = 0; i < pod.spec.volumes.size(); ++i) {
         const std::string& name = pod.spec.volumes[i].name;
-        if (!names.contains(name)) {
+        // Images come with the containers that mount them: see mount_image().
+        if (!names.contains(name) || pod.spec.volumes[i].image) {
             continue;
         }
         auto planned = co_await plan(pod, facts, i);
@@ -310,8 +298,11 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
         }
         pods::MountedVolume volume;
         volume.path = planned->path;
-        if (planned->kind == Plan::Kind::host_path) {
+        if (planned->kind == Plan::Kind::foreign) {
+            volume.path = planned->foreign.path;
             volume.origin = pods::VolumeOrigin::foreign;
+            volume.access = planned->foreign.access;
+            volume.group = planned->foreign.group;
         } else if (planned->kind == Plan::Kind::payload) {
             volume.access = pods::MountedVolume::Access::read_only;
         }
@@ -322,7 +313,7 @@ Task<Result<std::map<std::string, pods::MountedVolume>>> PodVolumes::set_up(
     WallTime now = clock_.wall_now();
     auto work = [plans, now, rules = rules_]() -> Result<void> {
         for (Plan& plan : *plans) {
-            if (plan.kind == Plan::Kind::host_path) {
+            if (plan.kind == Plan::Kind::foreign) {
                 continue;
             }
             auto made = make(plan, now, rules);

@@ -11,6 +11,7 @@
 #include "os/id_map_probe.h"
 #include "pods/ports.h"
 #include "state/paths.h"
+#include "volumes/atomic_writer.h"
 #include "volumes/foreign.h"
 #include "volumes/kinds.h"
 
@@ -44,6 +45,13 @@ public:
         const kube::Pod& pod, const pods::PodFacts& facts) override;
     [[nodiscard]] async::Task<Result<std::filesystem::path>> resolve_mount(
         const kube::Pod& pod, const pods::MountedVolume& volume, std::string sub_path) override;
+    [[nodiscard]] async::Task<Result<pods::MountedVolume>> mount_image(const kube::Pod& pod,
+                                                                       std::string volume,
+                                                                       pods::Image image) override;
+    [[nodiscard]] async::Task<Result<std::string>> read_file(const pods::MountedVolume& volume,
+                                                             std::string path) override;
+    [[nodiscard]] async::Task<Result<std::vector<pods::VolumeUsage>>> usage(
+        const kube::Pod& pod) override;
     [[nodiscard]] async::Task<Result<void>> tear_down(const PodUid& pod) override;
 
     // Waits for the file work in progress, but not long for what hangs. Before destruction.
@@ -54,12 +62,11 @@ private:
     struct Plan {
         std::string name;
         std::filesystem::path path;
-        enum class Kind { payload, empty_dir, host_path } kind = Kind::payload;
-        enum class Medium { disk, memory } medium = Medium::disk;
-        Payload payload;
+        enum class Kind { payload, empty_dir, foreign } kind = Kind::payload;
+        Medium medium = Medium::disk;
+        Showing showing;  // of a payload
         EmptyDirPlan empty_dir;
-        std::string host_path_type;
-        std::optional<std::uint32_t> fs_group;
+        ForeignPlace foreign;
         pods::VolumeIds ids = pods::VolumeIds::of_pod;  // set by make()
     };
 
@@ -67,8 +74,7 @@ private:
                                                  std::size_t index);
     [[nodiscard]] async::Task<Result<Payload>> payload_of(const kube::Pod& pod,
                                                           const pods::PodFacts& facts,
-                                                          const kube::Volume& volume,
-                                                          std::string field);
+                                                          std::size_t index);
     [[nodiscard]] static Result<void> make(Plan& plan, WallTime now, const ForeignVolumes& rules);
     // The host paths among `plans`, each apart: one that hangs holds up neither the pod's other
     // work nor its teardown.

@@ -50,6 +50,31 @@ public:
         token.token = fmt::format("token-{}-{}-{}", pod.metadata.uid, audience, expiration_seconds);
         co_return token;
     }
+    Task<Result<std::string>> trust_anchors(
+        const kube::Pod& /*pod*/, const kube::ClusterTrustBundleProjection& source) override {
+        if (trust_bundles.contains(source.name.value_or(""))) {
+            co_return trust_bundles[*source.name];
+        }
+        if (source.optional.value_or(false)) {
+            co_return std::string();
+        }
+        co_return fail(Code::not_found, "no such bundle");
+    }
+    Task<Result<pods::PodCredentials>> pod_certificate(const kube::Pod& /*pod*/, std::string volume,
+                                                       std::size_t source) override {
+        pods::PodCredentials made;
+        made.key_pem = fmt::format("key of {}[{}]\n", volume, source);
+        made.chain_pem = "chain\n";
+        co_return made;
+    }
+    Task<Result<std::shared_ptr<const kube::PersistentVolume>>> bound_volume(
+        const kube::Pod& /*pod*/, std::string claim) override {
+        auto found = claims.find(claim);
+        if (found == claims.end()) {
+            co_return fail(Code::unavailable, "PVC is not bound");
+        }
+        co_return std::make_shared<const kube::PersistentVolume>(found->second);
+    }
     std::optional<std::vector<std::shared_ptr<const kube::Service>>> services() const override {
         return std::nullopt;
     }
@@ -57,9 +82,12 @@ public:
         co_return fail(Code::not_found, "no runtime class");
     }
     void release(const PodUid& /*pod*/) override {}
+    void set_observer(std::function<void(const PodUid&)> /*observer*/) override {}
 
     std::map<std::string, kube::ConfigMap> config_maps;
     std::map<std::string, kube::Secret> secrets;
+    std::map<std::string, std::string> trust_bundles;
+    std::map<std::string, kube::PersistentVolume> claims;
 };
 
 inline std::string text_of(const fs::path& path) {

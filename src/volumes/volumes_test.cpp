@@ -56,6 +56,33 @@ TEST_F(VolumesTest, RepairsWhatACrashOrAStrangerLeft) {
     EXPECT_EQ(os::list_folder(at)->size(), 3U);
 }
 
+TEST_F(VolumesTest, KeepsWhatOtherVolumesAreMountedOnInAConfigMap) {
+    objects.config_maps["cfg"].data = {{"k", "one"}};
+    add_volume("conf").configMap.emplace().name = "cfg";
+    add_volume("disk").emptyDir.emplace();
+    pod.spec.containers[0].volumeMounts[1].mountPath = "/conf/sub/deep/";
+    fs::path at = must_set_up("conf");
+    // As the runner makes it when it mounts the one in the other.
+    fs::create_directories(at / "sub/deep");
+    objects.config_maps["cfg"].data = {{"k", "two"}};
+    must_set_up("conf");
+    EXPECT_EQ(text_of(at / "k"), "two");
+    EXPECT_TRUE(fs::exists(at / "sub/deep"));
+    EXPECT_EQ(os::list_folder(at)->size(), 4U);
+}
+
+TEST_F(VolumesTest, FindsThePlacesOfOtherMountsInAVolume) {
+    add_volume("etc");
+    pod.spec.containers[0].volumeMounts[0].mountPath = "/etc";
+    add_volume("a");
+    pod.spec.containers[0].volumeMounts[1].mountPath = "/etc/app/a";
+    add_volume("beside");
+    pod.spec.containers[0].volumeMounts[2].mountPath = "/etcetera";
+    EXPECT_EQ(nested_mount_points(pod, "etc"),
+              (std::set<std::string>{"app", "hosts", "nsswitch.conf", "resolv.conf"}));
+    EXPECT_TRUE(nested_mount_points(pod, "a").empty());
+}
+
 TEST_F(VolumesTest, SelectsItemsWithPathsAndModes) {
     objects.config_maps["cfg"].data = {{"a", "1"}, {"b", "2"}};
     auto& source = add_volume("conf").configMap.emplace();
@@ -168,13 +195,12 @@ TEST_F(VolumesTest, BoundsAnEmptyDirInMemory) {
 }
 
 TEST_F(VolumesTest, NamesTheFieldOfWhatIsNotSupported) {
-    add_volume("claim").persistentVolumeClaim.emplace().claimName = "c";
+    add_volume("claim").csi.emplace().driver = "d";
     auto mounted = set_up();
     ASSERT_FALSE(mounted);
     EXPECT_EQ(mounted.error().code, Code::unsupported);
     EXPECT_EQ(mounted.error().reason, "FailedMount");
-    EXPECT_NE(mounted.error().message.find("spec.volumes[0].persistentVolumeClaim"),
-              std::string::npos);
+    EXPECT_NE(mounted.error().message.find("spec.volumes[0].csi"), std::string::npos);
     pod.spec.volumes[0] = kube::Volume();
     pod.spec.volumes[0].name = "claim";
     pod.spec.volumes[0].emptyDir.emplace().medium = "HugePages";
@@ -279,12 +305,46 @@ TEST_F(VolumesTest, ProjectsTheServiceAccountAsTheApiServerAsks) {
     EXPECT_EQ(mode_of(at / "token"), 0640U);
     EXPECT_EQ(stat_of(at / "token").st_gid, 2000U);
 
-    source.sources.emplace_back().clusterTrustBundle.emplace();
+    source.sources.emplace_back();
     auto mounted = set_up();
     ASSERT_FALSE(mounted);
-    EXPECT_NE(
-        mounted.error().message.find("spec.volumes[0].projected.sources[3].clusterTrustBundle"),
-        std::string::npos);
+    EXPECT_NE(mounted.error().message.find("spec.volumes[0].projected.sources[3]"),
+              std::string::npos);
+}
+
+// Contract row 69.
+TEST_F(VolumesTest, ProjectsTrustBundlesAndCertificates) {
+    objects.trust_bundles["roots"] = "anchors\n";
+    auto& source = add_volume("id").projected.emplace();
+    source.sources.resize(3);
+    source.sources[0].clusterTrustBundle.emplace().name = "roots";
+    source.sources[0].clusterTrustBundle->path = "ca/roots.pem";
+    source.sources[1].clusterTrustBundle.emplace().name = "none";
+    source.sources[1].clusterTrustBundle->path = "none.pem";
+    source.sources[1].clusterTrustBundle->optional = true;
+    auto& certificate = source.sources[2].podCertificate.emplace();
+    certificate.credentialBundlePath = "bundle.pem";
+    certificate.keyPath = "key.pem";
+    certificate.certificateChainPath = "chain.pem";
+    fs::path at = must_set_up("id");
+    EXPECT_EQ(text_of(at / "ca/roots.pem"), "anchors\n");
+    EXPECT_EQ(text_of(at / "none.pem"), "");
+    EXPECT_EQ(text_of(at / "bundle.pem"), "key of id[2]\nchain\n");
+    EXPECT_EQ(text_of(at / "key.pem"), "key of id[2]\n");
+    EXPECT_EQ(text_of(at / "chain.pem"), "chain\n");
+    EXPECT_EQ(mode_of(at / "key.pem"), 0644U);
+    pod.spec.securityContext.emplace().runAsUser = 1000;
+    must_set_up("id");
+    EXPECT_EQ(mode_of(at / "key.pem"), 0600U);
+    EXPECT_EQ(stat_of(at / "ca/roots.pem").st_uid, 1000U);
+
+    source.sources[1].clusterTrustBundle->optional = false;
+    EXPECT_EQ(set_up().error().code, Code::not_found);
+    source.sources[1].clusterTrustBundle->name.reset();
+    EXPECT_EQ(set_up().error().code, Code::invalid);
+    source.sources.erase(source.sources.begin() + 1);
+    source.sources[1].podCertificate->keyPath = "../key.pem";
+    EXPECT_EQ(set_up().error().code, Code::invalid);
 }
 
 TEST_F(VolumesTest, MountsASubPathThatIsMadeOnDemand) {
