@@ -123,6 +123,19 @@ def kube(cluster, node):
     its.delete_namespace()
 
 
+@pytest.fixture
+def inside(kube, cluster, node):
+    """Runs a command in a pod of the namespace of the test; returns what it printed."""
+    # The first node of a cluster; its sockets are there (tools/testcluster/nodes.py).
+    run_dir = f"/run/{cluster.env['CLUSTER_NETNS']}n1"
+
+    def call(name, *command):
+        return run([os.environ["SKIFF_BIN"], "exec", "--run-dir", run_dir, "-n", kube.namespace,
+                    name, "--", *command], check=False).stdout
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def skiff():
     """Path of the program under test."""
