@@ -73,6 +73,9 @@ public:
     std::optional<pods::ContainerUsage> usage(const ContainerId&) const override {
         return std::nullopt;
     }
+    pods::Task<Result<std::vector<pods::ContainerDiskUse>>> disk_use(const PodUid&) override {
+        co_return std::vector<pods::ContainerDiskUse>{};
+    }
     Result<pods::Image> image_of(const ContainerId&) const override {
         return fail(Code::conflict, "no commands here");
     }

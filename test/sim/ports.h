@@ -1,6 +1,8 @@
 // The other ports of a simulated node: each takes its time and fails now and then.
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -42,6 +44,18 @@ public:
                                                                   std::int64_t) override {
         co_return pods::ServiceAccountToken{};
     }
+    Task<Result<std::string>> trust_anchors(const kube::Pod&,
+                                            const kube::ClusterTrustBundleProjection&) override {
+        co_return fail(Code::not_found, "none");
+    }
+    Task<Result<pods::PodCredentials>> pod_certificate(const kube::Pod&, std::string,
+                                                       std::size_t) override {
+        co_return fail(Code::not_found, "none");
+    }
+    Task<Result<std::shared_ptr<const kube::PersistentVolume>>> bound_volume(const kube::Pod&,
+                                                                             std::string) override {
+        co_return fail(Code::not_found, "none");
+    }
     std::optional<std::vector<std::shared_ptr<const kube::Service>>> services() const override {
         return std::vector<std::shared_ptr<const kube::Service>>{};
     }
@@ -49,6 +63,8 @@ public:
         co_return fail(Code::not_found, "none");
     }
     void release(const PodUid&) override {}
+    // There is nothing that could change.
+    void set_observer(std::function<void(const PodUid&)>) override {}
 };
 
 class Images final : public pods::Images {
@@ -72,6 +88,10 @@ public:
         image.module_digest = "sha256:11";
         image.module_name = "guest.wasm";
         co_return image;
+    }
+    Task<Result<pods::Image>> ensure_files(const kube::Pod&, std::string, std::string,
+                                           std::string) override {
+        co_return fail(Code::not_found, "no image volumes here");
     }
     Task<Result<pods::ModuleFile>> find_module(const pods::Image&, std::string) override {
         co_return fail(Code::not_found, "images here are single modules");
@@ -118,6 +138,16 @@ public:
     Task<Result<std::filesystem::path>> resolve_mount(const kube::Pod&, const pods::MountedVolume&,
                                                       std::string) override {
         co_return fail(Code::not_found, "no volumes here");
+    }
+    Task<Result<pods::MountedVolume>> mount_image(const kube::Pod&, std::string,
+                                                  pods::Image) override {
+        co_return fail(Code::not_found, "no volumes here");
+    }
+    Task<Result<std::string>> read_file(const pods::MountedVolume&, std::string) override {
+        co_return fail(Code::not_found, "no volumes here");
+    }
+    Task<Result<std::vector<pods::VolumeUsage>>> usage(const kube::Pod&) override {
+        co_return std::vector<pods::VolumeUsage>{};
     }
     Task<Result<void>> tear_down(const PodUid& pod) override {
         PodUid uid = pod;
