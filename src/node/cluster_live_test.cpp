@@ -205,8 +205,8 @@ TEST_F(ClusterTest, ReadsObjectsTokensAndPatchesTheStatusOfItsPods) {
 
         async::BlockingPool pool(self->reactor, 1, 8);
         EventRecorder events(client, self->clock, self->random, self->settings.name);
-        ApiObjects objects({executor, client, self->clock, self->random, pool, events,
-                            self->settings.name});
+        ApiObjects objects(
+            {executor, client, self->clock, self->random, pool, events, self->settings.name});
         objects.start();
         auto seen = co_await objects.config_map(pod, "live-" + suffix);
         EXPECT_TRUE(seen) << (seen ? "" : format_as(seen.error()));
