@@ -127,7 +127,7 @@ std::string merge_bundles(const std::vector<std::string_view>& bundles, std::uin
     std::map<std::string, std::string> ordered;  // by a hash that the seed changes
     for (std::string_view bundle : bundles) {
         for (std::string& der : certificates_in(bundle)) {
-            ordered[sha256_hex(fmt::format("{}\0{}", seed, der))] = std::move(der);
+            ordered[sha256_hex(fmt::format("{}:{}", seed, der))] = std::move(der);
         }
     }
     std::string text;
