@@ -363,6 +363,10 @@ typedef struct skiff_grant {
     uint64_t coredump_bytes_max; /* 0: 64 MiB; a larger dump is not written and the message says so */
     /* NULL: nothing is counted. Must live as long as the call. */
     skiff_counters* counters;
+    /* NULL, or where the caller says from then on how large the cap is that memory_bytes_max began
+     * with: read atomically at every growth; 0: as it began, UINT64_MAX: none. What a guest has it
+     * keeps. Must live as long as the call. */
+    const uint64_t* memory_bytes_now;
 } skiff_grant;
 
 /* How a guest ended. */

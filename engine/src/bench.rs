@@ -3,7 +3,7 @@
 use crate::component_wasi;
 use crate::engine::Parts;
 use crate::grant::{Grant, RawGrant};
-use crate::limits::SharedCap;
+use crate::limits::{Cap, SharedCap};
 use crate::provider::{Purpose, Runtime, Settings};
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub fn server_instances(wasm: &[u8], count: u32) -> Result<Duration> {
     (raw.stdin_fd, raw.stop_fd, raw.ca_fd, raw.coredump_fd) = (-1, -1, -1, -1);
     // SAFETY: every pointer is null.
     let grant = unsafe { Grant::read(&raw) }.ok_or_else(|| format_err!("no grant"))?;
-    let memory = SharedCap::new(0);
+    let memory = SharedCap::new(Cap::fixed(0));
     let event_loop = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     event_loop.block_on(async {
         let begin = Instant::now();

@@ -135,7 +135,7 @@ pub fn new_store(engine: &Engine, grant: &Grant) -> Result<Store<ComponentState>
         wasi: grant.wasi(Waiting::InEventLoop)?.build(),
         table,
         stop: grant.stop.clone(),
-        memory: MemoryCap::new(grant.memory_bytes_max),
+        memory: MemoryCap::new(grant.memory_cap),
         http: WasiHttpCtx::new(),
         outgoing: Outgoing::new(grant.client.clone()),
         policy: grant.policy.clone(),

@@ -48,7 +48,7 @@ impl CoreState {
         Ok(CoreState {
             wasi,
             stop: grant.stop.clone(),
-            memory: MemoryCap::new(grant.memory_bytes_max),
+            memory: MemoryCap::new(grant.memory_cap),
             stdin: grant.stdin,
             http: CoreHttp::new(
                 grant.client.clone(),

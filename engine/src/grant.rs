@@ -2,6 +2,7 @@
 
 use crate::egress::Policy;
 use crate::failure::truncate;
+use crate::limits::Cap;
 use crate::metadata::Files;
 use crate::outgoing::Client;
 use crate::stdio::{Input, Output, Waiting, WriteFn};
@@ -67,6 +68,7 @@ pub struct RawGrant {
     pub reserved: u32,
     pub coredump_bytes_max: u64,
     pub counters: *const Counters,
+    pub memory_bytes_now: *const AtomicU64,
 }
 
 /// `skiff_egress_rule`.
@@ -161,7 +163,7 @@ pub struct Grant {
     pub stop: Arc<Stop>,
     write: WriteFn,
     write_context: *mut c_void,
-    pub memory_bytes_max: u64,
+    pub memory_cap: Cap,
     random_bytes_max: u64,
     pub hostcall_bytes_max: usize,
     pub handles_max: usize,
@@ -299,7 +301,7 @@ impl Grant {
             stop: Arc::new(Stop::new(raw.stop_flag, open(raw.stop_fd))),
             write: raw.write?,
             write_context: raw.write_context,
-            memory_bytes_max: raw.memory_bytes_max,
+            memory_cap: Cap::new(raw.memory_bytes_max, raw.memory_bytes_now),
             random_bytes_max: or_default(raw.random_bytes_max, RANDOM_BYTES_MAX_DEFAULT),
             hostcall_bytes_max: or_default(raw.hostcall_bytes_max, HOSTCALL_BYTES_MAX_DEFAULT)
                 as usize,

@@ -1,5 +1,6 @@
 //! The cap on a guest's memory.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmi::errors::{MemoryError, TableError};
 use wasmi_core::LimiterError;
@@ -10,10 +11,38 @@ const TABLE_ELEMENT_BYTES: u64 = 8;
 /// Instances, memories and tables that one guest may have of each: Wasmtime's default.
 const STORE_ITEMS_MAX: usize = 10_000;
 
+/// How much a guest may have: what was granted (0: no cap), or what `now` says (null, 0: nothing).
+#[derive(Clone, Copy)]
+pub struct Cap {
+    granted: u64,
+    now: *const AtomicU64,
+}
+
+// SAFETY: `now` outlives the run by the contract of the grant, and is only read.
+unsafe impl Send for Cap {}
+unsafe impl Sync for Cap {}
+
+impl Cap {
+    pub fn new(granted: u64, now: *const AtomicU64) -> Cap {
+        Cap { granted, now }
+    }
+
+    pub fn fixed(granted: u64) -> Cap {
+        Cap::new(granted, std::ptr::null())
+    }
+
+    pub fn bytes(&self) -> u64 {
+        // SAFETY: null or valid, see above.
+        let now = unsafe { self.now.as_ref() }.map_or(0, |now| now.load(Ordering::Relaxed));
+        let bytes = if now == 0 { self.granted } else { now };
+        if bytes == 0 { u64::MAX } else { bytes }
+    }
+}
+
 /// Adds up all linear memories, tables and GC heaps of one guest and refuses what would pass the cap.
 /// (Wasmtime's own `StoreLimits` caps each memory for itself.)
 pub struct MemoryCap {
-    bytes_max: u64,
+    cap: Cap,
     bytes: u64,
     /// The growth that was allowed last: taken back when the machine then refuses it.
     bytes_pending: u64,
@@ -28,9 +57,8 @@ pub struct MemoryCap {
 pub struct SharedCap(Arc<Mutex<MemoryCap>>);
 
 impl SharedCap {
-    /// `bytes_max` 0: no cap.
-    pub fn new(bytes_max: u64) -> SharedCap {
-        SharedCap(Arc::new(Mutex::new(MemoryCap::new(bytes_max))))
+    pub fn new(cap: Cap) -> SharedCap {
+        SharedCap(Arc::new(Mutex::new(MemoryCap::new(cap))))
     }
 
     pub fn all(&self) -> MutexGuard<'_, MemoryCap> {
@@ -39,7 +67,7 @@ impl SharedCap {
 
     /// The part of one instance, given back when it is dropped.
     pub fn part(&self) -> MemoryCap {
-        let mut part = MemoryCap::new(0);
+        let mut part = MemoryCap::new(Cap::fixed(0));
         part.shared = Some(self.clone());
         part
     }
@@ -54,22 +82,13 @@ impl Drop for MemoryCap {
 }
 
 impl MemoryCap {
-    /// `bytes_max` 0: no cap.
-    pub fn new(bytes_max: u64) -> MemoryCap {
-        let bytes_max = if bytes_max == 0 { u64::MAX } else { bytes_max };
-        MemoryCap {
-            bytes_max,
-            bytes: 0,
-            bytes_pending: 0,
-            bytes_peak: 0,
-            bytes_refused: 0,
-            shared: None,
-        }
+    pub fn new(cap: Cap) -> MemoryCap {
+        MemoryCap { cap, bytes: 0, bytes_pending: 0, bytes_peak: 0, bytes_refused: 0, shared: None }
     }
 
     /// Whether `bytes` more would be allowed.
     pub fn has_room_for(&self, bytes: u64) -> bool {
-        self.bytes.saturating_add(bytes) <= self.bytes_max
+        self.bytes.saturating_add(bytes) <= self.cap.bytes()
     }
 
     /// What is in use.
@@ -84,7 +103,7 @@ impl MemoryCap {
                 let mut all = shared.all();
                 if all.grow(bytes) { None } else { Some(all.bytes_refused) }
             }
-            None => (sum > self.bytes_max).then_some(sum),
+            None => (sum > self.cap.bytes()).then_some(sum),
         };
         if let Some(refused) = refused {
             self.bytes_refused = refused;
@@ -207,7 +226,7 @@ mod tests {
 
     #[test]
     fn adds_up_memories_and_tables() {
-        let mut cap = MemoryCap::new(1000);
+        let mut cap = MemoryCap::new(Cap::fixed(1000));
         assert!(cap.memory_growing(0, 500, None).unwrap());
         assert!(cap.memory_growing(0, 300, None).unwrap());
         assert!(!cap.table_growing(0, 26, None).unwrap());
@@ -217,15 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn follows_what_the_granter_says_now() {
+        let now = AtomicU64::new(0);
+        let mut cap = MemoryCap::new(Cap::new(1000, &now));
+        for (says, to, fits) in [(0, 1000, true), (1100, 1100, true), (500, 1101, false)] {
+            now.store(says, Ordering::Relaxed);
+            assert_eq!(cap.memory_growing(cap.bytes() as usize, to, None).unwrap(), fits);
+        }
+    }
+
+    #[test]
     fn own_maximum_is_no_refusal() {
-        let mut cap = MemoryCap::new(1000);
+        let mut cap = MemoryCap::new(Cap::fixed(1000));
         assert!(!cap.memory_growing(100, 300, Some(200)).unwrap());
         assert_eq!(cap.bytes_refused, 0);
     }
 
     #[test]
     fn parts_share_one_cap_and_give_back() {
-        let shared = SharedCap::new(1000);
+        let shared = SharedCap::new(Cap::fixed(1000));
         let (mut one, mut other) = (shared.part(), shared.part());
         assert!(one.memory_growing(0, 600, None).unwrap());
         assert!(!other.memory_growing(0, 500, None).unwrap());
@@ -242,7 +271,7 @@ mod tests {
 
     #[test]
     fn growth_that_the_machine_refuses_is_taken_back() {
-        let mut cap = MemoryCap::new(0);
+        let mut cap = MemoryCap::new(Cap::fixed(0));
         assert!(cap.memory_growing(0, 64, None).unwrap());
         assert!(cap.memory_growing(64, 1 << 40, None).unwrap());
         cap.memory_grow_failed(wasmtime::format_err!("no address space")).unwrap();

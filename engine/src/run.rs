@@ -6,7 +6,7 @@ use crate::coredump;
 use crate::engine::Parts;
 use crate::failure::truncate;
 use crate::grant::Grant;
-use crate::limits::MemoryCap;
+use crate::limits::{Cap, MemoryCap};
 use std::fmt::{self, Write};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, Component, ComponentExportIndex};
@@ -69,7 +69,9 @@ pub type Ended = std::result::Result<i32, (Stage, Error)>;
 pub fn run_core(parts: &Parts, module: &Module, grant: &Grant) -> Outcome {
     let state = match CoreState::new(grant) {
         Ok(state) => state,
-        Err(error) => return conclude(Err((Stage::Starting, error)), &MemoryCap::new(0), grant),
+        Err(error) => {
+            return conclude(Err((Stage::Starting, error)), &MemoryCap::new(Cap::fixed(0)), grant);
+        }
     };
     let mut store = Store::new(&parts.engine, state);
     store.limiter(|state| &mut state.memory);
@@ -129,7 +131,7 @@ pub fn core_entry<F>(
 
 /// Runs a component to its end.
 pub fn run_component(parts: &Parts, component: &Component, grant: &Grant) -> Outcome {
-    let no_memory = MemoryCap::new(0);
+    let no_memory = MemoryCap::new(Cap::fixed(0));
     let event_loop = match grant.event_loop() {
         Ok(event_loop) => event_loop,
         Err(error) => return conclude(Err((Stage::Starting, error.into())), &no_memory, grant),
@@ -234,8 +236,8 @@ pub fn conclude(ended: Ended, memory: &MemoryCap, grant: &Grant) -> Outcome {
     };
     if memory.bytes_refused > 0 && exit_code != 0 {
         ending = Ending::OutOfMemory;
-        let cause = match grant.memory_bytes_max {
-            limit if limit > 0 && memory.bytes_refused > limit => {
+        let cause = match grant.memory_cap.bytes() {
+            limit if memory.bytes_refused > limit => {
                 format!("memory limit of {limit} bytes reached")
             }
             _ => String::from("the machine refused memory"),

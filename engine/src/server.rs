@@ -115,7 +115,7 @@ pub fn serve(parts: &Parts, component: &Component, grant: &Grant, server: &Serve
         settings: *server,
         grant: grant.clone(),
         counters: grant.counters(),
-        memory: SharedCap::new(grant.memory_bytes_max),
+        memory: SharedCap::new(grant.memory_cap),
         fatal: Arc::default(),
         request_ended: Notify::new(),
     });

@@ -7,7 +7,7 @@ use crate::core_wasi::{self, Call, CoreState};
 use crate::failure::{Code, Failure};
 use crate::grant::Grant;
 use crate::inspect::{self, Inspection, Kind};
-use crate::limits::MemoryCap;
+use crate::limits::{Cap, MemoryCap};
 use crate::provider::{self, Program, Provider, Settings};
 use crate::run::{self, Ended, Outcome, Stage};
 use crate::server::Server;
@@ -120,7 +120,11 @@ impl Program for Loaded {
         let state = match CoreState::new(grant) {
             Ok(state) => state,
             Err(error) => {
-                return run::conclude(Err((Stage::Starting, error)), &MemoryCap::new(0), grant);
+                return run::conclude(
+                    Err((Stage::Starting, error)),
+                    &MemoryCap::new(Cap::fixed(0)),
+                    grant,
+                );
             }
         };
         let mut store = Store::new(&self.parts.engine, state);

@@ -24,6 +24,16 @@ public:
     async::Task<Result<void>> prepare_pod(const pods::PodSandbox& sandbox) override {
         return inner_.prepare_pod(sandbox);
     }
+    std::optional<std::string> allocation(const PodUid& pod) const override {
+        return inner_.allocation(pod);
+    }
+    void store_allocation(const PodUid& pod, std::string allocation) override {
+        inner_.store_allocation(pod, std::move(allocation));
+    }
+    async::Task<Result<void>> resize(const ContainerId& id, pods::ContainerLimits limits,
+                                     kube::ResourceRequirements resources) override {
+        return inner_.resize(id, limits, std::move(resources));
+    }
     async::Task<Result<pods::Artifact>> compile(pods::CompileRequest request,
                                                 std::function<void()> compiling) override {
         return inner_.compile(std::move(request), std::move(compiling));

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/text.h"
 #include "base/types.h"
@@ -13,12 +14,21 @@ namespace skiff::engine {
 
 namespace {
 
-std::string oom_message(const Child& child) {
-    if (child.memory_bytes_limit == 0) {
+// The limit that held when it ended: the agent may have changed it. 0: none.
+std::uint64_t limit_of(const Child& child, const Result<wire::PageView>& page) {
+    std::uint64_t now = page ? page->memory_bytes_now : 0;
+    if (now == std::numeric_limits<std::uint64_t>::max()) {
+        return 0;
+    }
+    return now == 0 ? child.memory_bytes_limit : now;
+}
+
+std::string oom_message(std::uint64_t limit) {
+    if (limit == 0) {
         return "the kernel killed it: out of memory";
     }
     return fmt::format("the kernel killed it: more memory than its limit of {}",
-                       format_as(Bytes{child.memory_bytes_limit}));
+                       format_as(Bytes{limit}));
 }
 
 void judge_signal(const Child& child, int signal, bool oom, wire::Exited& exited) {
@@ -33,7 +43,6 @@ void judge_signal(const Child& child, int signal, bool oom, wire::Exited& exited
     } else if (oom) {
         exited.kind = wire::ExitKind::out_of_memory;
         exited.exit_code = 137;
-        exited.message = oom_message(child);
     } else if (signal == SIGSYS) {
         exited.kind = wire::ExitKind::violated;
         exited.message = "it made a system call that no guest may make";
@@ -51,6 +60,9 @@ wire::Exited judge_end(const Child& child, int wait_status, std::string_view pag
     if (WIFSIGNALED(wait_status)) {
         judge_signal(child, WTERMSIG(wait_status), oom_kills > child.oom_kills_before, exited);
         exited.memory_bytes_peak = view ? view->memory_bytes_peak : 0;
+        if (exited.kind == wire::ExitKind::out_of_memory) {
+            exited.message = oom_message(limit_of(child, view));
+        }
     } else {
         const int code = WEXITSTATUS(wait_status);
         if (view && view->outcome != 0) {

@@ -342,7 +342,9 @@ void Runner::prepare_guest() {
     guest_.coredump_bytes_max = grant_.coredump_bytes_max;
     static_assert(sizeof page_->counters == wasm::kCounterWords * sizeof(std::uint64_t));
     guest_.counters = reinterpret_cast<skiff_counters*>(&page_->counters);
+    guest_.memory_bytes_now = &page_->memory_bytes_now;
     page_->memory_bytes_limit = grant_.limits.memory_bytes;
+    page_->features = wire::kPageObeysMemory;
 }
 
 std::vector<int> Runner::guests_fds() const {

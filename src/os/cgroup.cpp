@@ -293,6 +293,17 @@ void write_limit(const std::filesystem::path& path, std::string_view value) {
     }
 }
 
+void LimitWriter::write(const std::filesystem::path& path, std::string_view value) {
+    auto written = write_kernel_file(path, value);
+    if (!written && !refused_) {
+        refused_ = std::move(written.error()).context(fmt::format("limit {}", value));
+    }
+}
+
+Result<void> LimitWriter::result() && {
+    return refused_ ? Result<void>(fail(std::move(*refused_))) : Result<void>{};
+}
+
 }  // namespace cgroup
 
 std::unique_ptr<CgroupTree> CgroupTree::open(const CgroupSettings& settings) {

@@ -76,6 +76,12 @@ public:
         SKIFF_CHECK(create(name, limits));
         return {};
     }
+    // Gives a group that exists other limits; what is absent is lifted. Only memory and CPU: the
+    // number of processes stays as it was. Fails with what the kernel says when it refuses one,
+    // which it does for a memory limit below what is in use and for a quota beyond the parent's;
+    // the others are set all the same. A hierarchy where the group has no folder is passed over.
+    [[nodiscard]] virtual Result<void> resize(const std::string& name,
+                                              const CgroupLimits& limits) const = 0;
     // Where the group lies or would lie.
     [[nodiscard]] virtual CgroupPlace place(const std::string& name) const = 0;
     // nullopt when there is no such group or the kernel does not tell.

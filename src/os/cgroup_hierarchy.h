@@ -72,6 +72,16 @@ private:
 // Writes a limit; a refusal is logged, not returned.
 void write_limit(const std::filesystem::path& path, std::string_view value);
 
+// The same for limits that change: the first refusal is kept.
+class LimitWriter {
+public:
+    void write(const std::filesystem::path& path, std::string_view value);
+    [[nodiscard]] Result<void> result() &&;
+
+private:
+    std::optional<Error> refused_;
+};
+
 [[nodiscard]] std::unique_ptr<CgroupTree> make_v1(HierarchyMap bases);
 [[nodiscard]] std::unique_ptr<CgroupTree> make_v2(std::filesystem::path base);
 

@@ -50,6 +50,20 @@ public:
         return {};
     }
 
+    Result<void> resize(const std::string& name, const CgroupLimits& limits) const override {
+        LimitWriter writer;
+        if (auto group = existing("memory", name)) {
+            resize_memory(*group, limits.memory, writer);
+        }
+        if (auto group = existing("cpu", name)) {
+            writer.write(*group / "cpu.shares",
+                         fmt::format("{}", cpu_shares(limits.cpu_request_millis)));
+            writer.write(*group / "cpu.cfs_quota_us",
+                         limits.cpu_limit_millis ? quota_of(*limits.cpu_limit_millis) : "-1");
+        }
+        return std::move(writer).result();
+    }
+
     CgroupPlace place(const std::string& name) const override {
         CgroupPlace place;
         place.folders = folders(name);
@@ -94,6 +108,35 @@ public:
     }
 
 private:
+    static std::string quota_of(std::int64_t millis) {
+        return fmt::format("{}", std::max(millis * kPeriodMicros / 1000, kQuotaMicrosMin));
+    }
+
+    std::optional<std::filesystem::path> existing(std::string_view hierarchy,
+                                                  const std::string& name) const {
+        auto group = folder(hierarchy, name);
+        std::error_code ignored;
+        return group && std::filesystem::is_directory(*group, ignored) ? group : std::nullopt;
+    }
+
+    // The limit with swap is never below the one without, so their order depends on the direction.
+    static void resize_memory(const std::filesystem::path& group, std::optional<Bytes> limit,
+                              LimitWriter& writer) {
+        auto plain = group / "memory.limit_in_bytes";
+        auto with_swap = group / "memory.memsw.limit_in_bytes";
+        std::string bytes = limit ? fmt::format("{}", limit->value) : std::string("-1");
+        bool counts_swap = ::access(with_swap.c_str(), W_OK) == 0;
+        auto now = read_number(plain);
+        bool grows = !limit || (now && *now < limit->value);
+        if (counts_swap && grows) {
+            writer.write(with_swap, bytes);
+        }
+        writer.write(plain, bytes);
+        if (counts_swap && !grows) {
+            writer.write(with_swap, bytes);
+        }
+    }
+
     void set_limits(const std::string& name, const CgroupLimits& limits) const {
         if (auto group = folder("memory", name); group && limits.memory) {
             auto bytes = fmt::format("{}", limits.memory->value);
@@ -108,9 +151,7 @@ private:
             write_limit(*group / "cpu.shares",
                         fmt::format("{}", cpu_shares(limits.cpu_request_millis)));
             if (limits.cpu_limit_millis) {
-                auto quota = *limits.cpu_limit_millis * kPeriodMicros / 1000;
-                write_limit(*group / "cpu.cfs_quota_us",
-                            fmt::format("{}", std::max(quota, kQuotaMicrosMin)));
+                write_limit(*group / "cpu.cfs_quota_us", quota_of(*limits.cpu_limit_millis));
             }
         }
         if (auto group = folder("pids", name); group && limits.pids) {

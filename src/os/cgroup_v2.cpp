@@ -37,6 +37,10 @@ void move_to_leaf(const std::filesystem::path& folder) {
     (void)write_kernel_file(leaf / "cgroup.procs", std::to_string(::getpid()));
 }
 
+std::string quota_of(std::int64_t millis) {
+    return fmt::format("{}", std::max(millis * kPeriodMicros / 1000, kQuotaMicrosMin));
+}
+
 class V2 final : public Folders {
 public:
     explicit V2(std::filesystem::path base) : Folders(make_base(base), Orphans::refused) {
@@ -77,13 +81,33 @@ public:
         }
         set("cpu.weight", fmt::format("{}", cpu_weight(limits.cpu_request_millis)));
         if (limits.cpu_limit_millis) {
-            auto quota = std::max(*limits.cpu_limit_millis * kPeriodMicros / 1000, kQuotaMicrosMin);
-            set("cpu.max", fmt::format("{} {}", quota, kPeriodMicros));
+            set("cpu.max", fmt::format("{} {}", quota_of(*limits.cpu_limit_millis), kPeriodMicros));
         }
         if (limits.pids) {
             set("pids.max", fmt::format("{}", *limits.pids));
         }
         return place(name);
+    }
+
+    Result<void> resize(const std::string& name, const CgroupLimits& limits) const override {
+        auto group = folder(kUnified, name);
+        if (!group) {
+            return {};
+        }
+        LimitWriter writer;
+        auto set = [&](std::string_view file, const std::string& value) {
+            auto path = *group / file;
+            if (::access(path.c_str(), W_OK) == 0) {
+                writer.write(path, value);
+            }
+        };
+        set("memory.max", limits.memory ? fmt::format("{}", limits.memory->value) : "max");
+        set("cpu.weight", fmt::format("{}", cpu_weight(limits.cpu_request_millis)));
+        set("cpu.max", fmt::format("{} {}",
+                                   limits.cpu_limit_millis ? quota_of(*limits.cpu_limit_millis)
+                                                           : std::string("max"),
+                                   kPeriodMicros));
+        return std::move(writer).result();
     }
 
     CgroupPlace place(const std::string& name) const override {

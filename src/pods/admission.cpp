@@ -2,28 +2,14 @@
 
 #include <algorithm>
 
+#include "kube/defaults.h"
+#include "pods/observed.h"
+#include "pods/preemption.h"
+#include "pods/resources.h"
+#include "pods/taints.h"
+
 namespace skiff::pods {
 namespace {
-
-void add(kube::ResourceList& sum, const kube::ResourceList& more) {
-    for (const auto& [name, quantity] : more) {
-        sum[name] += quantity;
-    }
-}
-
-void raise(kube::ResourceList& sum, const kube::ResourceList& least) {
-    for (const auto& [name, quantity] : least) {
-        sum[name] = std::max(sum[name], quantity);
-    }
-}
-
-Admission refuse(std::string reason, std::string message) {
-    Admission admission;
-    admission.verdict = Admission::Verdict::rejected;
-    admission.reason = std::move(reason);
-    admission.message = std::move(message);
-    return admission;
-}
 
 struct HostPort {
     std::int32_t port;
@@ -68,85 +54,125 @@ std::int64_t amount(std::string_view resource, const kube::Quantity& quantity) {
     return resource == "cpu" ? quantity.milli_value() : quantity.value();
 }
 
-std::optional<Admission> judge_resources(const kube::Pod& pod,
-                                         const std::vector<const kube::Pod*>& taken,
-                                         const kube::ResourceList& allocatable) {
+// Resources of a device plugin or another extension, which the node's admission does not judge
+// where it does not have them: who placed the pod there knows why.
+bool is_foreign(std::string_view resource) {
+    return resource.find('/') != std::string_view::npos;
+}
+
+void judge_resources(const kube::Pod& pod, const std::vector<const kube::Pod*>& taken,
+                     const NodeState& node, std::vector<AdmissionFailure>& failures) {
+    auto lacks = [&](const std::string& name, std::int64_t requested, std::int64_t used,
+                     std::int64_t capacity) {
+        AdmissionFailure failure;
+        failure.reason = "OutOf" + name;
+        failure.message = fmt::format(
+            "Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}", name,
+            requested, used, capacity);
+        failure.missing = AdmissionFailure::Missing{name, requested - (capacity - used)};
+        failures.push_back(std::move(failure));
+    };
+    if (taken.size() + 1 > node.pods_max) {
+        lacks("pods", 1, static_cast<std::int64_t>(taken.size()),
+              static_cast<std::int64_t>(node.pods_max));
+    }
     kube::ResourceList used;
     for (const kube::Pod* other : taken) {
-        add(used, pod_requests(other->spec));
+        for (const auto& [name, quantity] : pod_requests(other->spec)) {
+            used[name] += quantity;
+        }
     }
     for (const auto& [name, quantity] : pod_requests(pod.spec)) {
-        if (quantity.is_zero()) {
+        auto found = node.allocatable.find(name);
+        bool known = found != node.allocatable.end();
+        if (quantity.is_zero() || (!known && is_foreign(name))) {
             continue;
         }
-        auto found = allocatable.find(name);
-        kube::Quantity limit = found == allocatable.end() ? kube::Quantity() : found->second;
+        kube::Quantity limit = known ? found->second : kube::Quantity();
         if (used[name] + quantity > limit) {
-            return refuse("OutOf" + name,
-                          fmt::format("Node didn't have enough resource: {}, requested: {}, used: "
-                                      "{}, capacity: {}",
-                                      name, amount(name, quantity), amount(name, used[name]),
-                                      amount(name, limit)));
+            lacks(name, amount(name, quantity), amount(name, used[name]), amount(name, limit));
         }
     }
-    return std::nullopt;
+}
+
+bool ports_clash(const kube::Pod& pod, const std::vector<const kube::Pod*>& taken) {
+    std::vector<HostPort> wanted = host_ports(pod.spec);
+    return std::ranges::any_of(taken, [&](const kube::Pod* other) {
+        auto held = host_ports(other->spec);
+        return std::ranges::any_of(held, [&](const HostPort& theirs) {
+            return std::ranges::any_of(wanted,
+                                       [&](const HostPort& port) { return clash(port, theirs); });
+        });
+    });
+}
+
+// Under pressure only those come in whose end would not be the first remedy (contract row 62).
+bool is_kept_out(const kube::Pod& pod, const std::vector<std::string>& pressures) {
+    if (pressures.empty() || is_critical(pod)) {
+        return false;
+    }
+    if (pressures != std::vector<std::string>{"MemoryPressure"}) {
+        return true;
+    }
+    std::vector<kube::Taint> taints(1);
+    taints[0].key = "node.kubernetes.io/memory-pressure";
+    taints[0].effect = "NoSchedule";
+    return kube::qos_class(pod.spec) == "BestEffort" &&
+           find_untolerated(taints, pod.spec.tolerations, "NoSchedule") != nullptr;
 }
 
 }  // namespace
 
-kube::ResourceList pod_requests(const kube::PodSpec& spec) {
-    kube::ResourceList total;
-    for (const kube::Container& container : spec.containers) {
-        add(total, container.resources.requests);
+std::vector<AdmissionFailure> admission_failures(const kube::Pod& pod,
+                                                 const std::vector<const kube::Pod*>& taken,
+                                                 const NodeState& node) {
+    if (node.shutdown == NodeState::Shutdown::begun) {
+        return {{"NodeShutdown", "Pod was rejected as the node is shutting down."}};
     }
-    kube::ResourceList sidecars;
-    kube::ResourceList init_peak;
-    for (const kube::Container& container : spec.initContainers) {
-        if (is_sidecar(container)) {
-            add(total, container.resources.requests);
-            add(sidecars, container.resources.requests);
-            raise(init_peak, sidecars);
-        } else {
-            kube::ResourceList peak = sidecars;
-            add(peak, container.resources.requests);
-            raise(init_peak, peak);
-        }
+    if (is_kept_out(pod, node.pressures)) {
+        return {{"Evicted",
+                 fmt::format("The node had condition: [{}]. ", fmt::join(node.pressures, " "))}};
     }
-    raise(total, init_peak);
-    add(total, spec.overhead);
-    return total;
+    if (pod.spec.os && !pod.spec.os->name.empty() && pod.spec.os->name != "linux") {
+        return {{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}};
+    }
+    std::vector<AdmissionFailure> failures;
+    judge_resources(pod, taken, node, failures);
+    if (ports_clash(pod, taken)) {
+        failures.push_back({"NodePorts",
+                            "Predicate NodePorts failed: node(s) didn't have free ports for "
+                            "the requested pod ports"});
+    }
+    if (!is_static(pod) &&
+        find_untolerated(node.taints, pod.spec.tolerations, "NoExecute") != nullptr) {
+        failures.push_back({"TaintToleration",
+                            "Predicate TaintToleration failed: node(s) had taints that the pod "
+                            "didn't tolerate"});
+    }
+    return failures;
 }
 
-Admission admit(const kube::Pod& pod, const std::vector<const kube::Pod*>& taken,
-                const kube::ResourceList& allocatable, std::size_t pods_max) {
-    if (pod.spec.os && !pod.spec.os->name.empty() && pod.spec.os->name != "linux") {
-        return refuse("PodOSNotSupported",
-                      "Failed to admit pod as the OS field doesn't match node OS");
-    }
-    if (taken.size() + 1 > pods_max) {
-        return refuse("OutOfpods",
-                      fmt::format("Node didn't have enough resource: pods, requested: 1, used: {}, "
-                                  "capacity: {}",
-                                  taken.size(), pods_max));
-    }
-    if (auto refused = judge_resources(pod, taken, allocatable)) {
-        return *refused;
-    }
-    std::vector<HostPort> wanted = host_ports(pod.spec);
-    for (const kube::Pod* other : taken) {
-        for (const HostPort& held : host_ports(other->spec)) {
-            for (const HostPort& port : wanted) {
-                if (clash(port, held)) {
-                    return refuse("NodePorts",
-                                  "Predicate NodePorts failed: node(s) didn't have free ports for "
-                                  "the requested pod ports");
-                }
-            }
+Admission rejected_for(const AdmissionFailure& failure) {
+    Admission admission;
+    admission.verdict = Admission::Verdict::rejected;
+    admission.reason = failure.reason;
+    admission.message = failure.message;
+    return admission;
+}
+
+std::optional<AdmissionFailure> exceeds_node(const kube::PodSpec& spec, const NodeState& node) {
+    for (const auto& [name, quantity] : pod_requests(spec)) {
+        auto found = node.allocatable.find(name);
+        if (found != node.allocatable.end() && quantity > found->second) {
+            AdmissionFailure failure;
+            failure.reason = "OutOf" + name;
+            failure.message =
+                fmt::format("Node didn't have enough capacity: {}, requested: {}, capacity: {}",
+                            name, amount(name, quantity), amount(name, found->second));
+            return failure;
         }
     }
-    Admission admission;
-    admission.verdict = Admission::Verdict::admitted;
-    return admission;
+    return std::nullopt;
 }
 
 }  // namespace skiff::pods

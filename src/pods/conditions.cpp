@@ -1,6 +1,7 @@
 #include "pods/conditions.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "kube/pod_fields.h"
 #include "pods/observed.h"
@@ -126,24 +127,11 @@ kube::PodCondition restarting_all(const kube::PodStatus& status, PodState::Resta
                      "a container ended with an exit code for which all containers restart");
 }
 
-// Names of running containers whose spec asks for other resources than they run with.
-std::vector<std::string> resized(const kube::Pod& pod, const kube::PodStatus& status) {
-    std::vector<std::string> names;
-    for (const kube::Container& container : pod.spec.containers) {
-        const auto* found = find_status(status.containerStatuses, container.name);
-        if (found == nullptr || !found->state.running) {
-            continue;
-        }
-        kube::ResourceRequirements has = found->resources.value_or(kube::ResourceRequirements{});
-        if (has.limits != container.resources.limits ||
-            has.requests != container.resources.requests) {
-            names.push_back(container.name);
-        }
-    }
-    return names;
-}
-
 }  // namespace
+
+kube::PodCondition disrupted(std::string message) {
+    return condition("DisruptionTarget", true, "TerminationByKubelet", std::move(message));
+}
 
 void set_conditions(kube::PodStatus& status, const kube::Pod& pod, const kube::PodStatus& previous,
                     const PodState& state, WallTime now) {
@@ -159,14 +147,11 @@ void set_conditions(kube::PodStatus& status, const kube::Pod& pod, const kube::P
     if (may_restart_all(pod.spec)) {
         ours.push_back(restarting_all(status, state.restarting));
     }
-    if (auto names = resized(pod, status); !names.empty()) {
-        ours.push_back(condition(kResizePending, true, "Infeasible",
-                                 "in-place resize is not supported by this node: containers " +
-                                     name_list(names) +
-                                     " keep their resources until they restart"));
-    }
+    std::ranges::move(status.conditions, std::back_inserter(ours));
     for (kube::PodCondition& made : ours) {
-        made.observedGeneration = pod.metadata.generation;
+        if (made.observedGeneration == 0) {
+            made.observedGeneration = pod.metadata.generation;
+        }
         made.lastTransitionTime = kube::Time(now);
         auto before = std::ranges::find(previous.conditions, made.type, &kube::PodCondition::type);
         if (before != previous.conditions.end() && before->status == made.status &&
@@ -178,7 +163,8 @@ void set_conditions(kube::PodStatus& status, const kube::Pod& pod, const kube::P
         }
     }
     for (const kube::PodCondition& other : pod.status.conditions) {
-        if (!kube::is_agents_condition(other.type)) {
+        bool made = std::ranges::find(ours, other.type, &kube::PodCondition::type) != ours.end();
+        if (!made && !kube::is_agents_condition(other.type)) {
             ours.push_back(other);
         }
     }

@@ -1,15 +1,12 @@
 // The conditions of a pod that the kubelet owns (contract row 16). Pure.
 #pragma once
 
-#include <string_view>
+#include <string>
 
 #include "base/time.h"
 #include "kube/types.h"
 
 namespace skiff::pods {
-
-// The condition of a pod whose resources were changed while it runs (contract row 65).
-inline constexpr std::string_view kResizePending = "PodResizePending";
 
 // What the conditions tell beside the statuses of containers.
 struct PodState {
@@ -18,8 +15,11 @@ struct PodState {
     enum class Restarting { none, all } restarting = Restarting::none;
 };
 
-// Sets them in `status`, which has its phase and its containers' statuses, keeping all others of
-// the API's copy. Transition times are taken from `previous` where the status is the same.
+// DisruptionTarget of a pod that the node itself ends, without times.
+[[nodiscard]] kube::PodCondition disrupted(std::string message);
+
+// Sets them in `status`, which has its phase and its containers' statuses, keeping those that are
+// in it already and all others of the API's copy. Transition times are taken from `previous` where the status is the same.
 void set_conditions(kube::PodStatus& status, const kube::Pod& pod, const kube::PodStatus& previous,
                     const PodState& state, WallTime now);
 

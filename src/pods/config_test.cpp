@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include "async/scope.h"
-#include "pods/admission.h"
 #include "pods/container_config.h"
 #include "pods/environment.h"
 #include "pods/fakes.h"
@@ -43,57 +42,6 @@ TEST(ExpandSubPath, RefusesWhatLeadsOut) {
         ASSERT_FALSE(path) << text;
         EXPECT_EQ(path.error().reason, "CreateContainerConfigError");
     }
-}
-
-// --- admission ----------------------------------------------------------------------------------
-
-TEST(Admission, SumsContainersAndTakesTheLargestInit) {
-    kube::Pod pod = make_pod("web");
-    pod.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_milli(300);
-    kube::Container init;
-    init.name = "init";
-    init.resources.requests["cpu"] = kube::Quantity::of_milli(900);
-    kube::Container sidecar;
-    sidecar.name = "side";
-    sidecar.restartPolicy = "Always";
-    sidecar.resources.requests["cpu"] = kube::Quantity::of_milli(200);
-    pod.spec.initContainers = {sidecar, init};
-    pod.spec.overhead["cpu"] = kube::Quantity::of_milli(10);
-    EXPECT_EQ(pod_requests(pod.spec)["cpu"].milli_value(), 1110);
-}
-
-TEST(Admission, RefusesWhatDoesNotFit) {
-    kube::ResourceList node = {{"memory", kube::Quantity::of_bytes(1000)}};
-    kube::Pod pod = make_pod("web");
-    pod.spec.containers[0].resources.requests["memory"] = kube::Quantity::of_bytes(600);
-    kube::Pod other = pod;
-    EXPECT_EQ(admit(pod, {}, node, 110).verdict, Admission::Verdict::admitted);
-    Admission refused = admit(pod, {&other}, node, 110);
-    EXPECT_EQ(refused.reason, "OutOfmemory");
-    EXPECT_EQ(
-        refused.message,
-        "Node didn't have enough resource: memory, requested: 600, used: 600, capacity: 1000");
-    EXPECT_EQ(admit(make_pod("small"), {&other}, node, 1).reason, "OutOfpods");
-}
-
-TEST(Admission, RefusesWindowsAndTakenPorts) {
-    kube::Pod pod = make_pod("web");
-    pod.spec.os = kube::PodOS{"windows"};
-    EXPECT_EQ(admit(pod, {}, {}, 110).reason, "PodOSNotSupported");
-    pod.spec.os->name = "linux";
-    kube::ContainerPort port;
-    port.containerPort = 80;
-    port.hostPort = 8080;
-    pod.spec.containers[0].ports.push_back(port);
-    EXPECT_EQ(admit(pod, {}, {}, 110).verdict, Admission::Verdict::admitted);
-    kube::Pod other = pod;
-    EXPECT_EQ(admit(pod, {&other}, {}, 110).reason, "NodePorts");
-    other.spec.containers[0].ports[0].protocol = "UDP";
-    EXPECT_EQ(admit(pod, {&other}, {}, 110).verdict, Admission::Verdict::admitted);
-    other.spec.containers[0].ports[0].protocol = "TCP";
-    other.spec.containers[0].ports[0].hostIP = "10.0.0.1";
-    pod.spec.containers[0].ports[0].hostIP = "10.0.0.2";
-    EXPECT_EQ(admit(pod, {&other}, {}, 110).verdict, Admission::Verdict::admitted);
 }
 
 // --- environment --------------------------------------------------------------------------------
@@ -437,18 +385,7 @@ TEST(TerminationPath, IsBelowTheRootWhateverIsWritten) {
     }
 }
 
-// --- limits, unsupported -----------------------------------------------------------
-
-TEST(SandboxOf, HasALimitOnlyWhenAllContainersHave) {
-    kube::Pod pod = make_pod("web");
-    pod.spec.containers[0].resources.limits["memory"] = kube::Quantity::of_bytes(100);
-    pod.spec.overhead["memory"] = kube::Quantity::of_bytes(10);
-    EXPECT_EQ(sandbox_of(pod).memory_limit->value, 110U);
-    pod.spec.containers.push_back(pod.spec.containers[0]);
-    EXPECT_EQ(sandbox_of(pod).memory_limit->value, 210U);
-    pod.spec.containers[1].resources.limits.clear();
-    EXPECT_FALSE(sandbox_of(pod).memory_limit);
-}
+// --- unsupported -----------------------------------------------------------
 
 TEST(Unsupported, NamesTheFieldAndRefusesNoTighterPod) {
     kube::Pod pod = make_pod("web");

@@ -43,10 +43,4 @@ struct Command {
 // CreateContainerConfigError where no file can be.
 [[nodiscard]] Result<std::string> termination_path(const kube::Container& container);
 
-// The pod's share of the node.
-[[nodiscard]] PodSandbox sandbox_of(const kube::Pod& pod);
-
-[[nodiscard]] std::optional<Bytes> memory_limit(const kube::ResourceList& limits);
-[[nodiscard]] std::optional<std::int64_t> cpu_millis(const kube::ResourceList& list);
-
 }  // namespace skiff::pods

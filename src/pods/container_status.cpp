@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "pods/resource_status.h"
 #include "pods/rounds.h"
 #include "pods/started.h"
 
@@ -115,25 +116,6 @@ kube::ContainerStateWaiting waiting_state(const StatusInputs& inputs, const std:
     return state;
 }
 
-// What the container runs with: a run keeps what it was started with, whatever the spec says now.
-void set_resources(kube::ContainerStatus& status, const kube::Container& container,
-                   const kube::PodStatus& previous) {
-    const auto* before = find_status(previous, container.name);
-    if (status.state.running && before != nullptr && before->state.running &&
-        before->containerID == status.containerID) {
-        status.allocatedResources = before->allocatedResources;
-        status.resources = before->resources;
-        return;
-    }
-    status.allocatedResources = container.resources.requests;
-    if (!container.resources.limits.empty() || !container.resources.requests.empty()) {
-        kube::ResourceRequirements resources;
-        resources.limits = container.resources.limits;
-        resources.requests = container.resources.requests;
-        status.resources = std::move(resources);
-    }
-}
-
 }  // namespace
 
 kube::ContainerStatus container_status(const StatusInputs& inputs, const kube::Container& container,
@@ -156,7 +138,7 @@ kube::ContainerStatus container_status(const StatusInputs& inputs, const kube::C
         status.state.waiting = std::move(state);
     }
     set_readiness(status, container, role, inputs.situation.probes);
-    set_resources(status, container, inputs.situation.previous);
+    set_resources(status, container, view, inputs.situation.previous);
     echo_mounts(status, container);
     return status;
 }

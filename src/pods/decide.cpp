@@ -1,6 +1,7 @@
 #include "pods/decide.h"
 
 #include <algorithm>
+#include <array>
 
 #include "kube/pod_fields.h"
 #include "pods/deciding.h"
@@ -19,6 +20,20 @@ std::optional<WallTime> active_deadline(const Situation& s) {
     return began + std::chrono::seconds(*s.pod.spec.activeDeadlineSeconds);
 }
 
+// The reasons of a pod that its node ends; an agent that starts finds them in the status.
+bool ends_pod(std::string_view reason) {
+    constexpr std::array<std::string_view, 4> kReasons = {"DeadlineExceeded", "Evicted",
+                                                          "Preempting", "Terminated"};
+    return std::ranges::find(kReasons, reason) != kReasons.end();
+}
+
+// Of a pod that ends by itself or by its node.
+Duration end_grace(const Situation& situation) {
+    Duration grace = spec_grace(situation.pod);
+    const auto& eviction = situation.memory.eviction;
+    return eviction && eviction->grace ? std::min(grace, *eviction->grace) : grace;
+}
+
 }  // namespace
 
 Duration bounded_grace(std::int64_t seconds) {
@@ -34,14 +49,18 @@ Duration spec_grace(const kube::Pod& pod) {
 
 std::optional<Duration> Deciding::asked_grace() {
     const kube::Pod& pod = s_.pod;
-    if (s_.previous.reason == "DeadlineExceeded") {
+    if (s_.memory.eviction) {
+        failed_reason_ = s_.memory.eviction->reason;
+        failed_message_ = s_.memory.eviction->message;
+    } else if (ends_pod(s_.previous.reason)) {
         failed_reason_ = s_.previous.reason;
         failed_message_ = s_.previous.message;
     }
     if (pod.metadata.deletionTimestamp) {
-        return pod.metadata.deletionGracePeriodSeconds
-                   ? bounded_grace(*pod.metadata.deletionGracePeriodSeconds)
-                   : spec_grace(pod);
+        Duration asked = pod.metadata.deletionGracePeriodSeconds
+                             ? bounded_grace(*pod.metadata.deletionGracePeriodSeconds)
+                             : spec_grace(pod);
+        return s_.memory.eviction ? std::min(asked, end_grace(s_)) : asked;
     }
     if (s_.memory.object == PodMemory::Object::gone) {
         if (s_.memory.termination) {
@@ -52,7 +71,7 @@ std::optional<Duration> Deciding::asked_grace() {
         return is_static(pod) ? spec_grace(pod) : kGraceMin;
     }
     if (is_terminal(s_.previous.phase) || !failed_reason_.empty()) {
-        return spec_grace(pod);
+        return end_grace(s_);
     }
     if (auto deadline = active_deadline(s_)) {
         if (s_.now >= *deadline) {
@@ -103,6 +122,7 @@ void Deciding::keep_running() {
     if (leave_past_round() == Passed::no) {
         return;
     }
+    resize_live();
     run_ephemeral();
     if (run_init_containers() == Passed::yes) {
         run_regular_containers();

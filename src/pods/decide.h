@@ -83,6 +83,23 @@ struct Termination {
     WallTime kill_at;
 };
 
+// Why the node itself ends a pod that is not being deleted: pressure, a critical pod that needs its
+// room, the machine's shutdown (contract rows 14, 62, 64). Told by the pod's status and by its
+// condition DisruptionTarget, and found again there by the next agent.
+struct Eviction {
+    std::string reason;             // status.reason: Evicted, Preempting, Terminated
+    std::string message;            // status.message
+    std::string condition_message;  // of DisruptionTarget
+    std::optional<Duration> grace;  // at most this; nullopt: the pod's own
+};
+
+// Why a resize is not carried out.
+struct PendingResize {
+    std::string reason;  // Deferred: tried again when there is room; Infeasible
+    std::string message;
+    std::int64_t generation = 0;  // of the spec that asks for it
+};
+
 // What the worker remembers of the pod. Lost with the agent: everything here can be found again.
 struct PodMemory {
     Admission admission;
@@ -96,6 +113,13 @@ struct PodMemory {
     std::optional<Termination> termination;
     std::map<std::string, ContainerMemory> containers;
     enum class Finish { not_asked, asked } finish = Finish::not_asked;
+    std::optional<Eviction> eviction;
+    // The share of the node that prepare_pod() or the last resize gave the pod.
+    std::optional<PodSandbox> share;
+    std::optional<PendingResize> resize_pending;
+    // The generation of the spec whose resources were allocated last.
+    std::optional<std::int64_t> resize_generation;
+    Step resize;  // towards what was allocated
 };
 
 // What does not change from pod to pod.
@@ -137,6 +161,7 @@ struct Action {
         start,             // `container`: image, compile, start
         stop,              // `id` within `grace`
         cancel_starts,     // nothing may start any more
+        resize,            // what runs gets the limits that were allocated
         remove_container,  // `id`, an ended record that nobody needs
         tear_down,         // volumes and network of an ended pod
         finish,            // StatusSink::finish

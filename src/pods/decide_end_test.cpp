@@ -390,24 +390,5 @@ TEST_F(Decide, KeepsTheRunBeforeAndRemovesOlderOnes) {
     EXPECT_EQ(of(decision, "main").lastState.terminated->containerID, "skiff://main-1");
 }
 
-TEST_F(Decide, AResizeIsInfeasibleAndNotReportedAsDone) {
-    pod.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_milli(100);
-    ran("main");
-    Decision decision = run();
-    EXPECT_EQ(of(decision, "main").allocatedResources.at("cpu").milli_value(), 100);
-    pod.spec.containers[0].resources.requests["cpu"] = kube::Quantity::of_milli(200);
-    decision = run();
-    EXPECT_EQ(describe(decision), "");
-    EXPECT_EQ(of(decision, "main").allocatedResources.at("cpu").milli_value(), 100);
-    EXPECT_EQ(condition(decision, kResizePending).reason, "Infeasible");
-    records[0].exit = ContainerExit{};
-    ran("main", 1);  // the next run has what the spec says
-    decision = run();
-    EXPECT_EQ(of(decision, "main").allocatedResources.at("cpu").milli_value(), 200);
-    for (const kube::PodCondition& each : decision.status.conditions) {
-        EXPECT_NE(each.type, kResizePending);
-    }
-}
-
 }  // namespace
 }  // namespace skiff::pods

@@ -5,6 +5,7 @@
 #include "pods/deciding.h"
 #include "pods/hooks.h"
 #include "pods/probing.h"
+#include "pods/resize.h"
 
 namespace skiff::pods {
 
@@ -44,6 +45,11 @@ std::optional<Deciding::Ending> Deciding::ending(const kube::Container& containe
     const Instance& latest = *view_.at(container.name).latest;
     if (latest.spec_hash != spec_hash(container)) {
         return Ending{"Container " + container.name + " definition changed, will be restarted",
+                      spec_grace(s_.pod), AfterStop::start_again};
+    }
+    // Its resizePolicy wants that for the resources that changed.
+    if (resize_need(s_.pod.spec, container, latest) == ResizeNeed::restart) {
+        return Ending{"Container " + container.name + " resize requires restart",
                       spec_grace(s_.pod), AfterStop::start_again};
     }
     const HookMemory& hook = memory(container.name).post_start;

@@ -4,6 +4,8 @@
 
 #include "pods/deciding.h"
 #include "pods/hooks.h"
+#include "pods/resize.h"
+#include "pods/resources.h"
 #include "pods/rounds.h"
 #include "pods/started.h"
 #include "pods/unsupported.h"
@@ -38,7 +40,8 @@ void Deciding::start(const kube::Container& container, ContainerKind kind) {
     const ContainerView& view = view_.at(container.name);
     // A start that an agent before us asked for, or that was not answered in time, goes on by
     // itself: its outcome comes as a change of the records.
-    if (memory.start.runs() || view.starting || unsupported(s_.pod, container)) {
+    if (memory.start.runs() || view.starting || unsupported(s_.pod, container) ||
+        waits_for_share()) {
         return;
     }
     Action action;
@@ -154,6 +157,25 @@ Deciding::Passed Deciding::leave_past_round() {
         leave(container, ContainerKind::init);
     }
     return passed;
+}
+
+void Deciding::resize_live() {
+    if (!can_resize_live(s_, view_)) {
+        return;
+    }
+    if (s_.memory.resize.due(s_.now) || s_.memory.resize.done()) {
+        Action action;
+        action.kind = Action::Kind::resize;
+        out_.actions.push_back(std::move(action));
+    } else if (s_.memory.resize.phase == Step::Phase::failed) {
+        wake_at(s_.memory.resize.retry_at);
+    }
+}
+
+bool Deciding::waits_for_share() const {
+    const auto& given = s_.memory.share;
+    return given && s_.memory.resize.phase != Step::Phase::failed &&
+           differ_in_share(*given, sandbox_of(s_.pod));
 }
 
 void Deciding::run_regular(const kube::Container& container) {

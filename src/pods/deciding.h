@@ -66,6 +66,10 @@ private:
     [[nodiscard]] bool holds_up(const kube::Container& container) const;
     // What a run needs while its pod goes on: its postStart hook, and its end when it must.
     void look_after(const kube::Container& container, ContainerRole role);
+    // What runs gets the resources that were allocated, as far as that needs no restart.
+    void resize_live();
+    // Whether the pod's share has to grow before anything starts in it.
+    [[nodiscard]] bool waits_for_share() const;
     struct Ending {
         std::string message;
         Duration grace{};

@@ -300,6 +300,30 @@ public:
             co_return fail(std::move(*error));
         }
         prepared.insert(sandbox.pod);
+        shares[sandbox.pod] = sandbox;
+        co_return Result<void>();
+    }
+    std::optional<std::string> allocation(const PodUid& pod) const override {
+        auto found = shares.find(pod);
+        return found == shares.end() ? std::nullopt : std::optional(found->second.allocation);
+    }
+    void store_allocation(const PodUid& pod, std::string allocation) override {
+        if (auto found = shares.find(pod); found != shares.end()) {
+            found->second.allocation = std::move(allocation);
+        }
+    }
+    Task<Result<void>> resize(const ContainerId& id, ContainerLimits limits,
+                              kube::ResourceRequirements resources) override {
+        ContainerId its = id;
+        if (auto error = faults.take("resize")) {
+            co_return fail(std::move(*error));
+        }
+        if (!runs(its)) {
+            co_return fail(Code::conflict, "container \"{}\" is not running", its);
+        }
+        auto record = std::ranges::find(records, its, &ContainerRecord::id);
+        record->resources = std::move(resources);
+        resized.emplace_back(record->name, limits);
         co_return Result<void>();
     }
     Task<Result<Artifact>> compile(CompileRequest request,
@@ -339,6 +363,7 @@ public:
         record.image = copy.image.reference;
         record.image_id = copy.image.image_id;
         record.ids = ContainerIds{copy.uid, copy.gid, copy.groups};
+        record.resources = copy.resources;
         record.phase = ContainerRecord::Phase::starting;
         record.created = clock_.wall_now();
         record.log_path = fmt::format("/logs/{}/{}.log", copy.name, copy.attempt);
@@ -384,9 +409,13 @@ public:
         }
         std::erase_if(records, [&](const ContainerRecord& r) { return r.pod == pod; });
         prepared.erase(pod);
+        shares.erase(pod);
         co_return Result<void>();
     }
-    std::optional<ContainerUsage> usage(const ContainerId&) const override { return std::nullopt; }
+    std::optional<ContainerUsage> usage(const ContainerId& id) const override {
+        auto found = usages.find(id);
+        return found == usages.end() ? std::nullopt : std::optional(found->second);
+    }
     Task<Result<std::vector<ContainerDiskUse>>> disk_use(const PodUid& pod) override {
         co_return disk_uses[pod];
     }
@@ -486,6 +515,9 @@ public:
     std::vector<std::pair<ContainerId, Duration>> stops;
     std::vector<ContainerId> removed;
     std::set<PodUid> prepared;
+    std::map<PodUid, PodSandbox> shares;  // as they were given last
+    std::vector<std::pair<std::string, ContainerLimits>> resized;
+    std::map<ContainerId, ContainerUsage> usages;
     std::set<std::string> compiled;
     Image image;  // of every container, as its commands see it
     std::vector<ExecSpec> commands;

@@ -21,6 +21,7 @@ Instance from_record(const ContainerRecord& record) {
     instance.image = record.image;
     instance.image_id = record.image_id;
     instance.ids = record.ids;
+    instance.resources = record.resources;
     instance.started = record.started;
     if (record.exit) {
         Ended ended;

@@ -39,6 +39,8 @@ struct Instance {
     std::string image;
     std::string image_id;
     std::optional<ContainerIds> ids;
+    // What it runs with; nullopt where nobody knows.
+    std::optional<kube::ResourceRequirements> resources;
     WallTime started;
     std::optional<Ended> ended;  // nullopt while it runs
 

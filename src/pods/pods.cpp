@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "pods/admission.h"
 #include "pods/observed.h"
+#include "pods/preemption.h"
+#include "pods/resize.h"
 
 namespace skiff::pods {
 namespace {
@@ -28,11 +30,18 @@ Pods::Pods(async::Executor executor, const Clock& clock, Random& random, const P
                ports,
                std::move(settings.node),
                {},
+               {},
+               {},
                std::max(settings.resync, kResyncMin)},
       pods_max_(settings.pods_max),
       node_labels_(std::move(settings.node_labels)),
+      observe_node_(std::move(settings.observe_node)),
       scope_(executor) {
     context_.admit = [this](const Worker& worker) { return judge(worker); };
+    context_.admit_resize = [this](const Worker& worker, const kube::Pod& desired) {
+        return judge_resize(worker, desired);
+    };
+    context_.room_made = [this] { offer_room(); };
     auto poke = [this](const PodUid& uid) {
         auto found = workers_.find(uid);
         if (found != workers_.end()) {
@@ -122,6 +131,7 @@ Task<void> Pods::run_worker(std::shared_ptr<Worker> worker) {
     }
     PodUid uid = worker->uid();
     workers_.erase(uid);
+    offer_room();
     apply_again(uid);
     apply_held();
 }
@@ -278,18 +288,151 @@ Admission Pods::judge_affinity(const Worker& worker) {
     return admission;
 }
 
-Admission Pods::judge(const Worker& worker) {
-    if (sources_ != Sources::ready && !is_static(*worker.pod())) {
-        return {};
+NodeState Pods::node_state() const {
+    NodeState node;
+    node.allocatable = context_.node.allocatable;
+    node.pods_max = pods_max_;
+    if (observe_node_) {
+        observe_node_(node);
     }
+    return node;
+}
+
+std::vector<const kube::Pod*> Pods::taken_beside(const Worker& worker, Evicted evicted) const {
     std::vector<const kube::Pod*> taken;
     for (const auto& [uid, other] : workers_) {
-        if (other.get() != &worker && other->is_taken()) {
+        bool counts = evicted == Evicted::counted || !other->is_evicted();
+        if (other.get() != &worker && other->is_taken() && counts) {
             taken.push_back(other->pod().get());
         }
     }
-    Admission admission = admit(*worker.pod(), taken, context_.node.allocatable, pods_max_);
-    return admission.verdict == Admission::Verdict::admitted ? judge_affinity(worker) : admission;
+    return taken;
+}
+
+Admission Pods::judge(const Worker& worker) {
+    const kube::Pod& pod = *worker.pod();
+    if (sources_ != Sources::ready && !is_static(pod)) {
+        return {};
+    }
+    NodeState node = node_state();
+    auto failures = admission_failures(pod, taken_beside(worker, Evicted::counted), node);
+    auto other = std::ranges::find_if(
+        failures, [](const AdmissionFailure& failure) { return !failure.missing; });
+    if (is_critical(pod) && other != failures.end()) {
+        return rejected_for(*other);
+    }
+    if (!is_critical(pod) && !failures.empty()) {
+        return rejected_for(failures.front());
+    }
+    Admission admission = judge_affinity(worker);
+    bool fits = failures.empty() || admission.verdict != Admission::Verdict::admitted;
+    return fits ? admission : make_room(worker, node);
+}
+
+Admission Pods::make_room(const Worker& worker, const NodeState& node) {
+    const kube::Pod& pod = *worker.pod();
+    auto staying = taken_beside(worker, Evicted::left_out);
+    std::vector<AdmissionFailure::Missing> missing;
+    for (AdmissionFailure& failure : admission_failures(pod, staying, node)) {
+        if (failure.missing) {
+            missing.push_back(std::move(*failure.missing));
+        }
+    }
+    auto victims = choose_victims(pod, staying, missing);
+    if (!victims) {
+        AdmissionFailure failure;
+        failure.reason = "UnexpectedAdmissionError";
+        failure.message =
+            "Unexpected error while attempting to recover from admission failure: preemption: "
+            "error finding a set of pods to preempt: no set of running pods found to reclaim "
+            "resources: " +
+            describe(missing);
+        return rejected_for(failure);
+    }
+    for (const kube::Pod* victim : *victims) {
+        Eviction eviction;
+        eviction.reason = "Preempting";
+        eviction.message = "Preempted in order to admit critical pod";
+        eviction.condition_message = "Pod was preempted by Kubelet to accommodate a critical pod.";
+        context_.ports.events.emit(*victim, {}, EventType::warning, eviction.reason,
+                                   eviction.message);
+        evict(PodUid(victim->metadata.uid), std::move(eviction));
+    }
+    return {};  // asked again when they have ended
+}
+
+ResizeVerdict Pods::judge_resize(const Worker& worker, const kube::Pod& desired) {
+    ResizeVerdict verdict;
+    if (sources_ != Sources::ready) {
+        return verdict;
+    }
+    NodeState node = node_state();
+    node.pressures.clear();
+    node.shutdown = NodeState::Shutdown::no;
+    node.taints.clear();
+    if (auto failure = exceeds_node(desired.spec, node)) {
+        verdict.kind = ResizeVerdict::Kind::infeasible;
+        verdict.reason = failure->reason;
+        verdict.message = failure->message;
+        return verdict;
+    }
+    auto failures = admission_failures(desired, taken_beside(worker, Evicted::counted), node);
+    verdict.kind =
+        failures.empty() ? ResizeVerdict::Kind::allocated : ResizeVerdict::Kind::deferred;
+    if (!failures.empty()) {
+        verdict.reason = failures.front().reason;
+        verdict.message = failures.front().message;
+    }
+    return verdict;
+}
+
+void Pods::offer_room() {
+    std::vector<std::shared_ptr<Worker>> waiting;
+    for (const auto& [uid, worker] : workers_) {
+        if (worker->awaits_admission()) {
+            worker->poke();
+        }
+        if (worker->awaits_room()) {
+            waiting.push_back(worker);
+        }
+    }
+    auto resize_of = [](const std::shared_ptr<Worker>& worker) {
+        auto condition = std::ranges::find(worker->status().conditions, kResizePending,
+                                           &kube::PodCondition::type);
+        bool known = condition != worker->status().conditions.end();
+        return WaitingResize{worker->desired().get(), worker->pod().get(),
+                             known ? condition->lastTransitionTime : std::nullopt};
+    };
+    std::ranges::sort(waiting, [&](const auto& a, const auto& b) {
+        return goes_before(resize_of(a), resize_of(b));
+    });
+    for (const auto& worker : waiting) {
+        if (worker->awaits_room()) {
+            worker->retry_resize();
+        }
+    }
+}
+
+void Pods::evict(const PodUid& uid, Eviction eviction) {
+    if (auto found = workers_.find(uid); found != workers_.end()) {
+        found->second->evict(std::move(eviction));
+    }
+}
+
+bool Pods::awaits_eviction() const {
+    return std::ranges::any_of(workers_, [](const auto& entry) {
+        return entry.second->is_evicted() && entry.second->is_taken();
+    });
+}
+
+std::vector<std::shared_ptr<const kube::Pod>> Pods::taken() const {
+    std::vector<std::shared_ptr<const kube::Pod>> list;
+    for (const auto& [uid, worker] : workers_) {
+        if (worker->is_taken() && !worker->is_evicted() && !worker->is_gone()) {
+            list.push_back(worker->pod());
+        }
+    }
+    return list;
 }
 
 PodSnapshot Pods::snapshot_of(const Worker& worker) const {

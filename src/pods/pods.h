@@ -14,6 +14,7 @@
 #include "async/task.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "pods/admission.h"
 #include "pods/node_affinity.h"
 #include "pods/ports.h"
 #include "pods/worker.h"
@@ -31,6 +32,8 @@ struct PodsSettings {
         // is the truth.
         std::function<Task<Result<NodeLabels>>()> fetch;
     } node_labels;
+    // Fills in what of the node changes while it runs: taints, pressures, shutdown. May be empty.
+    std::function<void(NodeState&)> observe_node;
     // After how long every pod is looked at anew and its volumes refreshed, + up to 50 %.
     Duration resync = std::chrono::minutes(1);
 };
@@ -65,6 +68,14 @@ public:
     // nobody applied them; asked at every look. Once; repeats are of no effect.
     void sources_ready(std::function<bool(const PodUid&)> spared = {});
 
+    // The node ends a pod (contract rows 62, 64); of no effect for one that ends already or is not
+    // here.
+    void evict(const PodUid& uid, Eviction eviction);
+    // Whether a pod that the node ends still holds its share.
+    [[nodiscard]] bool awaits_eviction() const;
+    // Pods that hold their share of the node and are not being ended by it.
+    [[nodiscard]] std::vector<std::shared_ptr<const kube::Pod>> taken() const;
+
     [[nodiscard]] std::vector<PodSnapshot> snapshot() const;
     // The pod of that name; of two (one may still be going) the newer.
     [[nodiscard]] std::optional<PodSnapshot> find(const PodName& name) const;
@@ -85,6 +96,15 @@ private:
     [[nodiscard]] Task<void> remove_orphan(PodUid uid);
     [[nodiscard]] Task<Result<void>> remove_orphan_once(PodUid uid);
     [[nodiscard]] Admission judge(const Worker& worker);
+    // A critical pod that only lacks resources: others make room for it.
+    [[nodiscard]] Admission make_room(const Worker& worker, const NodeState& node);
+    [[nodiscard]] NodeState node_state() const;
+    enum class Evicted { counted, left_out };
+    [[nodiscard]] std::vector<const kube::Pod*> taken_beside(const Worker& worker,
+                                                             Evicted evicted) const;
+    [[nodiscard]] ResizeVerdict judge_resize(const Worker& worker, const kube::Pod& desired);
+    // Whoever waits for room is asked again.
+    void offer_room();
     // Whether the pod's selectors fit; pending while the server is asked.
     [[nodiscard]] Admission judge_affinity(const Worker& worker);
     [[nodiscard]] Task<void> fetch_labels(PodUid uid);
@@ -93,6 +113,7 @@ private:
     WorkerContext context_;
     std::size_t pods_max_;
     PodsSettings::LabelSource node_labels_;
+    std::function<void(NodeState&)> observe_node_;
     // For pods that do not fit the labels known here: those of the server, nullopt until they come.
     std::map<PodUid, std::optional<NodeLabels>> fetched_labels_;
     enum class Sources { unknown, ready } sources_ = Sources::unknown;

@@ -189,6 +189,8 @@ struct ContainerRecord {
     std::string image;          // reference and id, for the status
     std::string image_id;
     std::optional<ContainerIds> ids;  // nullopt when an older agent started it
+    // What it runs with, as its pod put it; nullopt when an older agent started it.
+    std::optional<kube::ResourceRequirements> resources;
     Phase phase = Phase::started;
     WallTime created;
     WallTime started;
@@ -264,6 +266,14 @@ struct ContainerMount {
     VolumeIds ids = VolumeIds::of_pod;
 };
 
+// What a container may use; absent: no limit of its own.
+struct ContainerLimits {
+    std::optional<Bytes> memory;
+    std::optional<std::int64_t> cpu_limit_millis;
+    std::optional<std::int64_t> cpu_request_millis;
+    friend bool operator==(const ContainerLimits&, const ContainerLimits&) = default;
+};
+
 // Everything needed to start one container. Copied; holds no references.
 struct ContainerSpec {
     PodUid pod;
@@ -290,9 +300,9 @@ struct ContainerSpec {
     enum class Root { writable, read_only } root = Root::writable;
     NetworkMode network = NetworkMode::empty;
     PodNetwork pod_network;
-    std::optional<Bytes> memory_limit;
-    std::optional<std::int64_t> cpu_limit_millis;
-    std::optional<std::int64_t> cpu_request_millis;
+    ContainerLimits limits;
+    // What the limits were made of, for the record.
+    kube::ResourceRequirements resources;
     std::int32_t oom_score_adj = 0;  // -1000 (never killed) to 1000 (killed first)
     enum class StopMode { kill, file, lifecycle } stop_mode = StopMode::kill;
     // Whether its end is told after power loss, too: for what may not run a second time.
@@ -315,6 +325,8 @@ struct PodSandbox {
     std::optional<std::int64_t> cpu_limit_millis;
     std::optional<std::int64_t> cpu_request_millis;
     std::string qos_class;  // Guaranteed, Burstable, BestEffort
+    // What was allocated to the pod, to be told to the next agent of this boot (allocation()).
+    std::string allocation;
 };
 
 struct ContainerUsage {
@@ -368,8 +380,20 @@ public:
     // begins is known to its caller. One observer.
     virtual void set_observer(std::function<void(const PodUid&)> observer) = 0;
 
-    // Idempotent. Fails with reason FailedCreatePodSandBox.
+    // Idempotent; other limits than before hold at once for what runs in the pod, too. Fails with
+    // reason FailedCreatePodSandBox.
     [[nodiscard]] virtual Task<Result<void>> prepare_pod(const PodSandbox& sandbox) = 0;
+    // PodSandbox::allocation as prepare_pod() or store_allocation() was given it last, by this
+    // agent or one before it; nullopt for a pod that was not prepared in this boot.
+    [[nodiscard]] virtual std::optional<std::string> allocation(const PodUid& pod) const = 0;
+    // Before what was allocated is acted upon. Of no effect for a pod that is not prepared yet.
+    virtual void store_allocation(const PodUid& pod, std::string allocation) = 0;
+    // Gives a running container other limits, which hold when this returns: those of its cgroup,
+    // and the cap on its guest's memory. Its record has `resources` from then on. Fails with
+    // conflict when it is not running, unsupported when only a restart can change its guest's
+    // memory, unavailable when the kernel refuses.
+    [[nodiscard]] virtual Task<Result<void>> resize(const ContainerId& id, ContainerLimits limits,
+                                                    kube::ResourceRequirements resources) = 0;
     // The artifact of a module for a handler, compiled if it is not cached. `compiling` is called
     // before a compile starts. One compile per key at a time: concurrent callers join. Fails with
     // reason CreateContainerError for a file that is no Wasm or imports what nobody offers,

@@ -6,6 +6,8 @@
 #include "pods/environment.h"
 #include "pods/observed.h"
 #include "pods/oom_score.h"
+#include "pods/resize.h"
+#include "pods/resources.h"
 #include "pods/restart.h"
 
 namespace skiff::pods {
@@ -197,9 +199,8 @@ void describe(Starting& starting) {
     bool read_only = container.securityContext &&
                      container.securityContext->readOnlyRootFilesystem.value_or(false);
     spec.root = read_only ? ContainerSpec::Root::read_only : ContainerSpec::Root::writable;
-    spec.memory_limit = memory_limit(container.resources.limits);
-    spec.cpu_limit_millis = cpu_millis(container.resources.limits);
-    spec.cpu_request_millis = cpu_millis(container.resources.requests);
+    spec.limits = container_limits(pod.spec, container);
+    spec.resources = run_resources(pod.spec, container);
     spec.oom_score_adj = oom_score_adj(pod, container, starting.request.facts.memory_capacity);
     spec.pod_network = starting.request.network;
     spec.runtime_handler = starting.request.handler;

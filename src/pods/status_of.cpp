@@ -5,6 +5,8 @@
 #include "kube/defaults.h"
 #include "pods/conditions.h"
 #include "pods/container_status.h"
+#include "pods/resize.h"
+#include "pods/resource_status.h"
 #include "pods/rounds.h"
 
 namespace skiff::pods {
@@ -19,8 +21,6 @@ void copy_what_is_not_ours(kube::PodStatus& status, const kube::PodStatus& api) 
     status.extendedResourceClaimStatus = api.extendedResourceClaimStatus;
     status.nodeAllocatableResourceClaimStatuses = api.nodeAllocatableResourceClaimStatuses;
     status.volumeHealth = api.volumeHealth;
-    status.allocatedResources = api.allocatedResources;
-    status.resources = api.resources;
 }
 
 void set_addresses(kube::PodStatus& status, const Situation& situation) {
@@ -38,6 +38,17 @@ void set_addresses(kube::PodStatus& status, const Situation& situation) {
     } else {
         status.podIP = situation.previous.podIP;
         status.podIPs = situation.previous.podIPs;
+    }
+}
+
+// Conditions of a pod that is being resized, or ended by the node itself.
+void set_interruptions(kube::PodStatus& status, const StatusInputs& inputs) {
+    const Situation& now = inputs.situation;
+    if (!is_terminal(status.phase) && inputs.finality == Finality::open) {
+        status.conditions = resize_conditions(now, inputs.view);
+    }
+    if (now.memory.eviction) {
+        status.conditions.push_back(disrupted(now.memory.eviction->condition_message));
     }
 }
 
@@ -111,6 +122,8 @@ kube::PodStatus status_of(const StatusInputs& inputs) {
     bound_messages(status);
     set_phase(status, inputs);
     set_addresses(status, now);
+    set_pod_resources(status, now);
+    set_interruptions(status, inputs);
     // An agent that has just started has not looked at the sandbox yet, but what runs has one.
     bool runs = std::ranges::any_of(inputs.view, [](const auto& v) { return v.second.runs(); });
     bool ready = (now.memory.sandbox.done() || runs) && !is_terminal(status.phase) && !closes;

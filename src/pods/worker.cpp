@@ -8,6 +8,8 @@
 #include "pods/annotations.h"
 #include "pods/conditions.h"
 #include "pods/container_config.h"
+#include "pods/resize.h"
+#include "pods/resources.h"
 #include "pods/unsupported.h"
 
 namespace skiff::pods {
@@ -30,7 +32,8 @@ Worker::Worker(const WorkerContext& context, std::shared_ptr<const kube::Pod> po
     : context_(context),
       ports_(context.ports),
       uid_(pod->metadata.uid),
-      pod_(std::move(pod)),
+      desired_(std::move(pod)),
+      pod_(desired_),
       status_(pod_->status),
       resync_at_(context.clock.steady_now() + context.resync),
       starts_(context.executor),
@@ -38,6 +41,7 @@ Worker::Worker(const WorkerContext& context, std::shared_ptr<const kube::Pod> po
     auto records = ports_.runtime.containers(uid_);
     if (was_taken(*pod_, records)) {
         memory_.admission.verdict = Admission::Verdict::admitted;
+        recall_allocation();
     }
     if (sandbox_was_lost(records, status_)) {
         memory_.boot = PodMemory::Boot::anew;
@@ -57,7 +61,11 @@ void Worker::update(std::shared_ptr<const kube::Pod> pod) {
         pod->metadata.annotations != pod_->metadata.annotations) {
         objects_changed();
     }
-    pod_ = std::move(pod);
+    desired_ = std::move(pod);
+    bool keeps = memory_.admission.verdict == Admission::Verdict::admitted &&
+                 differ_in_resources(desired_->spec, pod_->spec);
+    pod_ = keeps ? std::make_shared<const kube::Pod>(with_resources_of(*desired_, pod_->spec))
+                 : desired_;
     wake_.set();
 }
 
@@ -127,6 +135,9 @@ PodFacts Worker::facts() const {
     facts.host_ips = context_.node.host_ips;
     facts.pod_ips = network_.pod_ips;
     facts.allocatable = context_.node.allocatable;
+    for (const auto& [name, limit] : limits_of(pod_->spec, kube::Container())) {
+        facts.allocatable[name] = limit;  // the pod's own, for containers without one
+    }
     facts.memory_capacity = context_.node.memory_capacity;
     return facts;
 }
@@ -156,11 +167,6 @@ void Worker::judge_admission() {
 
 // One event for each wish that is not granted, however often the pod is looked at.
 void Worker::tell_once() {
-    auto pending = std::ranges::find(status_.conditions, kResizePending, &kube::PodCondition::type);
-    if (pending != status_.conditions.end() &&
-        told_.insert(fmt::format("resize {}", pod_->metadata.generation)).second) {
-        ports_.events.emit(*pod_, {}, EventType::warning, "ResizeInfeasible", pending->message);
-    }
     kube::for_each_container(pod_->spec, [this](const kube::Container& container) {
         auto field = unsupported(*pod_, container);
         if (field && told_.insert(container.name + *field).second) {
@@ -183,7 +189,9 @@ void Worker::tell_back_offs(const Decision& decision) {
 }
 
 Worker::Turn Worker::turn() {
+    bool held = is_taken();
     judge_admission();
+    judge_resize();
     auto records = ports_.runtime.containers(uid_);
     cut_hooks_of_ended(records);
     auto results = probe(records);
@@ -191,7 +199,7 @@ Worker::Turn Worker::turn() {
     Situation situation{*pod_,         records,          status_, memory_,
                         context_.node, network_.pod_ips, probes,  context_.clock.wall_now()};
     Decision decision = decide(situation);
-    status_ = std::move(decision.status);
+    kube::PodStatus before = std::exchange(status_, std::move(decision.status));
     wake_at_ = decision.wake;
     if (decision.termination) {
         memory_.termination = decision.termination;
@@ -200,6 +208,10 @@ Worker::Turn Worker::turn() {
         tell_once();
     }
     tell_back_offs(decision);
+    tell_resize(before);
+    if (held && !is_taken()) {
+        context_.room_made();
+    }
     Turn result = Turn::wait;
     // The status goes out before what follows from it (finish), but knows what has just begun.
     bool finishes = std::ranges::any_of(
@@ -329,6 +341,10 @@ Worker::Turn Worker::carry_out(const Action& action) {
             if (told_.insert("cancel").second) {
                 scope_.spawn("cancel starts", cancel_starts());
             }
+            break;
+        case Action::Kind::resize:
+            memory_.resize.phase = Step::Phase::running;
+            scope_.spawn("resize pod", resize());
             break;
         case Action::Kind::remove_container:
             if (removing_.insert(action.id).second) {

@@ -33,6 +33,17 @@ inline constexpr Duration kRefreshPause = std::chrono::seconds(1);
 
 class Worker;
 
+struct ResizeVerdict {
+    enum class Kind {
+        unknown,  // it cannot be judged yet
+        allocated,
+        deferred,  // not now; to be asked again when there is room
+        infeasible,
+    } kind = Kind::unknown;
+    std::string reason;  // OutOfcpu …
+    std::string message;
+};
+
 // What the workers of a node share. Outlives them.
 struct WorkerContext {
     async::Executor executor;
@@ -42,6 +53,10 @@ struct WorkerContext {
     NodeFacts node;
     // Judges a pod that the node has not taken yet; pending while it cannot be judged.
     std::function<Admission(const Worker&)> admit;
+    // Whether the node can give a pod that it has taken the resources that `desired` asks for.
+    std::function<ResizeVerdict(const Worker&, const kube::Pod& desired)> admit_resize;
+    // A pod holds less of the node than before.
+    std::function<void()> room_made;
     // After how long every pod is looked at anew, + up to 50 %.
     Duration resync = std::chrono::minutes(1);
 };
@@ -66,9 +81,24 @@ public:
     void objects_changed();
     // Something else changed: decide soon.
     void poke() { wake_.set(); }
+    // The node ends the pod; of no effect when that has begun, or the pod has ended.
+    void evict(Eviction eviction);
+    // There may be room now for a resize that waits for it.
+    void retry_resize();
 
     [[nodiscard]] const PodUid& uid() const { return uid_; }
+    // The object, with the resources that the node has allocated to it.
     [[nodiscard]] const std::shared_ptr<const kube::Pod>& pod() const { return pod_; }
+    // The object as its source has it.
+    [[nodiscard]] const std::shared_ptr<const kube::Pod>& desired() const { return desired_; }
+    [[nodiscard]] bool is_evicted() const { return memory_.eviction.has_value(); }
+    [[nodiscard]] bool awaits_admission() const {
+        return memory_.admission.verdict == Admission::Verdict::pending;
+    }
+    // Whether a resize of it waits for room.
+    [[nodiscard]] bool awaits_room() const {
+        return memory_.resize_pending && memory_.resize_pending->reason == "Deferred";
+    }
     // As decided last; before that, what the object says.
     [[nodiscard]] const kube::PodStatus& status() const { return status_; }
     [[nodiscard]] bool is_gone() const { return memory_.object == PodMemory::Object::gone; }
@@ -79,6 +109,11 @@ private:
     enum class Turn { wait, retire };
     [[nodiscard]] Turn turn();
     void judge_admission();
+    // What was allocated before this agent (or after the machine was booted anew).
+    void recall_allocation();
+    void judge_resize();
+    void allocate();
+    void tell_resize(const kube::PodStatus& before);
     void tell_once();
     void tell_back_offs(const Decision& decision);
     void publish();
@@ -114,6 +149,8 @@ private:
     // The hook to its end, or cancelled when it is cut.
     [[nodiscard]] Task<Result<void>> run_hook_until_cut(HookRun hook);
     [[nodiscard]] Task<void> cancel_starts();
+    [[nodiscard]] Task<void> resize();
+    [[nodiscard]] Task<Result<void>> resize_to(std::shared_ptr<const kube::Pod> pod);
     [[nodiscard]] Task<void> remove_container(ContainerId id);
     [[nodiscard]] Task<void> tear_down();
     [[nodiscard]] Task<Result<void>> tear_down_all();
@@ -126,6 +163,7 @@ private:
     const WorkerContext& context_;
     const Ports& ports_;
     PodUid uid_;
+    std::shared_ptr<const kube::Pod> desired_;
     std::shared_ptr<const kube::Pod> pod_;
     kube::PodStatus status_;
     PodMemory memory_;
@@ -149,6 +187,7 @@ private:
     std::optional<Probed> probed_;
     std::set<ContainerId> removing_;
     std::set<std::string> told_;
+    enum class Ask { once, again } ask_resize_ = Ask::again;
 
     async::Event wake_;
     std::optional<WallTime> wake_at_;

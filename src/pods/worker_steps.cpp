@@ -4,7 +4,8 @@
 #include "async/both.h"
 #include "base/log.h"
 #include "kube/pod_fields.h"
-#include "pods/container_config.h"
+#include "pods/resize.h"
+#include "pods/resources.h"
 #include "pods/worker.h"
 
 namespace skiff::pods {
@@ -51,6 +52,7 @@ Task<Result<void>> Worker::prepare_sandbox() {
                                fmt::join(handlers, ", "));
     }
     PodSandbox sandbox = sandbox_of(*pod);
+    sandbox.allocation = format_allocation(pod->spec);
     auto prepare = ports_.runtime.prepare_pod(sandbox);
     auto set_up = ports_.network.set_up(*pod);
     // The network first: its files are written while the runtime makes the cgroups.
@@ -62,6 +64,7 @@ Task<Result<void>> Worker::prepare_sandbox() {
         co_return fail(std::move(network.error()));
     }
     network_ = std::move(*network);
+    memory_.share = std::move(sandbox);
     co_return Result<void>();
 }
 

@@ -28,6 +28,7 @@ public:
     Result<os::CgroupPlace> create(const std::string&, const os::CgroupLimits&) const override {
         return fail(Code::unsupported, "no cgroups");
     }
+    Result<void> resize(const std::string&, const os::CgroupLimits&) const override { return {}; }
     os::CgroupPlace place(const std::string&) const override { return {}; }
     std::optional<os::CgroupUsage> usage(const std::string&) const override { return {}; }
     std::optional<std::uint64_t> oom_kills(const std::string&) const override { return {}; }

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/log.h"
+#include "kube/codec.h"
 #include "os/file.h"
 #include "runtime/runtime.h"
 #include "wire/paths.h"
@@ -20,8 +21,6 @@ using async::Task;
 
 constexpr std::string_view kNotCreated = "CreateContainerError";
 constexpr std::string_view kNotRun = "RunContainerError";
-// A runner alone needs about 1 MiB; the kernel's own tables come on top.
-constexpr Bytes kMemoryMin = 4_MiB;
 constexpr auto kAnswerMax = std::chrono::seconds(60);
 constexpr auto kKillMax = std::chrono::seconds(10);
 constexpr auto kNamedMax = std::chrono::seconds(30);
@@ -130,7 +129,9 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
     stored.core_dump = spec.coredump == pods::CoreDump::kept;
     stored.keep_end = spec.end_kept == pods::ContainerSpec::EndKept::for_ever &&
                       settings_.lifetime == os::OnParentDeath::live_on;
-    stored.memory_limit = spec.memory_limit ? spec.memory_limit->value : 0;
+    stored.memory_limit = spec.limits.memory.value_or(Bytes()).value;
+    stored.resources = kube::to_json(spec.resources);
+    container->resources = spec.resources;
     bool has_layer = spec.image.kind == pods::ImageKind::layered &&
                      spec.root == pods::ContainerSpec::Root::writable;
     if (has_layer) {
@@ -146,13 +147,7 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
 Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSpec& spec,
                                          std::shared_ptr<const OpenArtifact> artifact) {
     const StoredContainer& stored = container->stored;
-    os::CgroupLimits limits;
-    if (spec.memory_limit) {
-        limits.memory = std::max(*spec.memory_limit, kMemoryMin);
-    }
-    limits.cpu_limit_millis = spec.cpu_limit_millis;
-    limits.cpu_request_millis = spec.cpu_request_millis;
-    limits.pids = settings_.pids_max;
+    os::CgroupLimits limits = cgroup_limits(spec.limits);
     // From here on a failure that somebody else sees is ours to clean up after.
     container->waiter = Container::Waiter::start;
     // The disk is the pool's business, and the cgroups are made meanwhile.

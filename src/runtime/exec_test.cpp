@@ -205,7 +205,7 @@ TEST_F(Exec, EndsWithItsContainer) {
 }
 
 TEST_F(Exec, HasTheContainersMemoryLimit) {
-    spec_.memory_limit = 16_MiB;
+    spec_.limits.memory = 16_MiB;
     auto body = [](Exec* t) -> Task<void> {
         co_await t->boot();
         ContainerId id = co_await t->container();

@@ -93,12 +93,14 @@ struct StoredContainer {
     bool core_dump = false;   // a file for one was made
     std::string artifact;     // key of its code; empty in records of an older agent
     std::uint32_t round = 0;  // pods::ContainerSpec::round
+    // What it runs with, as JSON of ResourceRequirements; empty in records of an older agent.
+    std::string resources;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.id, s.pod_uid, s.pod_namespace, s.pod_name, s.name, s.kind, s.attempt, s.spec_hash,
           s.image, s.image_id, s.created_ns, s.started_ns, s.phase, s.exit, s.pid, s.start_time,
           s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit,
-          s.message_fallback, s.ids, s.keep_end, s.core_dump, s.artifact, s.round);
+          s.message_fallback, s.ids, s.keep_end, s.core_dump, s.artifact, s.round, s.resources);
     }
 
     [[nodiscard]] PodName full_pod_name() const { return PodName{pod_namespace, pod_name}; }
@@ -112,9 +114,10 @@ struct StoredPod {
     std::string pod_namespace;
     std::string name;
     std::uint32_t first_id = 0;  // of its 65,536 host ids
+    std::string allocation;      // pods::PodSandbox::allocation; empty in records of an older agent
     template <typename A, typename S>
     static void fields(A& a, S& s) {
-        a(s.uid, s.pod_namespace, s.name, s.first_id);
+        a(s.uid, s.pod_namespace, s.name, s.first_id, s.allocation);
     }
 };
 

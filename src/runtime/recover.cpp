@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "kube/codec.h"
 #include "os/file.h"
 #include "runtime/log_files.h"
 #include "runtime/runtime.h"
@@ -129,6 +130,12 @@ void KeeperRuntime::load_containers() {
 KeeperRuntime::Held KeeperRuntime::add(StoredContainer stored) {
     auto container = std::make_shared<Container>();
     container->stored = std::move(stored);
+    if (!container->stored.resources.empty()) {
+        auto resources = kube::from_json<kube::ResourceRequirements>(container->stored.resources);
+        if (resources) {
+            container->resources = std::move(*resources);
+        }
+    }
     if (container->stored.phase == Phase::ended) {
         container->recorded = true;
         container->ended.set();

@@ -133,6 +133,7 @@ std::vector<pods::ContainerRecord> KeeperRuntime::containers(const PodUid& pod) 
     for (const auto& container : found->second) {
         records.push_back(container->stored.to_record());
         records.back().boot = container->boot;
+        records.back().resources = container->resources;
     }
     return records;
 }
@@ -215,9 +216,11 @@ Task<Result<void>> KeeperRuntime::prepare_copy(pods::PodSandbox sandbox) {
     limits.cpu_limit_millis = sandbox.cpu_limit_millis;
     limits.cpu_request_millis = sandbox.cpu_request_millis;
     auto found = pods_.find(sandbox.pod);
-    if (found != pods_.end() && found->second.prepared &&
-        same_limits(found->second.limits, limits)) {
-        co_return Result<void>{};
+    if (found != pods_.end()) {
+        store_allocation(sandbox.pod, std::move(sandbox.allocation));
+        if (found->second.prepared && same_limits(found->second.limits, limits)) {
+            co_return Result<void>{};
+        }
     }
     SKIFF_CO_CHECK(check_name("uid", sandbox.pod.str()));
     SKIFF_CO_CHECK(check_name("name", sandbox.pod_name.name));
@@ -228,13 +231,19 @@ Task<Result<void>> KeeperRuntime::prepare_copy(pods::PodSandbox sandbox) {
             co_return fail(std::move(first_id.error()).with_reason(kSandboxFailed));
         }
         Pod pod;
-        pod.stored =
-            StoredPod{sandbox.pod.str(), sandbox.pod_name.ns, sandbox.pod_name.name, *first_id};
+        pod.stored = StoredPod{sandbox.pod.str(), sandbox.pod_name.ns, sandbox.pod_name.name,
+                               *first_id, std::move(sandbox.allocation)};
         if (auto stored = store_pod(paths_, pod.stored); !stored) {
             ids_.release(*first_id);
             co_return fail(std::move(stored.error()).with_reason(kSandboxFailed));
         }
         found = pods_.emplace(sandbox.pod, std::move(pod)).first;
+    }
+    if (found->second.prepared) {
+        auto resized = cgroups_->resize(pod_cgroup(sandbox.pod), limits);
+        if (!resized) {
+            co_return fail(Code::unavailable, "cgroup of the pod: {}", resized.error().message);
+        }
     }
     auto created = cgroups_->create_parent(pod_cgroup(sandbox.pod), limits);
     if (!created) {
@@ -243,6 +252,24 @@ Task<Result<void>> KeeperRuntime::prepare_copy(pods::PodSandbox sandbox) {
     found->second.limits = limits;
     found->second.prepared = true;
     co_return Result<void>{};
+}
+
+std::optional<std::string> KeeperRuntime::allocation(const PodUid& pod) const {
+    auto found = pods_.find(pod);
+    bool known = found != pods_.end() && !found->second.stored.allocation.empty();
+    return known ? std::optional(found->second.stored.allocation) : std::nullopt;
+}
+
+void KeeperRuntime::store_allocation(const PodUid& pod, std::string allocation) {
+    auto found = pods_.find(pod);
+    if (found == pods_.end() || found->second.stored.allocation == allocation) {
+        return;
+    }
+    found->second.stored.allocation = std::move(allocation);
+    if (auto stored = store_pod(paths_, found->second.stored); !stored) {
+        log::error("allocation not recorded", log::kv("pod", pod),
+                   log::kv("error", format_as(stored.error())));
+    }
 }
 
 Task<Result<void>> KeeperRuntime::remove_pod(const PodUid& pod) {

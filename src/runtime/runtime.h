@@ -79,6 +79,11 @@ public:
     [[nodiscard]] std::vector<PodUid> pods() const override;
     void set_observer(std::function<void(const PodUid&)> observer) override;
     [[nodiscard]] async::Task<Result<void>> prepare_pod(const pods::PodSandbox& sandbox) override;
+    [[nodiscard]] std::optional<std::string> allocation(const PodUid& pod) const override;
+    void store_allocation(const PodUid& pod, std::string allocation) override;
+    [[nodiscard]] async::Task<Result<void>> resize(const ContainerId& id,
+                                                   pods::ContainerLimits limits,
+                                                   kube::ResourceRequirements resources) override;
     // The handlers of RuntimeClasses that can be had here, the default first.
     [[nodiscard]] const std::vector<std::string>& handlers() const { return keepers_.runtimes(); }
     [[nodiscard]] async::Task<Result<pods::Artifact>> compile(
@@ -106,6 +111,8 @@ public:
 private:
     struct Container {
         StoredContainer stored;
+        // stored.resources, read.
+        std::optional<kube::ResourceRequirements> resources;
         // A thread makes its files.
         std::optional<async::BlockingPool::Begun<Result<ContainerFiles>>> making;
         // Start went to the keeper: from here on only an answer tells what became of it.
@@ -211,6 +218,9 @@ private:
     [[nodiscard]] async::Task<Result<void>> remove_copy(ContainerId id);
     [[nodiscard]] async::Task<Result<void>> remove_pod_copy(PodUid uid);
     [[nodiscard]] async::Task<Result<void>> prepare_copy(pods::PodSandbox sandbox);
+    [[nodiscard]] Result<void> limit_guest(const StoredContainer& stored,
+                                           std::optional<Bytes> memory) const;
+    [[nodiscard]] os::CgroupLimits cgroup_limits(const pods::ContainerLimits& limits) const;
     // Forgets a container that never was: no record, no files, no group. Ends every wait for it.
     void discard(const Held& container);
     [[nodiscard]] async::Task<void> discard_made(Held container);

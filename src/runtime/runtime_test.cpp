@@ -74,7 +74,7 @@ TEST_F(Live, TheEndOfTheLogIsTheMessageOfAFailedGuestThatLeftNone) {
 TEST_F(Live, MemoryLimitIsOomKilled) {
     run([](Live* t) -> Task<void> {
         co_await t->boot();
-        t->spec_.memory_limit = 32_MiB;
+        t->spec_.limits.memory = 32_MiB;
         auto id = co_await t->start_actor("grow 100");
         CO_REQUIRE_OK(id);
         auto found = co_await t->ended(*id);

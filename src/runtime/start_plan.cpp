@@ -275,7 +275,7 @@ Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredConta
     grant.entry = spec.function;
     grant.tty = spec.tty ? wire::Toggle::on : wire::Toggle::off;
     grant.stop = stop_mode_of(spec.stop_mode);
-    grant.limits.memory_bytes = spec.memory_limit ? spec.memory_limit->value : 0;
+    grant.limits.memory_bytes = spec.limits.memory.value_or(Bytes()).value;
     grant.oom_score_adj = spec.oom_score_adj;
     grant.root = root_of(spec, stored);
     grant.mounts = mounts_of(spec, context.paths, ContainerId(stored.id));

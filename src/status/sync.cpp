@@ -22,6 +22,11 @@ bool is_older(const kube::Pod& a, const kube::Pod& b) {
     return first && second && *first < *second;
 }
 
+// The agent's or somebody else's: whoever says it first.
+bool is_shared(std::string_view type) {
+    return type == "DisruptionTarget";
+}
+
 // Whether there is no such pod any more: its name is free, or belongs to another uid. The server
 // says the latter as a failed precondition or as an attempt to change the uid; any other conflict
 // passes.
@@ -38,14 +43,22 @@ bool is_gone(const Error& error) {
     }
 }
 
+bool has_pod_resources(const kube::PodStatus& status) {
+    return status.resources.has_value() || !status.allocatedResources.empty();
+}
+
 // What others own is taken from the server's copy, so that it is never written back old.
 kube::PodStatus merged(const kube::PodStatus& wanted, const kube::PodStatus& known) {
     kube::PodStatus status = wanted;
     std::erase_if(status.conditions, [](const kube::PodCondition& condition) {
-        return !kube::is_agents_condition(condition.type);
+        return !kube::is_agents_condition(condition.type) && !is_shared(condition.type);
     });
+    auto is_told = [&status](const std::string& type) {
+        return std::ranges::find(status.conditions, type, &kube::PodCondition::type) !=
+               status.conditions.end();
+    };
     for (const kube::PodCondition& condition : known.conditions) {
-        if (!kube::is_agents_condition(condition.type)) {
+        if (!kube::is_agents_condition(condition.type) && !is_told(condition.type)) {
             status.conditions.push_back(condition);
         }
     }
@@ -78,7 +91,12 @@ std::optional<std::string> StatusSync::patch_of(const Entry& entry) {
     if (!entry.wanted) {
         return std::nullopt;
     }
-    return kube::pod_status_patch(*entry.known, merged(*entry.wanted, entry.known->status));
+    kube::PodStatus status = merged(*entry.wanted, entry.known->status);
+    if (entry.pod_resources == Entry::PodResources::dropped) {
+        status.resources.reset();
+        status.allocatedResources.clear();
+    }
+    return kube::pod_status_patch(*entry.known, status);
 }
 
 bool StatusSync::may_delete(const Entry& entry) {
@@ -184,6 +202,10 @@ StatusSync::Next StatusSync::settle_patch(const PodUid& uid,
     if (answer) {
         entry.failures = 0;
         entry.retry_at.reset();
+        if (entry.wanted && has_pod_resources(*entry.wanted) &&
+            !has_pod_resources((*answer)->status)) {
+            entry.pod_resources = Entry::PodResources::dropped;
+        }
         learn(entry, std::move(*answer));
         // A server that answers with something else than asked for (an admission plugin) is asked
         // again at the next reconcile, not at once.

@@ -69,6 +69,8 @@ private:
         enum class Sending { idle, queued, busy } sending = Sending::idle;
         enum class Changed { no, yes } changed = Changed::no;  // while busy
         enum class Finish { no, wanted, done } finish = Finish::no;
+        // A server before 1.35 does not keep what a pod as a whole has.
+        enum class PodResources { kept, dropped } pod_resources = PodResources::kept;
         std::uint32_t failures = 0;
         std::optional<SteadyTime> retry_at;
     };

@@ -72,6 +72,10 @@ public:
             }
         }
         pod = *kube::from_json<kube::Pod>(json::serialize(object));
+        if (age == Age::before_1_35) {
+            pod.status.resources.reset();
+            pod.status.allocatedResources.clear();
+        }
         touch(pod);
     }
     static void merge_conditions(json::array& have, const json::array& changes) {
@@ -97,6 +101,7 @@ public:
     std::map<std::string, kube::Pod> pods;
     std::deque<Error> failures;
     async::Event gate;
+    enum class Age { present, before_1_35 } age = Age::present;
     int patches = 0;
     int in_flight = 0;
     int in_flight_max = 0;
@@ -166,6 +171,35 @@ TEST_F(Sync, SendsOnePatchAndNothingWhenNothingChanged) {
     sync->reconcile();
     settle();
     EXPECT_EQ(api.patches, 1);
+    EXPECT_EQ(sync->pending(), 0U);
+}
+
+TEST_F(Sync, LeavesAnOldServerWithoutWhatItDoesNotKeep) {
+    api.age = FakeApi::Age::before_1_35;
+    kube::PodStatus wanted = status("Running");
+    wanted.allocatedResources["cpu"] = kube::Quantity::of_milli(100);
+    wanted.resources.emplace().requests = wanted.allocatedResources;
+    sync->publish(create("web"), wanted);
+    settle();
+    EXPECT_EQ(at_server("web").phase, "Running");
+    sync->reconcile();
+    settle();
+    EXPECT_EQ(api.patches, 1);
+    EXPECT_EQ(sync->pending(), 0U);
+}
+
+TEST_F(Sync, ItsOwnWordsOnADisruptionCount) {
+    auto pod = create("web");
+    kube::PodStatus wanted = status("Running");
+    kube::PodCondition told;
+    told.type = "DisruptionTarget";
+    told.status = "True";
+    told.reason = "TerminationByKubelet";
+    wanted.conditions.push_back(told);
+    sync->publish(pod, wanted);
+    settle();
+    ASSERT_EQ(at_server("web").conditions.size(), 2U);
+    EXPECT_EQ(at_server("web").conditions[1].reason, "TerminationByKubelet");
     EXPECT_EQ(sync->pending(), 0U);
 }
 

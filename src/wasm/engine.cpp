@@ -140,6 +140,7 @@ public:
         raw_.coredump_fd = grant.coredump_fd;
         raw_.coredump_bytes_max = grant.coredump_bytes_max;
         raw_.counters = grant.counters;
+        raw_.memory_bytes_now = grant.memory_bytes_now;
         set_network(grant.network);
     }
     [[nodiscard]] const skiff_grant* get() const { return &raw_; }

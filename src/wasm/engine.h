@@ -90,6 +90,8 @@ struct GuestGrant {
     int coredump_fd = -1;
     std::uint64_t coredump_bytes_max = 0;
     skiff_counters* counters = nullptr;  // null: nothing is counted
+    // Where the cap is that holds now, see skiff_grant; null: memory_bytes_max does.
+    const std::uint64_t* memory_bytes_now = nullptr;
 };
 
 // How a server serves; zeros are the engine's defaults, see skiff_server.

@@ -58,6 +58,8 @@ Result<PageView> parse_page(std::string_view bytes) {
     view.memory_bytes_peak = page.memory_bytes_peak;
     view.memory_bytes_refused = page.memory_bytes_refused;
     view.memory_bytes_limit = page.memory_bytes_limit;
+    view.memory_bytes_now = page.memory_bytes_now;
+    view.features = page.features;
     view.counters = page.counters;
     return view;
 }

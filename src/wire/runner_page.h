@@ -28,6 +28,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -79,7 +80,7 @@ struct RunnerPage {
     std::uint32_t log_sequence;
     std::uint32_t log_current;  // index of the current slot
     std::uint32_t log_slots;    // written by the agent
-    std::uint32_t reserved;
+    std::uint32_t features;     // kPage…, what of the page this runner obeys
     std::uint64_t log_slot_bytes_max;
     std::uint64_t log_lines;       // written so far
     std::uint64_t log_lines_lost;  // dropped so far
@@ -98,9 +99,15 @@ struct RunnerPage {
     std::uint64_t memory_bytes_limit;
     std::uint32_t message_bytes;  // of `message`, which starts at offset 4096
     GuestCounters counters;       // written by the engine while the guest runs
+    // Written by the agent, and read by the engine at every growth: the cap on the guest's memory
+    // that holds now. 0: that of the grant; UINT64_MAX: none.
+    std::uint64_t memory_bytes_now;
 };
 static_assert(sizeof(RunnerPage) <= 4096);
 static_assert(sizeof(LogSlot) == 40 && alignof(RunnerPage) == 8);
+// The runner's guest obeys memory_bytes_now.
+constexpr std::uint32_t kPageObeysMemory = 1;
+constexpr std::size_t kMemoryNowOffset = offsetof(RunnerPage, memory_bytes_now);
 constexpr std::size_t kPageMessageOffset = 4096;
 static_assert(kPageMessageOffset + kExitMessageBytesMax <= kRunnerPageBytes);
 
@@ -122,6 +129,8 @@ struct PageView {
     std::uint64_t memory_bytes_peak = 0;
     std::uint64_t memory_bytes_refused = 0;
     std::uint64_t memory_bytes_limit = 0;
+    std::uint64_t memory_bytes_now = 0;
+    std::uint32_t features = 0;
     std::string message;  // valid UTF-8
     GuestCounters counters{};
 };
