@@ -69,6 +69,16 @@ bool needs_image(const kube::Pod& pod, const images::StoredImage& image) {
            std::ranges::any_of(pod.spec.ephemeralContainers, names_it);
 }
 
+std::string pod_that_needs(const pods::Pods& pods, const images::StoredImage& image) {
+    for (const pods::PodSnapshot& snapshot : pods.snapshot()) {
+        if (needs_image(*snapshot.pod, image)) {
+            return fmt::format("pod {}/{}", snapshot.pod->metadata.namespace_,
+                               snapshot.pod->metadata.name);
+        }
+    }
+    return {};
+}
+
 async::Task<Result<Bytes>> drop_orphaned_artifacts(images::Store& store,
                                                    runtime::KeeperRuntime& runtime) {
     SKIFF_CO_TRY(auto compiled, co_await runtime.compiled_modules());

@@ -6,6 +6,7 @@
 
 #include "app/image_rooms.h"
 #include "app/image_verbs.h"
+#include "pods/pods.h"
 #include "runtime/runtime.h"
 
 namespace skiff::app {
@@ -26,9 +27,10 @@ public:
     [[nodiscard]] async::Task<Result<void>> precompile(PrecompileRequest request,
                                                        StepSink steps) override;
     [[nodiscard]] async::Task<Result<RemovedImage>> remove(std::string reference) override;
+    // Who needs the image now; empty: nobody.
+    [[nodiscard]] std::string user_of(const images::StoredImage& image) const;
 
 private:
-    [[nodiscard]] std::string user_of(const images::StoredImage& image) const;
     [[nodiscard]] async::Task<Result<void>> precompile_one(pods::ModuleFile module,
                                                            std::string name, std::string runtime,
                                                            StepSink steps);
@@ -38,6 +40,10 @@ private:
 
 // Whether a container of `pod`, which has not ended, names the image.
 [[nodiscard]] bool needs_image(const kube::Pod& pod, const images::StoredImage& image);
+
+// "pod ns/name" of one that has not ended and names the image, whether or not its containers run
+// now; empty: there is none.
+[[nodiscard]] std::string pod_that_needs(const pods::Pods& pods, const images::StoredImage& image);
 
 // Drops compiled code of modules that no image of the store has any more. For whatever removes
 // images. Returns the size of what went.

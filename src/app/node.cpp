@@ -11,9 +11,11 @@
 #include "app/local.h"
 #include "app/memory.h"
 #include "app/node_settings.h"
+#include "app/node_shutdown.h"
 #include "app/powers.h"
 #include "app/rooms.h"
 #include "app/static_pods.h"
+#include "app/upkeep.h"
 #include "base/log.h"
 #include "kube/client_reflector.h"
 #include "kube/patch.h"
@@ -33,6 +35,8 @@ namespace skiff::app {
 namespace {
 
 constexpr auto kServerGrace = std::chrono::seconds(2);
+constexpr auto kStatusesAwaited = std::chrono::seconds(5);
+constexpr auto kStatusLook = std::chrono::milliseconds(50);
 
 // The requests of status, over the API client.
 class ApiPods final : public status::PodApi, public status::MirrorApi {
@@ -89,7 +93,10 @@ public:
           tls_(node,
                {settings.tls_cert_file, settings.tls_private_key_file, settings.client_ca_file},
                base.clock),
-          images_({rooms.image_rooms(), rooms.runtime(), settings.root_dir, needs(rooms)}),
+          images_({rooms.image_rooms(), rooms.runtime(), settings.root_dir,
+                   [its = &rooms](const images::StoredImage& image) {
+                       return pod_that_needs(its->pods(), image);
+                   }}),
           image_routes_(images_),
           api_(base.clock, rooms.view(), rooms.logs(), reviews, api_settings(settings)),
           server_(base.reactor.executor(), base.clock, api_, http::ServerLimits{}),
@@ -131,20 +138,6 @@ public:
     }
 
 private:
-    // Pods that have not ended, whether or not their containers run now.
-    static std::function<std::string(const images::StoredImage&)> needs(Rooms& rooms) {
-        Rooms* its = &rooms;
-        return [its](const images::StoredImage& image) {
-            for (const pods::PodSnapshot& snapshot : its->pods().snapshot()) {
-                if (needs_image(*snapshot.pod, image)) {
-                    return fmt::format("pod {}/{}", snapshot.pod->metadata.namespace_,
-                                       snapshot.pod->metadata.name);
-                }
-            }
-            return std::string();
-        };
-    }
-
     static server::KubeletApiSettings api_settings(const config::Settings& settings) {
         server::KubeletApiSettings its;
         its.node_name = settings.node_name;
@@ -217,10 +210,21 @@ public:
         outside.node_labels.known = [labels = node::node_labels(node)] {
             return std::optional(labels);
         };
+        outside.observe_node = [this](pods::NodeState& state) {
+            if (upkeep_ != nullptr) {
+                state.pressures = upkeep_->pressures();
+            }
+        };
         SKIFF_CO_TRY(auto rooms, co_await Rooms::create(base_, settings_, instance_, outside, ips));
         Doors doors(base_, *rooms, nullptr, settings_, node);
         auto opened = doors.open(instance_.paths());
+        auto upkeep = Upkeep::create(base_, *rooms, settings_, {});
+        if (opened && !upkeep) {
+            opened = fail(std::move(upkeep.error()));
+        }
         if (opened) {
+            upkeep_ = upkeep->get();
+            co_await upkeep_->start();
             auto files = static_pods(base_, *rooms, settings_);
             co_await files->scan();
             rooms->pods().sources_ready(spared_by(files, nullptr));
@@ -229,8 +233,14 @@ public:
             scope_.spawn("static pods", files->run(settings_.file_check_frequency));
             log::info("node started", log::kv("node", settings_.node_name),
                       log::kv("pods", settings_.static_pod_path.string()));
-            co_await wait_for_the_end();
+            int signal = co_await wait_for_the_end();
+            NodeShutdown shutdown(rooms->pods(), base_.clock, shutdown_groups(settings_), {});
+            if (signal == SIGTERM && settings_.shutdown_on_term && shutdown.is_wanted()) {
+                (void)co_await shutdown.run();
+            }
             co_await scope_.stop();
+            co_await upkeep_->stop();
+            upkeep_ = nullptr;
         }
         co_await doors.close();
         co_await rooms->stop();
@@ -243,6 +253,7 @@ private:
     const state::Instance& instance_;
     LogEvents events_;
     NoStatus status_;
+    Upkeep* upkeep_ = nullptr;  // while the node runs
     async::Scope scope_;
 };
 
@@ -277,6 +288,7 @@ public:
         Outside outside{objects_, events_, mirrors_};
         outside.node_labels.known = [this] { return known_labels(); };
         outside.node_labels.fetch = [this] { return fetch_labels(); };
+        outside.observe_node = [this](pods::NodeState& state) { observe(state); };
         auto rooms = co_await Rooms::create(base_, settings_, instance_, outside, ips_);
         Result<void> result;
         if (rooms) {
@@ -306,16 +318,38 @@ private:
         node::StatusSources sources;
         Rooms* its = &rooms;
         sources.images = [its] { return its->image_list(); };
-        sources.problems = [its] {
+        sources.problems = [this, its] {
             std::vector<std::string> problems;
+            if (shutdown_ != nullptr && shutdown_->has_begun()) {
+                problems.emplace_back("node is shutting down");
+            }
             if (auto health = its->view().sync_loop_health(); !health) {
                 problems.push_back(health.error().message);
             }
             return problems;
         };
+        sources.pressures = [this] {
+            return upkeep_ == nullptr ? std::vector<std::string>() : upkeep_->pressures();
+        };
         node::NodeAgent agent(base_.reactor.executor(), client_, base_.clock, base_.random, events_,
                               node_settings_, std::move(sources));
         agent_ = &agent;
+        Upkeep::Node told;
+        told.tell = [&agent](std::string_view reason, const std::string& message) {
+            agent.tell(pods::EventType::warning, reason, message);
+        };
+        told.changed = [&agent] { agent.poke(); };
+        auto upkeep = Upkeep::create(base_, rooms, settings_, std::move(told));
+        if (!upkeep) {
+            agent_ = nullptr;
+            co_await doors.close();
+            co_return fail(std::move(upkeep.error()));
+        }
+        upkeep_ = upkeep->get();
+        NodeShutdown shutdown(rooms.pods(), base_.clock, shutdown_groups(settings_),
+                              [&agent] { agent.poke(); });
+        shutdown_ = &shutdown;
+        co_await upkeep_->start();
         agent.start();
         scope_.spawn("identity",
                      node::keep_identity(node_settings_, client_, base_.clock, base_.random));
@@ -333,12 +367,39 @@ private:
         inner.spawn("pods", watch_pods(agent, watch, files, rooms, inner));
         log::info("node started", log::kv("node", settings_.node_name),
                   log::kv("server", client_.config().server));
-        co_await wait_for_the_end();
+        int signal = co_await wait_for_the_end();
+        if (signal == SIGTERM && settings_.shutdown_on_term && shutdown.is_wanted()) {
+            co_await end_pods(shutdown);
+        }
         co_await inner.stop();
+        co_await upkeep_->stop();
+        upkeep_ = nullptr;
+        shutdown_ = nullptr;
         co_await agent.stop();
         agent_ = nullptr;
         co_await doors.close();
         co_return Result<void>{};
+    }
+
+    // The cluster is told how they ended, if that takes no longer than a moment.
+    async::Task<void> end_pods(NodeShutdown& shutdown) {
+        auto ended = co_await shutdown.run();
+        SteadyTime deadline = base_.clock.steady_now() + kStatusesAwaited;
+        while (ended && status_.pending() > 0 && base_.clock.steady_now() < deadline) {
+            ended = co_await async::sleep_for(kStatusLook);
+        }
+    }
+
+    void observe(pods::NodeState& state) const {
+        if (shutdown_ != nullptr && shutdown_->has_begun()) {
+            state.shutdown = pods::NodeState::Shutdown::begun;
+        }
+        if (upkeep_ != nullptr) {
+            state.pressures = upkeep_->pressures();
+        }
+        if (auto node = agent_ == nullptr ? nullptr : agent_->node()) {
+            state.taints = node->spec.taints;
+        }
     }
 
     std::optional<pods::NodeLabels> known_labels() const {
@@ -419,6 +480,8 @@ private:
     status::MirrorPods mirrors_;
     server::KubeReviews reviews_;
     const node::NodeAgent* agent_ = nullptr;  // while the node serves
+    Upkeep* upkeep_ = nullptr;                // the same
+    NodeShutdown* shutdown_ = nullptr;        // the same
     async::Scope scope_;
 };
 

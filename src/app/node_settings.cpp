@@ -48,4 +48,15 @@ node::NodeSettings node_settings(const config::Settings& settings,
     return its;
 }
 
+std::vector<pods::ShutdownGroup> shutdown_groups(const config::Settings& settings) {
+    std::vector<pods::ShutdownGroup> groups;
+    for (const config::ShutdownSetting& group : settings.shutdown_by_priority) {
+        groups.push_back(
+            {static_cast<std::int32_t>(group.priority), std::chrono::seconds(group.seconds)});
+    }
+    return groups.empty() ? pods::shutdown_groups(settings.shutdown_grace_period,
+                                                  settings.shutdown_grace_period_critical_pods)
+                          : groups;
+}
+
 }  // namespace skiff::app

@@ -201,6 +201,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
                                                           Outside outside,
                                                           std::vector<std::string> node_ips) {
     std::unique_ptr<Rooms> rooms(new Rooms(base, settings, instance));
+    rooms->events_ = &outside.events;
     auto executor = base.reactor.executor();
     auto opened = co_await rooms->open_images(settings, outside);
     if (opened) {
@@ -254,6 +255,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     }
     pods_settings.pods_max = static_cast<std::size_t>(settings.max_pods);
     pods_settings.node_labels = std::move(outside.node_labels);
+    pods_settings.observe_node = std::move(outside.observe_node);
     pods_settings.resync = settings.sync_frequency;
     pods::Ports ports{outside.events,   outside.objects,   *rooms->images_,
                       *rooms->volumes_, *rooms->network_,  *rooms->stdin_runtime_,

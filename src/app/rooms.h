@@ -37,6 +37,7 @@ struct Outside {
     os::OnParentDeath lifetime = os::OnParentDeath::live_on;
     // By which pods choose this node; both empty: no pod is refused for its selectors.
     pods::PodsSettings::LabelSource node_labels{};
+    std::function<void(pods::NodeState&)> observe_node{};  // PodsSettings::observe_node
 };
 
 // The process's own things. Made first, destroyed last.
@@ -76,10 +77,13 @@ public:
     Rooms& operator=(const Rooms&) = delete;
 
     [[nodiscard]] pods::Pods& pods() { return *pods_; }
+    [[nodiscard]] const state::Paths& paths() const { return instance_.paths(); }
+    [[nodiscard]] pods::EventSink& events() { return *events_; }
     [[nodiscard]] images::Store& store() { return image_rooms_->store(); }
     [[nodiscard]] ImageRooms& image_rooms() { return *image_rooms_; }
     [[nodiscard]] images::NodeImages& images() { return *images_; }
     [[nodiscard]] runtime::KeeperRuntime& runtime() { return *runtime_; }
+    [[nodiscard]] pods::Volumes& volumes() { return *volumes_; }
     [[nodiscard]] probes::Prober& prober() { return *prober_; }
     // For `kubectl logs` and `skiff run`.
     [[nodiscard]] pods::LogSource& logs();
@@ -107,6 +111,7 @@ private:
 
     Base& base_;
     const state::Instance& instance_;
+    pods::EventSink* events_ = nullptr;
     std::unique_ptr<ImageRooms> image_rooms_;
     std::optional<images::NodeImages> images_;
     std::unique_ptr<runtime::KeeperRuntime> runtime_;

@@ -11,6 +11,7 @@
 #include "app/local_images.h"
 #include "app/own_instance.h"
 #include "app/powers.h"
+#include "app/pressure_loop.h"
 #include "app/rooms.h"
 #include "app/run_session.h"
 #include "base/log.h"
@@ -175,6 +176,19 @@ private:
         }
         async::Scope signals(base_.reactor.executor());
         signals.spawn("signals", obey_signals(&session, &console_));
+        // Pods are held to their own disk limits; the machine's shortages are not ours to mend.
+        PodUsage usage(rooms.runtime(), rooms.volumes());
+        PressureLoop limits({base_.pool,
+                             base_.clock,
+                             rooms.pods(),
+                             rooms.events(),
+                             usage,
+                             [] { return Result<node::MachineFacts>(node::MachineFacts()); },
+                             {},
+                             {},
+                             {}},
+                            {});
+        signals.spawn("disk limits", limits.run());
         int code = co_await session.run(workload_.sets);
         co_await signals.stop();
         co_await session.clean_up();

@@ -83,6 +83,21 @@ Result<void> resolve(Settings& settings) {
         return fail(Code::invalid, "containerLogMaxSize: {} is less than 4Ki",
                     settings.container_log_max_size);
     }
+    if (settings.shutdown_grace_period_critical_pods > settings.shutdown_grace_period) {
+        return fail(Code::invalid,
+                    "shutdownGracePeriodCriticalPods: is longer than shutdownGracePeriod");
+    }
+    if (!settings.shutdown_by_priority.empty() &&
+        settings.shutdown_grace_period > Duration::zero()) {
+        return fail(Code::invalid,
+                    "shutdownGracePeriodByPodPriority cannot be set beside shutdownGracePeriod");
+    }
+    if (settings.image_gc_low >= settings.image_gc_high) {
+        return fail(
+            Code::invalid,
+            "imageGCLowThresholdPercent: {} is not less than imageGCHighThresholdPercent {}",
+            settings.image_gc_low, settings.image_gc_high);
+    }
     return {};
 }
 

@@ -32,6 +32,12 @@ struct RegistrySetting {
     std::vector<std::string> mirrors;  // asked first, in order: "mirror.example:5000[/prefix]"
 };
 
+// One group of pods that end together when the machine goes down.
+struct ShutdownSetting {
+    std::int64_t priority = 0;  // the lowest in the group
+    std::int64_t seconds = 0;
+};
+
 struct Settings {
     // Identity and places. Empty strings are filled in by resolve().
     std::string node_name;
@@ -77,6 +83,11 @@ struct Settings {
                                                         {"nodefs.inodesFree", "5%"},
                                                         {"imagefs.available", "15%"},
                                                         {"imagefs.inodesFree", "5%"}};
+    std::map<std::string, std::string> eviction_soft;
+    std::map<std::string, std::string> eviction_soft_grace_period;
+    std::map<std::string, std::string> eviction_minimum_reclaim;
+    Duration eviction_pressure_transition_period = std::chrono::minutes(5);
+    std::int64_t eviction_max_pod_grace_period = 0;  // seconds
     Duration node_status_update_frequency = std::chrono::seconds(10);
     Duration node_status_report_frequency = std::chrono::minutes(5);
     std::int64_t node_lease_duration_seconds = 40;
@@ -90,12 +101,20 @@ struct Settings {
     Duration file_check_frequency = std::chrono::seconds(20);
     Bytes container_log_max_size = 10_MiB;
     std::int64_t container_log_max_files = 5;
+    Duration shutdown_grace_period{};
+    Duration shutdown_grace_period_critical_pods{};
+    std::vector<ShutdownSetting> shutdown_by_priority;
+    bool shutdown_on_term = false;
     Duration max_container_restart_period = std::chrono::minutes(5);
     bool host_path_machine_ids = true;
 
     // Images and compiling.
     bool serialize_image_pulls = false;
     std::int64_t max_parallel_image_pulls = 4;
+    std::int64_t image_gc_high = 85;  // percent of the disk
+    std::int64_t image_gc_low = 80;
+    Duration image_minimum_age = std::chrono::minutes(2);
+    Duration image_maximum_age{};  // zero: kept however old
     std::vector<RegistrySetting> registries;
     std::filesystem::path docker_config;  // the node's own registry credentials
     Duration compile_timeout = std::chrono::minutes(5);

@@ -118,6 +118,37 @@ static Result<void> each_entry(const YAML::Node& node, std::string_view allowed,
     return {};
 }
 
+Result<void> parse_value(const YAML::Node& node, std::vector<ShutdownSetting>& out) {
+    if (!node.IsSequence()) {
+        return fail(Code::invalid, "is not a list");
+    }
+    out.clear();
+    for (const YAML::Node& item : node) {
+        ShutdownSetting group;
+        auto set = [&](const std::string& key, const YAML::Node& value) -> Result<bool> {
+            std::int64_t* target = key == "priority"                     ? &group.priority
+                                   : key == "shutdownGracePeriodSeconds" ? &group.seconds
+                                                                         : nullptr;
+            if (target == nullptr) {
+                return false;
+            }
+            SKIFF_CHECK(parse_value(value, *target));
+            return true;
+        };
+        SKIFF_CHECK(each_entry(item, "priority, shutdownGracePeriodSeconds", set));
+        constexpr std::int64_t kPriorityMax = 2'147'483'647;
+        constexpr std::int64_t kSecondsMax = 86'400;
+        if (group.priority < -kPriorityMax || group.priority > kPriorityMax || group.seconds < 0 ||
+            group.seconds > kSecondsMax) {
+            return fail(Code::invalid,
+                        "has a group whose priority is no 32-bit number or whose "
+                        "shutdownGracePeriodSeconds is not in 0–86400");
+        }
+        out.push_back(group);
+    }
+    return {};
+}
+
 Result<void> parse_value(const YAML::Node& node, std::vector<TaintSetting>& out) {
     if (!node.IsSequence()) {
         return fail(Code::invalid, "is not a list");
@@ -239,6 +270,15 @@ std::string show_value(const std::vector<TaintSetting>& value) {
     for (const TaintSetting& taint : value) {
         parts.push_back(fmt::format("{{key: {}, value: {}, effect: {}}}", taint.key,
                                     show_value(taint.value), taint.effect));
+    }
+    return show_value(parts);
+}
+
+std::string show_value(const std::vector<ShutdownSetting>& value) {
+    std::vector<std::string> parts;
+    for (const ShutdownSetting& group : value) {
+        parts.push_back(fmt::format("{{priority: {}, shutdownGracePeriodSeconds: {}}}",
+                                    group.priority, group.seconds));
     }
     return show_value(parts);
 }

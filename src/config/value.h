@@ -24,6 +24,7 @@ Result<void> parse_value(const YAML::Node& node, std::vector<std::string>& out);
 Result<void> parse_value(const YAML::Node& node, std::map<std::string, std::string>& out);
 Result<void> parse_value(const YAML::Node& node, std::vector<TaintSetting>& out);
 Result<void> parse_value(const YAML::Node& node, std::vector<RegistrySetting>& out);
+Result<void> parse_value(const YAML::Node& node, std::vector<ShutdownSetting>& out);
 
 std::string show_value(const std::string& value);
 std::string show_value(const std::filesystem::path& value);
@@ -35,6 +36,7 @@ std::string show_value(const std::vector<std::string>& value);
 std::string show_value(const std::map<std::string, std::string>& value);
 std::string show_value(const std::vector<TaintSetting>& value);
 std::string show_value(const std::vector<RegistrySetting>& value);
+std::string show_value(const std::vector<ShutdownSetting>& value);
 
 template <typename T>
 constexpr std::string_view type_name() {
@@ -56,6 +58,8 @@ constexpr std::string_view type_name() {
         return "list of {key, value, effect}";
     } else if constexpr (std::is_same_v<T, std::vector<RegistrySetting>>) {
         return "list of {host, scheme, verify, caFile, mirrors}";
+    } else if constexpr (std::is_same_v<T, std::vector<ShutdownSetting>>) {
+        return "list of {priority, shutdownGracePeriodSeconds}";
     } else {
         return "text";
     }

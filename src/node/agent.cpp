@@ -79,6 +79,10 @@ bool NodeAgent::heartbeat_is_fresh() const {
                                   std::chrono::seconds(settings_.lease_duration_seconds);
 }
 
+void NodeAgent::tell(pods::EventType type, std::string_view reason, std::string_view message) {
+    events_.emit_node(node_uid_, type, reason, message);
+}
+
 async::Task<Result<void>> NodeAgent::wait_registered(SteadyTime deadline) {
     SKIFF_CO_CHECK(co_await registered_.wait(deadline));
     co_return co_await own_.wait_synced(deadline);
@@ -99,6 +103,9 @@ Result<kube::NodeStatus> NodeAgent::wanted_status(const kube::NodeStatus& previo
     inputs.kubelet_version = kubelet_version_;
     if (sources_.images) {
         inputs.images = sources_.images();
+    }
+    if (sources_.pressures) {
+        inputs.pressures = sources_.pressures();
     }
     if (sources_.problems) {
         inputs.problems = sources_.problems();

@@ -17,11 +17,13 @@
 
 namespace skiff::node {
 
-// Asked at every status update; both may be empty. Called on the reactor thread, must not block.
+// Asked at every status update; each may be empty. Called on the reactor thread, must not block.
 struct StatusSources {
     std::function<std::vector<kube::ContainerImage>()> images;
     // Why the node cannot run pods now ("runtime is down"), one clause each.
     std::function<std::vector<std::string>()> problems;
+    // Of MemoryPressure, DiskPressure and PIDPressure those that hold.
+    std::function<std::vector<std::string>()> pressures;
 };
 
 // How long a node that is not ready waits before it looks at itself again, after `looks` looks that
@@ -45,6 +47,8 @@ public:
     [[nodiscard]] async::Task<Result<void>> wait_registered(SteadyTime deadline);
     // Something that the status shows has changed: report it soon.
     void poke() { poke_.set(); }
+    // Tells an event about the node.
+    void tell(pods::EventType type, std::string_view reason, std::string_view message);
 
     // The own Node as the server last showed it; nullptr before.
     [[nodiscard]] std::shared_ptr<const kube::Node> node() const;

@@ -96,45 +96,15 @@ TEST(NodeStatus, KeepsTransitionTimesAndForeignFieldsUntilSomethingFlips) {
     EXPECT_EQ(condition(third, "Ready").lastTransitionTime, kube::Time(at("2026-01-01T00:02:00Z")));
 }
 
-TEST(NodeStatus, ReportsPressureBelowTheThresholds) {
-    auto facts = machine();
-    facts.disk_available = Bytes{9ULL << 30};
-    facts.memory_available = Bytes{99ULL << 20};
-    auto status = make_status(settings(), facts, {}, {}, at("2026-01-01T00:00:00Z"));
+TEST(NodeStatus, ReportsThePressuresThatHold) {
+    StatusInputs inputs;
+    inputs.pressures = {"MemoryPressure", "DiskPressure"};
+    auto status = make_status(settings(), machine(), inputs, {}, at("2026-01-01T00:00:00Z"));
     EXPECT_EQ(condition(status, "DiskPressure").status, "True");
     EXPECT_EQ(condition(status, "DiskPressure").reason, "KubeletHasDiskPressure");
     EXPECT_EQ(condition(status, "MemoryPressure").status, "True");
     EXPECT_EQ(condition(status, "PIDPressure").status, "False");
-}
-
-TEST(NodeStatus, ReportsDiskPressureOfEveryFilesystemThatHasAThreshold) {
-    auto with = [](auto change) {
-        auto config = settings();
-        config.eviction_hard = {{"nodefs.available", "10%"},
-                                {"nodefs.inodesFree", "5%"},
-                                {"imagefs.available", "15%"},
-                                {"imagefs.inodesFree", "5%"}};
-        auto facts = machine();
-        change(config, facts);
-        auto status = make_status(config, facts, {}, {}, at("2026-01-01T00:00:00Z"));
-        return condition(status, "DiskPressure").status;
-    };
-    EXPECT_EQ(with([](auto&, auto&) {}), "False");
-    EXPECT_EQ(with([](auto&, auto& facts) { facts.inodes_available = 49; }), "True");
-    EXPECT_EQ(with([](auto&, auto& facts) { facts.image_inodes_available = 49; }), "True");
-    EXPECT_EQ(with([](auto&, auto& facts) { facts.image_disk_available = Bytes{14ULL << 30}; }),
-              "True");
-    EXPECT_EQ(with([](auto& config, auto& facts) {
-                  config.eviction_hard.erase("imagefs.available");
-                  facts.image_disk_available = Bytes{14ULL << 30};
-              }),
-              "False");
-    // A filesystem without inodes of its own (btrfs) is never short of them.
-    EXPECT_EQ(with([](auto&, auto& facts) {
-                  facts.inodes_total = facts.inodes_available = 0;
-                  facts.image_inodes_total = facts.image_inodes_available = 0;
-              }),
-              "False");
+    EXPECT_EQ(condition(status, "PIDPressure").reason, "KubeletHasSufficientPID");
 }
 
 TEST(NodeStatus, ShowsTheLargestImagesOnly) {

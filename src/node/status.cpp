@@ -1,5 +1,8 @@
 #include "node/status.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/text.h"
 #include "os/file.h"
 #include "os/machine.h"
@@ -77,35 +80,32 @@ void set_condition(kube::NodeStatus& status, const kube::NodeStatus& previous,
     status.conditions.push_back(std::move(condition));
 }
 
-void set_pressures(kube::NodeStatus& status, const NodeSettings& settings,
-                   const MachineFacts& facts, const kube::NodeStatus& previous, WallTime now) {
-    bool memory = facts.memory_available.value <
-                  threshold(settings, "memory.available", facts.memory_total.value);
-    set_condition(status, previous, "MemoryPressure", memory ? Holds::yes : Holds::no,
-                  memory ? "KubeletHasInsufficientMemory" : "KubeletHasSufficientMemory",
-                  memory ? "kubelet has insufficient memory available"
-                         : "kubelet has sufficient memory available",
-                  now);
-    auto below = [&settings](const char* signal, std::uint64_t available, std::uint64_t total) {
-        return available < threshold(settings, signal, total);
-    };
-    bool disk = below("nodefs.available", facts.disk_available.value, facts.disk_total.value) ||
-                below("nodefs.inodesFree", facts.inodes_available, facts.inodes_total) ||
-                below("imagefs.available", facts.image_disk_available.value,
-                      facts.image_disk_total.value) ||
-                below("imagefs.inodesFree", facts.image_inodes_available, facts.image_inodes_total);
-    set_condition(status, previous, "DiskPressure", disk ? Holds::yes : Holds::no,
-                  disk ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",
-                  disk ? "kubelet has disk pressure" : "kubelet has no disk pressure", now);
-    auto pids_free =
-        static_cast<std::uint64_t>(std::max<std::int64_t>(facts.pids_max - facts.pids_used, 0));
-    bool pids = pids_free <
-                threshold(settings, "pid.available", static_cast<std::uint64_t>(facts.pids_max));
-    set_condition(
-        status, previous, "PIDPressure", pids ? Holds::yes : Holds::no,
-        pids ? "KubeletHasInsufficientPID" : "KubeletHasSufficientPID",
-        pids ? "kubelet has insufficient PID available" : "kubelet has sufficient PID available",
-        now);
+struct PressureWords {
+    std::string_view condition;
+    std::string_view reason;
+    std::string_view message;
+    std::string_view reason_none;
+    std::string_view message_none;
+};
+constexpr std::array kPressures = {
+    PressureWords{"MemoryPressure", "KubeletHasInsufficientMemory",
+                  "kubelet has insufficient memory available", "KubeletHasSufficientMemory",
+                  "kubelet has sufficient memory available"},
+    PressureWords{"DiskPressure", "KubeletHasDiskPressure", "kubelet has disk pressure",
+                  "KubeletHasNoDiskPressure", "kubelet has no disk pressure"},
+    PressureWords{"PIDPressure", "KubeletHasInsufficientPID",
+                  "kubelet has insufficient PID available", "KubeletHasSufficientPID",
+                  "kubelet has sufficient PID available"},
+};
+
+void set_pressures(kube::NodeStatus& status, const std::vector<std::string>& pressures,
+                   const kube::NodeStatus& previous, WallTime now) {
+    for (const PressureWords& words : kPressures) {
+        bool holds = std::ranges::find(pressures, words.condition) != pressures.end();
+        set_condition(status, previous, words.condition, holds ? Holds::yes : Holds::no,
+                      holds ? words.reason : words.reason_none,
+                      std::string(holds ? words.message : words.message_none), now);
+    }
 }
 
 void set_resources(kube::NodeStatus& status, const NodeSettings& settings,
@@ -283,7 +283,7 @@ kube::NodeStatus make_status(const NodeSettings& settings, const MachineFacts& f
     set_resources(status, settings, facts);
     set_identity(status, settings, facts, inputs);
     status.images = largest(inputs.images);
-    set_pressures(status, settings, facts, previous, now);
+    set_pressures(status, inputs.pressures, previous, now);
     std::string problems;
     for (const std::string& problem : inputs.problems) {
         problems += (problems.empty() ? "" : ", ") + problem;

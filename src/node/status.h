@@ -49,6 +49,8 @@ struct MachineFacts {
 struct StatusInputs {
     std::string kubelet_version = std::string(kKubeletVersion);
     std::vector<kube::ContainerImage> images;
+    // Those of MemoryPressure, DiskPressure and PIDPressure that hold.
+    std::vector<std::string> pressures;
     // Why the node is not ready, one clause each; empty: it is.
     std::vector<std::string> problems;
 };

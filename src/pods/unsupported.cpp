@@ -43,7 +43,6 @@ constexpr std::array kPodRows = {
     PodRow{"shareProcessNamespace",
            [](const Pod& p) { return p.spec.shareProcessNamespace.value_or(false); }},
     PodRow{"resourceClaims", [](const Pod& p) { return !p.spec.resourceClaims.empty(); }},
-    PodRow{"resources", [](const Pod& p) { return p.spec.resources.has_value(); }},
     PodRow{"securityContext.sysctls",
            [](const Pod& p) {
                return p.spec.securityContext && !p.spec.securityContext->sysctls.empty();
@@ -86,22 +85,8 @@ void refuse(std::vector<std::string>& lines, const Pod& pod, const Container& co
 
 std::vector<std::string> without_effect(const Pod& pod, NodeFacts::GuestInput input) {
     std::vector<std::string> lines;
-    for (const kube::Volume& volume : pod.spec.volumes) {
-        bool on_disk = volume.emptyDir && volume.emptyDir->medium.empty();
-        if (on_disk && volume.emptyDir->sizeLimit && !volume.emptyDir->sizeLimit->is_zero()) {
-            lines.push_back(
-                fmt::format("spec.volumes{{{}}}.emptyDir.sizeLimit is not enforced on "
-                            "the disk by this node (medium: Memory is bounded)",
-                            volume.name));
-        }
-    }
     auto judge = [&](const Container& container) {
         std::string place = fmt::format("spec.{}{{{}}}", list_name(pod, container), container.name);
-        if (container.resources.limits.contains("ephemeral-storage")) {
-            lines.push_back(place +
-                            ".resources.limits.ephemeral-storage is not enforced by this "
-                            "node");
-        }
         if (container.lifecycle && container.lifecycle->stopSignal) {
             lines.push_back(place +
                             ".lifecycle.stopSignal has no effect: Wasm has no signals; how a guest "
