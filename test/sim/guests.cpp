@@ -53,12 +53,39 @@ void Guests::changed(const Held& run) {
 
 pods::Task<Result<void>> Guests::prepare_pod(const pods::PodSandbox& sandbox) {
     PodUid pod = sandbox.pod;
+    std::string allocation = sandbox.allocation;
     marks_.insert(pod);
     SKIFF_CO_CHECK(co_await async::sleep_for(world_.dice.duration(1ms, 500ms)));
     if (world_.fails(0.05)) {
         co_return fail_because(Code::unavailable, "FailedCreatePodSandBox", "no cgroup");
     }
-    prepared_.insert(pod);
+    prepared_[pod] = std::move(allocation);
+    co_return Result<void>();
+}
+
+std::optional<std::string> Guests::allocation(const PodUid& pod) const {
+    auto found = prepared_.find(pod);
+    return found == prepared_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void Guests::store_allocation(const PodUid& pod, std::string allocation) {
+    if (auto found = prepared_.find(pod); found != prepared_.end()) {
+        found->second = std::move(allocation);
+    }
+}
+
+pods::Task<Result<void>> Guests::resize(const ContainerId& id, pods::ContainerLimits,
+                                        kube::ResourceRequirements resources) {
+    Held run = find(id);
+    SKIFF_CO_CHECK(co_await async::sleep_for(world_.dice.duration(1ms, 500ms)));
+    if (run == nullptr || !run->is_active() || run->is_starting()) {
+        co_return fail(Code::conflict, "it does not run");
+    }
+    if (world_.fails(0.05)) {
+        co_return fail(Code::unavailable, "the kernel says no");
+    }
+    world_.journal.note("resize {}", run->name());
+    run->record.resources = std::move(resources);
     co_return Result<void>();
 }
 
@@ -87,6 +114,7 @@ pods::Task<Result<ContainerId>> Guests::start(const pods::ContainerSpec& spec) {
     record.spec_hash = spec.spec_hash;
     record.image = spec.image.reference;
     record.image_id = spec.image.image_id;
+    record.resources = spec.resources;
     record.phase = ContainerRecord::Phase::starting;
     record.created = world_.clock.wall_now();
     run->end_kept = spec.end_kept;

@@ -64,6 +64,10 @@ public:
         observer_ = std::move(observer);
     }
     pods::Task<Result<void>> prepare_pod(const pods::PodSandbox& sandbox) override;
+    std::optional<std::string> allocation(const PodUid& pod) const override;
+    void store_allocation(const PodUid& pod, std::string allocation) override;
+    pods::Task<Result<void>> resize(const ContainerId& id, pods::ContainerLimits limits,
+                                    kube::ResourceRequirements resources) override;
     pods::Task<Result<pods::Artifact>> compile(pods::CompileRequest request,
                                                std::function<void()> compiling) override;
     pods::Task<Result<ContainerId>> start(const pods::ContainerSpec& spec) override;
@@ -99,7 +103,7 @@ private:
     std::function<void(const PodUid&)> observer_;
     std::vector<Held> runs_;
     std::set<PodUid> marks_;     // until remove_pod()
-    std::set<PodUid> prepared_;  // in this boot
+    std::map<PodUid, std::string> prepared_;  // in this boot; what was allocated to it
     std::uint32_t boot_ = 0;
 };
 
