@@ -19,7 +19,8 @@ struct PodState {
 [[nodiscard]] kube::PodCondition disrupted(std::string message);
 
 // Sets them in `status`, which has its phase and its containers' statuses, keeping those that are
-// in it already and all others of the API's copy. Transition times are taken from `previous` where the status is the same.
+// in it already and all others of the API's copy. Transition times are taken from `previous` where
+// the status is the same.
 void set_conditions(kube::PodStatus& status, const kube::Pod& pod, const kube::PodStatus& previous,
                     const PodState& state, WallTime now);
 

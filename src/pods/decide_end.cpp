@@ -93,6 +93,9 @@ void Deciding::terminate(Duration grace) {
 
 // Nothing runs any more: give back what the pod held, then let its object go.
 void Deciding::clean_up() {
+    if (s_.memory.resize.runs()) {
+        return;  // it would make anew what is given back here; its end wakes the worker
+    }
     auto add = [this](Action::Kind kind) {
         Action action;
         action.kind = kind;

@@ -111,10 +111,9 @@ protected:
     static std::string describe(const Decision& decision) {
         std::string text;
         for (const Action& action : decision.actions) {
-            constexpr std::array kNames = {"prepare",   "mount",      "start",     "stop",
-                                           "cancel",    "resize",     "remove",    "tear_down",
-                                           "finish",    "remove_pod", "retire",    "post_start",
-                                           "pre_stop"};
+            constexpr std::array kNames = {
+                "prepare",   "mount",  "start",      "stop",   "cancel",     "resize",  "remove",
+                "tear_down", "finish", "remove_pod", "retire", "post_start", "pre_stop"};
             text += text.empty() ? "" : " ";
             text += kNames[static_cast<std::size_t>(action.kind)];
             text += action.container.empty() ? "" : ":" + action.container;

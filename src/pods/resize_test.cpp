@@ -91,6 +91,15 @@ TEST_F(Resize, StartsNothingInAShareThatIsTooSmall) {
     EXPECT_EQ(condition(decision, kResizeInProgress).message, "the kernel says no");
 }
 
+TEST_F(Resize, EndsBeforeItsPodIsGivenBack) {
+    records[0].exit = ContainerExit{};
+    pod.metadata.deletionTimestamp = kube::Time(now + seconds(30));
+    memory.resize.phase = Step::Phase::running;
+    EXPECT_EQ(describe(run()), "");
+    memory.resize.phase = Step::Phase::done;
+    EXPECT_EQ(describe(run()), "tear_down");
+}
+
 TEST_F(Resize, OfAnOlderAgentsRunIsNotKnown) {
     records[0].resources.reset();
     ask(main(), 200, 64);

@@ -102,7 +102,7 @@ private:
     Watcher watcher_;
     std::function<void(const PodUid&)> observer_;
     std::vector<Held> runs_;
-    std::set<PodUid> marks_;     // until remove_pod()
+    std::set<PodUid> marks_;                  // until remove_pod()
     std::map<PodUid, std::string> prepared_;  // in this boot; what was allocated to it
     std::uint32_t boot_ = 0;
 };
