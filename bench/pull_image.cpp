@@ -31,7 +31,9 @@ async::Task<int> pull(async::Reactor& reactor, std::string text, std::string fol
     }
     images::Downloads downloads(reactor.executor(), **store, registry);
     images::Puller puller(**store, registry, downloads, clock, 1);
-    images::PullRequest request{*reference, {}, "", {}, images::PullRequest::Until::stored};
+    images::PullRequest request;
+    request.reference = *reference;
+    request.until = images::PullRequest::Until::stored;
     auto outcome = co_await puller.pull(std::move(request));
     co_await downloads.stop();
     if (!outcome) {
