@@ -112,7 +112,7 @@ def test_a_local_volume_is_given_to_fsgroup(kube, cluster, node, storage, files)
     """Row 61, row 51: fsGroup on a local volume, the group of a volume's annotation on top."""
     folder = pathlib.Path(files) / "local"
     folder.mkdir(mode=0o700)
-    (folder / "old").write_text("old")
+    (folder / "old").write_text("old\n")
     os.chmod(folder / "old", 0o600)
     volume = f"{kube.namespace}-group"
     storage(volume, local={"path": str(folder)}, nodeAffinity=here(node))
@@ -123,7 +123,7 @@ def test_a_local_volume_is_given_to_fsgroup(kube, cluster, node, storage, files)
     kube.apply(its)
     kube.wait_ready("group")
     wait_until((folder / "new").exists, SOON, lambda: kube.describe("group"))
-    assert "old" in kube.logs("group")
+    wait_until(lambda: "old" in kube.logs("group"), SOON, lambda: kube.describe("group"))
     assert folder.stat().st_gid == 2000 and (folder / "old").stat().st_mode & 0o777 == 0o660
     made = (folder / "new").stat()
     assert (made.st_uid, made.st_gid) == (1000, 2000)
@@ -215,7 +215,8 @@ def test_pull_errors_of_an_image_volume_are_the_containers(kube, cluster, push):
                with_image("never", actor, f"{cluster.registry}/nothing:1", "hold", policy="Never"),
                with_image("nowhere", actor, kitten, "hold", mount={"subPath": "none"}))
     kube.wait_waiting("absent", "ErrImagePull")
-    assert "nothing:1" in kube.wait_event("absent", "Failed")["message"]
+    wait_until(lambda: any("nothing:1" in event["message"] for event in kube.events("absent", "Failed")), SOON,
+               lambda: kube.describe("absent"))
     kube.wait_waiting("absent", "ImagePullBackOff")
     kube.wait_waiting("never", "ErrImageNeverPull")
     assert "none does not exist" in kube.wait_waiting("nowhere", "CreateContainerConfigError")["message"]

@@ -149,7 +149,7 @@ def test_a_subpath_gets_no_updates(kube, cluster, shows, inside):
 
 def test_mounts_nest_in_each_other(kube, cluster, shows, inside):
     """Row 33: a volume in another one's mount, a single file over a file, files of the node in a mounted /etc."""
-    kube.apply(config_map("config", {"keep": "one", "file": "from the map"}))
+    kube.apply(config_map("config", {"keep": "one", "file": "from the map\n"}))
     its = pod("nest", cluster.push("actor"), "write", "/etc/app/data/x", "deep", ";", "read",
               "/etc/app/file", ";", "hold",
               volumeMounts=[{"name": "map", "mountPath": "/etc/app"},
