@@ -140,13 +140,13 @@ ContainerView view_of(const std::string& name, const std::vector<ContainerRecord
         view.before = std::exchange(view.latest, std::move(remembered));
         return view;
     }
-    if (!view.before) {
-        // The record of the run before is gone; what the status told of it stays true.
-        if (remembered && remembered->id != view.latest->id) {
-            view.before = std::move(remembered);
-        } else if (status->lastState.terminated) {
-            view.before = from_terminated(*status, *status->lastState.terminated);
-        }
+    // The record of the run before may be gone, in a reboot, say, that kept an older one; what the
+    // status told of it stays true.
+    bool is_other = remembered && remembered->id != view.latest->id;
+    if (is_other && (!view.before || remembered->attempt > view.before->attempt)) {
+        view.before = std::move(remembered);
+    } else if (!view.before && status->lastState.terminated) {
+        view.before = from_terminated(*status, *status->lastState.terminated);
     }
     return view;
 }

@@ -3,6 +3,24 @@
 #include "pods/observed.h"
 
 namespace skiff::sim {
+namespace {
+
+// " main-1:3r": its restarts, and whether it waits, runs, or has ended.
+std::string shown(const kube::PodStatus& status) {
+    std::string text;
+    for (const auto* list : {&status.initContainerStatuses, &status.containerStatuses}) {
+        for (const kube::ContainerStatus& own : *list) {
+            text += fmt::format(" {}:{}{}{}", own.name, own.restartCount,
+                                own.state.running      ? "r"
+                                : own.state.terminated ? "t"
+                                                       : "w",
+                                own.ready ? "+" : "");
+        }
+    }
+    return text;
+}
+
+}  // namespace
 
 using namespace std::chrono_literals;
 
@@ -116,7 +134,7 @@ void Api::deliver() {
 }
 
 void Api::publish(std::shared_ptr<const kube::Pod> pod, kube::PodStatus status) {
-    world_.journal.note("publish {} {}", pod->metadata.name, status.phase);
+    world_.journal.note("publish {} {}{}", pod->metadata.name, status.phase, shown(status));
     watcher_.publishes(*pod, status);
     unsent_[pod->metadata.uid] = std::move(status);
     std::uint32_t connection = connection_;

@@ -63,8 +63,9 @@ int rank(const std::string& phase) {
 
 }  // namespace
 
-Checker::Checker(World& world, Guests& guests, Api& api)
-    : world_(world), guests_(guests), api_(api) {
+Checker::Checker(World& world, Guests& guests, Api& api, const Prober& prober,
+                 const Commands& commands)
+    : world_(world), guests_(guests), api_(api), prober_(prober), commands_(commands) {
     guests.set_watcher({[this](const Run& run) { on_start(run); },
                         [this](const Run& run) { on_stop(run); },
                         [this](const Run& run) { on_end(run); }});
@@ -195,7 +196,8 @@ void Checker::check_before(const Run& run, const kube::Container& earlier) {
             continue;
         }
         bool well = other->record.exit && other->record.exit->exit_code == 0;
-        if (is_sidecar(earlier) || well) {
+        bool started = !earlier.startupProbe || prober_.passed_startup(other->record.id);
+        if (is_sidecar(earlier) ? started : well) {
             return;
         }
     }
@@ -291,7 +293,8 @@ bool Checker::may_stop(const Seen& seen, const Run& run) const {
     if (is_past_deadline(seen, *object)) {
         return true;
     }
-    return run.record.round < seen.rounds || seen.edited.contains(run.record.name) ||
+    bool unwell = prober_.condemned(run.record.id) || commands_.failed_in(run.record.id);
+    return unwell || run.record.round < seen.rounds || seen.edited.contains(run.record.name) ||
            work_is_over(*object);
 }
 
@@ -314,7 +317,8 @@ void Checker::on_stop(const Run& run) {
 
 // A sidecar that goes because its pod goes: everything that it serves has ended, or had its time.
 void Checker::check_stop_order(const Seen& seen, const Run& run) {
-    bool goes_alone = run.record.round < seen.rounds || seen.edited.contains(run.record.name);
+    bool goes_alone = run.record.round < seen.rounds || seen.edited.contains(run.record.name) ||
+                      prober_.condemned(run.record.id) || commands_.failed_in(run.record.id);
     if (!run.record.name.starts_with("side") || goes_alone) {
         return;
     }
@@ -352,7 +356,8 @@ void Checker::check_statuses(const kube::Pod& pod, const kube::PodStatus& status
                 world_.journal.broken("{} shows {} running, which is not", pod.metadata.name,
                                       own.name);
             }
-            if (own.ready && own.state.running && !runs) {
+            auto says = runs ? prober_.of(run->record.id) : std::nullopt;
+            if (own.ready && own.state.running && (!runs || (says && !says->allows_ready()))) {
                 world_.journal.broken("{} shows {} ready", pod.metadata.name, own.name);
             }
         }
@@ -469,6 +474,14 @@ void Checker::check_pod_settled(const kube::Pod& pod) {
                 world_.journal.broken("I4: {}/{} is shown {}", name, container.name,
                                       shown ? "running" : "not running");
             }
+            bool is_regular = list == &pod.spec.containers;
+            if (!over && is_regular && shown && !own->ready) {
+                world_.journal.broken("{}/{} should be ready by now", name, container.name);
+            }
+            auto says = run == nullptr ? std::nullopt : prober_.of(run->record.id);
+            if (says && says->condemns()) {
+                world_.journal.broken("{} should have ended by its probes", run->name());
+            }
             if (over && run != nullptr) {
                 world_.journal.broken("{} is {} and {} runs", name, pod.status.phase, run->name());
             }
@@ -476,7 +489,7 @@ void Checker::check_pod_settled(const kube::Pod& pod) {
             bool ended = !runs.empty() && !runs.back()->is_active();
             int code =
                 ended && runs.back()->record.exit ? runs.back()->record.exit->exit_code : 137;
-            bool is_init = list == &pod.spec.initContainers && !is_sidecar(container);
+            bool is_init = !is_regular && !is_sidecar(container);
             bool may_rest = is_init || (ended && ends_for_good(pod, container, code)) ||
                             ended_before_a_lost_run(pod, container);
             if (!over && run == nullptr && !may_rest) {

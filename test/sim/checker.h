@@ -8,7 +8,8 @@
 //       the real starts, start times do not change
 // (facts: reliability.md §2), and of the contract: containers start in order, sidecars stop after
 // the others and in reverse, no terminal pod runs again, a pod is Ready only while its containers
-// run, what ends again and again waits.
+// run and their probes say so, what must not go on by its probes ends, what ends again and again
+// waits.
 #pragma once
 
 #include <map>
@@ -18,12 +19,13 @@
 #include "api.h"
 #include "guests.h"
 #include "ports.h"
+#include "prober.h"
 
 namespace skiff::sim {
 
 class Checker {
 public:
-    Checker(World& world, Guests& guests, Api& api);
+    Checker(World& world, Guests& guests, Api& api, const Prober& prober, const Commands& commands);
 
     // At the end, when all was calm for long: what should run runs, and the API says what is.
     void check_settled();
@@ -74,6 +76,8 @@ private:
     World& world_;
     Guests& guests_;
     Api& api_;
+    const Prober& prober_;
+    const Commands& commands_;
     std::map<std::string, Seen> pods_;
 };
 

@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "pods/fakes_probes.h"
 #include "pods/ports.h"
 #include "world.h"
 
@@ -106,20 +105,26 @@ private:
     std::set<std::string> pulled_;
 };
 
-// Commands of hooks: they take their time, and some fail.
+// Commands of hooks: they take their time, and some fail, which is remembered for the checker.
 class Commands final : public pods::Commands {
 public:
     explicit Commands(World& world) : world_(world) {}
-    Task<Result<pods::CommandEnd>> run(pods::CommandRun) override {
+    Task<Result<pods::CommandEnd>> run(pods::CommandRun run) override {
+        world_.journal.note("command {}", run.command.front());
         SKIFF_CO_CHECK(co_await async::sleep_for(
             world_.dice.duration(std::chrono::milliseconds(1), std::chrono::minutes(1))));
         pods::CommandEnd end;
-        end.exit_code = world_.fails(0.2) ? 1 : 0;
+        if (world_.fails(0.2)) {
+            end.exit_code = 1;
+            failed_.insert(run.container);
+        }
         co_return end;
     }
+    [[nodiscard]] bool failed_in(const ContainerId& run) const { return failed_.contains(run); }
 
 private:
     World& world_;
+    std::set<ContainerId> failed_;
 };
 
 class Volumes final : public pods::Volumes {

@@ -28,6 +28,50 @@ void add_rules(Dice& dice, kube::Container& container) {
     }
 }
 
+kube::Probe probe_of(Dice& dice) {
+    kube::Probe probe;
+    probe.exec.emplace().command = {"probe"};
+    probe.periodSeconds = 10;
+    probe.failureThreshold = 3;
+    probe.successThreshold = 1;
+    probe.timeoutSeconds = 1;
+    if (dice.chance(0.2)) {
+        probe.terminationGracePeriodSeconds = dice.number(1, 20);
+    }
+    return probe;
+}
+
+// Of containers that go on.
+void add_probes(Dice& dice, kube::Container& container) {
+    if (dice.chance(0.2)) {
+        container.startupProbe = probe_of(dice);
+    }
+    if (dice.chance(0.25)) {
+        container.readinessProbe = probe_of(dice);
+        container.readinessProbe->terminationGracePeriodSeconds.reset();  // it may have none
+    }
+    if (dice.chance(0.25)) {
+        container.livenessProbe = probe_of(dice);
+    }
+}
+
+void add_hooks(Dice& dice, kube::Container& container) {
+    if (dice.chance(0.15)) {
+        container.lifecycle.emplace().postStart.emplace().exec.emplace().command = {"postStart"};
+    }
+    if (dice.chance(0.2)) {
+        if (!container.lifecycle) {
+            container.lifecycle.emplace();
+        }
+        auto& hook = container.lifecycle->preStop.emplace();
+        if (dice.chance(0.5)) {
+            hook.exec.emplace().command = {"preStop"};
+        } else {
+            hook.sleep.emplace().seconds = dice.number(1, 20);
+        }
+    }
+}
+
 }  // namespace
 
 kube::Pod random_pod(Dice& dice, int number) {
@@ -47,6 +91,8 @@ kube::Pod random_pod(Dice& dice, int number) {
         kube::Container init = container_of(fmt::format("{}-{}", sidecar ? "side" : "init", i));
         if (sidecar) {
             init.restartPolicy = "Always";
+            add_probes(dice, init);
+            add_hooks(dice, init);
         } else if (dice.chance(0.1)) {
             init.restartPolicy = dice.one_of<std::string>({"Never", "OnFailure"});
         }
@@ -59,6 +105,8 @@ kube::Pod random_pod(Dice& dice, int number) {
             main.restartPolicy = dice.one_of<std::string>({"Never", "OnFailure", "Always"});
         }
         add_rules(dice, main);
+        add_probes(dice, main);
+        add_hooks(dice, main);
         pod.spec.containers.push_back(std::move(main));
     }
     return pod;

@@ -24,11 +24,12 @@ public:
           network_(world_),
           guests_(world_),
           api_(world_),
-          checker_(world_, guests_, api_),
-          users_(world_, api_),
+          prober_(world_),
           commands_(world_),
+          checker_(world_, guests_, api_, prober_, commands_),
+          users_(world_, api_),
           ports_{events_, objects_, images_,   volumes_, network_,
-                 guests_, api_,     commands_, probes_} {}
+                 guests_, api_,     commands_, prober_} {}
 
     Outcome run();
 
@@ -49,11 +50,10 @@ private:
     Network network_;
     Guests guests_;
     Api api_;
+    Prober prober_;
+    Commands commands_;
     Checker checker_;
     Users users_;
-    Commands commands_;
-    // Nobody has probes here.
-    pods::fakes::ProbeBoard probes_;
     pods::Ports ports_;
     // Of the agent that runs; both null while it is down.
     std::unique_ptr<async::Reactor> reactor_;
@@ -80,6 +80,7 @@ void Simulation::start_agent() {
 void Simulation::kill_agent() {
     world_.journal.note("agent killed");
     api_.connect(nullptr);
+    prober_.agent_gone();
     async::run_to_end(*reactor_, agent_->stop());
     agent_.reset();
     reactor_.reset();
