@@ -9,6 +9,7 @@
 #include "app/image_routes.h"
 #include "app/image_service.h"
 #include "app/local.h"
+#include "app/logind_watch.h"
 #include "app/memory.h"
 #include "app/node_settings.h"
 #include "app/node_shutdown.h"
@@ -35,8 +36,6 @@ namespace skiff::app {
 namespace {
 
 constexpr auto kServerGrace = std::chrono::seconds(2);
-constexpr auto kStatusesAwaited = std::chrono::seconds(5);
-constexpr auto kStatusLook = std::chrono::milliseconds(50);
 
 // The requests of status, over the API client.
 class ApiPods final : public status::PodApi, public status::MirrorApi {
@@ -233,8 +232,9 @@ public:
             scope_.spawn("static pods", files->run(settings_.file_check_frequency));
             log::info("node started", log::kv("node", settings_.node_name),
                       log::kv("pods", settings_.static_pod_path.string()));
-            int signal = co_await wait_for_the_end();
             NodeShutdown shutdown(rooms->pods(), base_.clock, shutdown_groups(settings_), {});
+            scope_.spawn("logind", obey_logind(base_.pool, shutdown, {}));
+            int signal = co_await wait_for_the_end();
             if (signal == SIGTERM && settings_.shutdown_on_term && shutdown.is_wanted()) {
                 (void)co_await shutdown.run();
             }
@@ -347,7 +347,7 @@ private:
         }
         upkeep_ = upkeep->get();
         NodeShutdown shutdown(rooms.pods(), base_.clock, shutdown_groups(settings_),
-                              [&agent] { agent.poke(); });
+                              {[&agent] { agent.poke(); }, [this] { return status_.pending(); }});
         shutdown_ = &shutdown;
         co_await upkeep_->start();
         agent.start();
@@ -365,11 +365,12 @@ private:
         // Everything that refers to these objects ends before they do.
         async::Scope inner(base_.reactor.executor());
         inner.spawn("pods", watch_pods(agent, watch, files, rooms, inner));
+        inner.spawn("logind", obey_logind(base_.pool, shutdown, {}));
         log::info("node started", log::kv("node", settings_.node_name),
                   log::kv("server", client_.config().server));
         int signal = co_await wait_for_the_end();
         if (signal == SIGTERM && settings_.shutdown_on_term && shutdown.is_wanted()) {
-            co_await end_pods(shutdown);
+            (void)co_await shutdown.run();
         }
         co_await inner.stop();
         co_await upkeep_->stop();
@@ -379,15 +380,6 @@ private:
         agent_ = nullptr;
         co_await doors.close();
         co_return Result<void>{};
-    }
-
-    // The cluster is told how they ended, if that takes no longer than a moment.
-    async::Task<void> end_pods(NodeShutdown& shutdown) {
-        auto ended = co_await shutdown.run();
-        SteadyTime deadline = base_.clock.steady_now() + kStatusesAwaited;
-        while (ended && status_.pending() > 0 && base_.clock.steady_now() < deadline) {
-            ended = co_await async::sleep_for(kStatusLook);
-        }
     }
 
     void observe(pods::NodeState& state) const {

@@ -12,6 +12,7 @@ namespace {
 constexpr Duration kLook = std::chrono::milliseconds(100);
 // What is killed at the end of its grace has to be reaped and told of.
 constexpr Duration kKillTime = std::chrono::seconds(2);
+constexpr Duration kStatusesAwaited = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -21,6 +22,14 @@ async::Task<Result<void>> NodeShutdown::run() {
     tell();
     for (pods::ShutdownStep& step : pods::shutdown_steps(groups_, pods_.taken())) {
         SKIFF_CO_CHECK(co_await end(std::move(step)));
+    }
+    co_return co_await tell_statuses();
+}
+
+async::Task<Result<void>> NodeShutdown::tell_statuses() const {
+    SteadyTime deadline = clock_.steady_now() + kStatusesAwaited;
+    while (node_.untold && node_.untold() > 0 && clock_.steady_now() < deadline) {
+        SKIFF_CO_CHECK(co_await async::sleep_for(kLook));
     }
     co_return Result<void>{};
 }

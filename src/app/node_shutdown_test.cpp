@@ -24,7 +24,7 @@ TEST_F(NodeShutdownTest, EndsPodsInTheirOrderWithTheirWords) {
     apply(pod_of("critical", "uid-2", 2'000'000'000));
     run_pod(pod_of("plain", "uid-1", 0));
     NodeShutdown shutdown(*pods, clock, pods::shutdown_groups(seconds(30), seconds(10)),
-                          [this] { ++changes; });
+                          {[this] { ++changes; }, {}});
     EXPECT_TRUE(shutdown.is_wanted());
     EXPECT_FALSE(shutdown.has_begun());
     ASSERT_TRUE(async::run_to_end(reactor(), shutdown.run()));
