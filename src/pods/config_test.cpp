@@ -402,9 +402,10 @@ TEST(Unsupported, NamesTheFieldAndRefusesNoTighterPod) {
     pod.spec.hostPID = true;
     EXPECT_FALSE(unsupported(pod, main));
     EXPECT_EQ(refused_powers(pod).size(), 2U);
-    main.volumeDevices.emplace_back();
+    main.volumeDevices.emplace_back().name = "disk";
     EXPECT_EQ(*unsupported(pod, main),
-              "spec.containers{main}.volumeDevices is not supported by this node");
+              "spec.containers{main}.volumeDevices [disk] is not supported by this node: mount the "
+              "volume as a filesystem, by volumeMounts");
 }
 
 }  // namespace

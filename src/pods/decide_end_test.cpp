@@ -1,11 +1,15 @@
 // The decision function by tables: how a pod ends, is lost, changes, fails.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "pods/conditions.h"
 #include "pods/decide_fixture.h"
+#include "pods/observed.h"
 
 namespace skiff::pods {
 namespace {
+
+using ::testing::StartsWith;
 
 // --- deletion -----------------------------------------------------------------------------------
 
@@ -336,12 +340,12 @@ TEST_F(Decide, ShowsWhyAStartFailed) {
 }
 
 TEST_F(Decide, AnUnsupportedFieldIsNamedAndNothingStarts) {
-    pod.spec.containers[0].volumeDevices.emplace_back();
+    pod.spec.containers[0].volumeDevices.emplace_back().name = "disk";
     Decision decision = run();
     EXPECT_EQ(describe(decision), "");
     EXPECT_EQ(of(decision, "main").state.waiting->reason, "CreateContainerConfigError");
-    EXPECT_EQ(of(decision, "main").state.waiting->message,
-              "spec.containers{main}.volumeDevices is not supported by this node");
+    EXPECT_THAT(of(decision, "main").state.waiting->message,
+                StartsWith("spec.containers{main}.volumeDevices [disk] is not supported"));
     delete_pod(30);
     EXPECT_EQ(describe(run()), "tear_down");
 }
@@ -388,6 +392,30 @@ TEST_F(Decide, KeepsTheRunBeforeAndRemovesOlderOnes) {
     EXPECT_EQ(decision.actions[0].id.str(), "main-0");
     EXPECT_EQ(of(decision, "main").restartCount, 2);
     EXPECT_EQ(of(decision, "main").lastState.terminated->containerID, "skiff://main-1");
+}
+
+// A reboot keeps the record of one run, and the status tells of a later one.
+TEST(Observe, AnOlderRecordDoesNotHideTheRunThatTheStatusTells) {
+    kube::Pod pod = fakes::make_pod("web", "uid-1");
+    const std::string name = pod.spec.containers[0].name;
+    std::vector<ContainerRecord> records(2);
+    for (ContainerRecord& record : records) {
+        record.name = name;
+    }
+    records[0].id = ContainerId("first");
+    records[0].exit.emplace();
+    records[0].boot = ContainerRecord::Boot::earlier;
+    records[1].id = ContainerId("third");
+    records[1].attempt = 2;
+    kube::PodStatus previous;
+    kube::ContainerStatus& status = previous.containerStatuses.emplace_back();
+    status.name = name;
+    status.restartCount = 1;
+    status.state.terminated.emplace().containerID = "skiff://second";
+    PodView view = observe(pod, records, previous, WallTime());
+    EXPECT_EQ(view.at(name).latest->attempt, 2U);
+    EXPECT_EQ(view.at(name).before->attempt, 1U);
+    EXPECT_EQ(view.at(name).before->id, ContainerId("second"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "base/text.h"
 #include "kube/pod_fields.h"
 
 namespace skiff::pods {
@@ -12,42 +13,76 @@ namespace {
 using Container = kube::Container;
 using Pod = kube::Pod;
 
+constexpr std::size_t kRefusalBytesMax = 1024;  // what an event may say
+
+// What is asked for of a field, as its user wrote it; empty: nothing.
+using Values = std::vector<std::string>;
+
 struct ContainerRow {
     std::string_view field;
-    bool (*asks)(const Container&);
+    Values (*asked)(const Container&);
+    std::string_view remedy;
 };
 
 struct PodRow {
     std::string_view field;
-    bool (*asks)(const Pod&);
+    Values (*asked)(const Pod&);
+    std::string_view remedy;
 };
+
+template <typename List>
+Values names_of(const List& list) {
+    Values names;
+    for (const auto& item : list) {
+        names.push_back(item.name);
+    }
+    return names;
+}
+
+Values bidirectional_mounts(const Container& container) {
+    Values found;
+    for (const auto& mount : container.volumeMounts) {
+        if (mount.mountPropagation.value_or("") == "Bidirectional") {
+            found.emplace_back("Bidirectional");
+        }
+    }
+    return found;
+}
+
+constexpr std::string_view kNoDevices = "remove it: this node allocates no devices";
 
 // The whole table: a row goes when its feature comes.
 constexpr std::array kContainerRows = {
-    ContainerRow{"volumeDevices", [](const Container& c) { return !c.volumeDevices.empty(); }},
+    ContainerRow{"volumeDevices", [](const Container& c) { return names_of(c.volumeDevices); },
+                 "mount the volume as a filesystem, by volumeMounts"},
     ContainerRow{"resources.claims",
-                 [](const Container& c) { return !c.resources.claims.empty(); }},
-    ContainerRow{"volumeMounts[].mountPropagation Bidirectional",
-                 [](const Container& c) {
-                     for (const auto& mount : c.volumeMounts) {
-                         if (mount.mountPropagation.value_or("") == "Bidirectional") {
-                             return true;
-                         }
-                     }
-                     return false;
-                 }},
+                 [](const Container& c) { return names_of(c.resources.claims); }, kNoDevices},
+    ContainerRow{"volumeMounts[].mountPropagation", bidirectional_mounts,
+                 "None and HostToContainer are: a guest mounts nothing"},
 };
 
 // hostUsers and shareProcessNamespace: false is what Skiff does.
 constexpr std::array kPodRows = {
     PodRow{"shareProcessNamespace",
-           [](const Pod& p) { return p.spec.shareProcessNamespace.value_or(false); }},
-    PodRow{"resourceClaims", [](const Pod& p) { return !p.spec.resourceClaims.empty(); }},
+           [](const Pod& p) {
+               return p.spec.shareProcessNamespace.value_or(false) ? Values{"true"} : Values{};
+           },
+           "remove it: a Wasm container sees no processes"},
+    PodRow{"resourceClaims", [](const Pod& p) { return names_of(p.spec.resourceClaims); },
+           kNoDevices},
     PodRow{"securityContext.sysctls",
            [](const Pod& p) {
-               return p.spec.securityContext && !p.spec.securityContext->sysctls.empty();
-           }},
+               return p.spec.securityContext ? names_of(p.spec.securityContext->sysctls) : Values{};
+           },
+           "remove them: a Wasm container has no kernel settings"},
 };
+
+std::string refusal(std::string_view place, std::string_view field, const Values& asked,
+                    std::string_view remedy) {
+    return bounded_utf8(fmt::format("{}.{} [{}] is not supported by this node: {}", place, field,
+                                    fmt::join(asked, " "), remedy),
+                        kRefusalBytesMax);
+}
 
 std::string list_name(const Pod& pod, const Container& container) {
     for (const auto& init : pod.spec.initContainers) {
@@ -104,14 +139,15 @@ std::vector<std::string> without_effect(const Pod& pod, NodeFacts::GuestInput in
 
 std::optional<std::string> unsupported(const Pod& pod, const Container& container) {
     for (const ContainerRow& row : kContainerRows) {
-        if (row.asks(container)) {
-            return fmt::format("spec.{}{{{}}}.{} is not supported by this node",
-                               list_name(pod, container), container.name, row.field);
+        if (Values asked = row.asked(container); !asked.empty()) {
+            std::string place =
+                fmt::format("spec.{}{{{}}}", list_name(pod, container), container.name);
+            return refusal(place, row.field, asked, row.remedy);
         }
     }
     for (const PodRow& row : kPodRows) {
-        if (row.asks(pod)) {
-            return fmt::format("spec.{} is not supported by this node", row.field);
+        if (Values asked = row.asked(pod); !asked.empty()) {
+            return refusal("spec", row.field, asked, row.remedy);
         }
     }
     return std::nullopt;

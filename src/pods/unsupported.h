@@ -11,8 +11,8 @@
 
 namespace skiff::pods {
 
-// The message for a container that cannot be started as asked, naming the field; nullopt when
-// everything it asks for is honoured. It waits with CreateContainerConfigError.
+// The message for a container that cannot be started as asked, with field, value and remedy;
+// nullopt when everything it asks for is honoured. It waits with CreateContainerConfigError.
 [[nodiscard]] std::optional<std::string> unsupported(const kube::Pod& pod,
                                                      const kube::Container& container);
 

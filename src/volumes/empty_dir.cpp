@@ -45,8 +45,9 @@ Result<EmptyDirPlan> plan_empty_dir(const kube::Pod& pod, const pods::PodFacts& 
             plan.tmpfs_size = std::min(limit, plan.tmpfs_size.value_or(limit));
         }
     } else if (!source.medium.empty()) {
-        return fail(Code::unsupported, "{}.emptyDir.medium {} is not supported", field,
-                    source.medium);
+        return fail(Code::unsupported,
+                    "{}.emptyDir.medium {} is not supported by this node: \"\" and Memory are",
+                    field, source.medium);
     }
     if (pod.spec.securityContext && pod.spec.securityContext->fsGroup) {
         plan.fs_group = static_cast<std::uint32_t>(*pod.spec.securityContext->fsGroup);

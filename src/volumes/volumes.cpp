@@ -226,8 +226,11 @@ Task<Result<PodVolumes::Plan>> PodVolumes::plan(const kube::Pod& pod, const pods
         co_return plan;
     }
     if (!place) {
-        co_return fail(Code::unsupported, "{}.{} is not supported", field,
-                       unsupported_kind(volume).value_or("source"));
+        co_return fail(
+            Code::unsupported,
+            "{}.{} is not supported by this node: mount it on the machine and give it as "
+            "a hostPath or local volume",
+            field, unsupported_kind(volume).value_or("source"));
     }
     plan.kind = Plan::Kind::empty_dir;
     auto source = volume.emptyDir.value_or(kube::EmptyDirVolumeSource());

@@ -163,7 +163,7 @@ def pod(name, image, *args, **spec):
     container has are the container's."""
     container = {"name": "main", "image": image, "args": [str(a) for a in args]}
     for field in ("command", "env", "envFrom", "volumeMounts", "resources", "imagePullPolicy",
-                  "terminationMessagePolicy", "terminationMessagePath", "ports", "workingDir",
+                  "terminationMessagePolicy", "terminationMessagePath", "ports", "workingDir", "volumeDevices",
                   "securityContext", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
         if field in spec:
             container[field] = spec.pop(field)

@@ -163,18 +163,72 @@ def test_an_interface_nobody_offers_is_named(kube, cluster, tmp_path):
                      message), message
 
 
-def test_an_unknown_kind_of_volume_is_named(kube, cluster):
-    kube.apply(pod("nfs", cluster.push("sleeper"), volumeMounts=[{"name": "v", "mountPath": "/v"}],
-                   volumes=[{"name": "v", "nfs": {"server": "192.0.2.1", "path": "/"}}]))
+def with_volume(**source):
+    return {"volumeMounts": [{"name": "v", "mountPath": "/v"}], "volumes": [{"name": "v", **source}]}
 
-    def told():
-        waiting = waiting_of(kube.pod("nfs")) or {}
-        return [text for text in [waiting.get("message", "")]
-                + [e["message"] for e in kube.events("nfs") if e["type"] == "Warning"]
-                if "nfs" in text]
 
-    wait_until(told, 30, lambda: kube.describe("nfs"))
-    kube("delete", "pod", "nfs", "--timeout=20s")
+CLAIM = {"name": "gpu", "resourceClaimName": "gpu"}
+BLOCK = {"volumes": [{"name": "disk", "persistentVolumeClaim": {"claimName": "disk"}}]}
+
+# The container keeps waiting: the spec, and what its message says of field, value and remedy.
+REFUSED = {
+    "volume-devices": ({**BLOCK, "volumeDevices": [{"name": "disk", "devicePath": "/dev/d"}]},
+                       "spec.containers{main}.volumeDevices [disk] is not supported by this node: mount the volume"),
+    "container-claims": ({"resourceClaims": [CLAIM], "resources": {"claims": [{"name": "gpu"}]}},
+                         "spec.containers{main}.resources.claims [gpu] is not supported by this node: remove it"),
+    "pod-claims": ({"resourceClaims": [CLAIM]},
+                   "spec.resourceClaims [gpu] is not supported by this node: remove it"),
+    "bidirectional": ({"volumeMounts": [{"name": "v", "mountPath": "/v", "mountPropagation": "Bidirectional"}],
+                       "volumes": [{"name": "v", "emptyDir": {}}], "securityContext": {"privileged": True}},
+                      "volumeMounts[].mountPropagation [Bidirectional] is not supported by this node: None and Host"),
+    "shared-processes": ({"shareProcessNamespace": True},
+                         "spec.shareProcessNamespace [true] is not supported by this node: remove it"),
+    "nfs": (with_volume(nfs={"server": "192.0.2.1", "path": "/"}),
+            ".nfs is not supported by this node: mount it on the machine"),
+    "huge-pages": (with_volume(emptyDir={"medium": "HugePages"}),
+                   ".emptyDir.medium HugePages is not supported by this node: \"\" and Memory are"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_field_that_is_refused_is_told_with_value_and_remedy(kube, cluster, node, name):
+    spec, words = REFUSED[name]
+    # Past the scheduler, which would wait for claims.
+    kube.apply(pod(name, cluster.push("sleeper"), nodeName=node, **spec))
+    wait_until(lambda: any(words in event["message"] for event in kube.events(name) if event["type"] == "Warning"),
+               30, lambda: kube.describe(name))
+    wait_until(lambda: waiting_of(kube.pod(name)), 10, lambda: kube.describe(name))
+    kube("delete", "pod", name, "--timeout=20s")
+
+
+def test_a_sysctl_is_refused_with_value_and_remedy(kube, cluster, node):
+    its = pod("sysctl", cluster.push("sleeper"), nodeName=node)
+    its["spec"]["securityContext"] = {"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]}
+    kube.apply(its)
+    message = kube.wait_waiting("sysctl", "CreateContainerConfigError")["message"]
+    assert message == ("spec.securityContext.sysctls [kernel.shm_rmid_forced] is not supported by this node: "
+                       "remove them: a Wasm container has no kernel settings")
+    assert [message in event["message"] for event in kube.events("sysctl", "Failed")] == [True]
+    kube("delete", "pod", "sysctl", "--timeout=20s")
+
+
+# The pod runs without it, and one event says so.
+POWERS = {
+    "privileged": ({"securityContext": {"privileged": True}}, "securityContext.privileged is not granted"),
+    "capabilities": ({"securityContext": {"capabilities": {"add": ["NET_ADMIN", "SYS_TIME"]}}},
+                     "securityContext.capabilities.add [NET_ADMIN SYS_TIME] is not granted"),
+    "host-pid": ({"hostPID": True}, "spec.hostPID is not granted"),
+    "host-ipc": ({"hostIPC": True}, "spec.hostIPC is not granted"),
+}
+
+
+@pytest.mark.parametrize("name", POWERS)
+def test_a_power_that_is_not_granted_is_told_once(kube, cluster, name):
+    spec, words = POWERS[name]
+    kube.apply(pod(name, cluster.push("hello"), **spec))
+    kube.wait_phase(name, "Succeeded")
+    events = kube.events(name, "NotGranted")
+    assert len(events) == 1 and words in events[0]["message"], events
 
 
 def test_an_invalid_image_name_is_told(kube):
