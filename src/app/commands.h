@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/local.h"
+#include "app/top.h"
 #include "app/workload.h"
 #include "config/settings.h"
 
@@ -81,6 +82,8 @@ enum class ResetScope { running, everything };
 [[nodiscard]] int reset_command(const config::Settings& settings, ResetScope scope);
 
 [[nodiscard]] int ps_command(const std::filesystem::path& run_dir, OutputFormat format);
+[[nodiscard]] int top_command(const std::filesystem::path& run_dir, OutputFormat format,
+                              Watching watching);
 [[nodiscard]] int logs_command(const std::filesystem::path& run_dir, LogsQuery query);
 
 // "skiff: …" on stderr.

@@ -4,7 +4,6 @@
 
 #include "base/text.h"
 #include "base/time.h"
-#include "http/client.h"
 #include "kube/codec.h"
 
 namespace skiff::app {
@@ -23,13 +22,10 @@ static Error no_node(Error error, const std::filesystem::path& socket) {
         error.where};
 }
 
-static async::Task<Result<kube::List<kube::Pod>>> fetch_pods(http::Client& client,
-                                                             std::filesystem::path socket) {
-    http::Request request;
-    request.url = "http://localhost/pods";
+async::Task<Result<http::Response>> ask_node(http::Client& client, http::Request request,
+                                             std::filesystem::path socket) {
     request.unix_socket = socket.string();
-    request.body_bytes_max = kube::kWireBytesMax;
-    auto response = co_await client.fetch(request);
+    auto response = co_await client.fetch(std::move(request));
     if (!response) {
         co_return fail(no_node(std::move(response.error()), socket));
     }
@@ -37,7 +33,16 @@ static async::Task<Result<kube::List<kube::Pod>>> fetch_pods(http::Client& clien
         co_return fail(Code::unavailable, "the node answers {}: {}", response->status,
                        bounded_utf8(trim(response->body), 500));
     }
-    co_return kube::list_from_json<kube::Pod>(response->body);
+    co_return std::move(*response);
+}
+
+static async::Task<Result<kube::List<kube::Pod>>> fetch_pods(http::Client& client,
+                                                             std::filesystem::path socket) {
+    http::Request request;
+    request.url = "http://localhost/pods";
+    request.body_bytes_max = kube::kWireBytesMax;
+    SKIFF_CO_TRY(auto response, co_await ask_node(client, std::move(request), std::move(socket)));
+    co_return kube::list_from_json<kube::Pod>(response.body);
 }
 
 // "3d4h", "5m", "12s": as kubectl shows ages.

@@ -8,6 +8,7 @@
 
 #include "async/task.h"
 #include "base/result.h"
+#include "http/client.h"
 
 namespace skiff::app {
 
@@ -15,6 +16,12 @@ enum class OutputFormat { table, json };
 
 // The socket below a run folder that serves the node's own API to root on this machine.
 [[nodiscard]] std::filesystem::path local_socket(const std::filesystem::path& run_dir);
+
+// The node's answer to a request to its socket. Fails with unavailable when no node listens there,
+// or when it answers anything but 200.
+[[nodiscard]] async::Task<Result<http::Response>> ask_node(http::Client& client,
+                                                           http::Request request,
+                                                           std::filesystem::path socket);
 
 // Prints the node's pods. Fails with unavailable when no node listens there.
 [[nodiscard]] async::Task<Result<void>> print_pods(std::filesystem::path socket,

@@ -34,6 +34,7 @@ struct CommandLine {
     std::string output = "table";
     LogsQuery logs;
     std::string since;
+    bool once = false;  // top
     ExecOptions exec;
 };
 
@@ -202,6 +203,11 @@ void add_local(CLI::App& root, CommandLine& line) {
     ps->add_option("-o,--output", line.output, "table or json")
         ->check(CLI::IsMember({"table", "json"}));
     ps->add_option("--run-dir", line.run_dir, "run folder of the node");
+    CLI::App* top = root.add_subcommand("top", "show what the node and its containers use now");
+    top->add_option("-o,--output", line.output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}));
+    top->add_flag("--once", line.once, "one picture, also on a terminal");
+    top->add_option("--run-dir", line.run_dir, "run folder of the node");
     CLI::App* logs = root.add_subcommand("logs", "print a container's log");
     logs->add_option("POD", line.logs.pod, "name of the pod")->required();
     logs->add_option("-c,--container", line.logs.container, "container, if there are several");
@@ -379,6 +385,10 @@ int main_of(int argc, char** argv) {
     }
     if (root.got_subcommand("ps")) {
         return ps_command(line.run_dir, format);
+    }
+    if (root.got_subcommand("top")) {
+        return top_command(line.run_dir, format,
+                           line.once ? Watching::once : Watching::on_terminal);
     }
     if (root.got_subcommand("logs")) {
         return logs(line);

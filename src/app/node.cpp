@@ -559,6 +559,12 @@ int ps_command(const std::filesystem::path& run_dir, OutputFormat format) {
     return exit_code_of(async::run_to_end(base.reactor, print_pods(local_socket(run_dir), format)));
 }
 
+int top_command(const std::filesystem::path& run_dir, OutputFormat format, Watching watching) {
+    Base base;
+    auto printed = print_top(local_socket(run_dir), format, watching);
+    return exit_code_of(async::run_to_end(base.reactor, std::move(printed)));
+}
+
 int logs_command(const std::filesystem::path& run_dir, LogsQuery query) {
     Base base;
     return exit_code_of(

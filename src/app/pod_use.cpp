@@ -10,7 +10,19 @@ namespace skiff::app {
 
 namespace {
 
-// Threads of a process; 0 when it is gone.
+void tell_uncounted(const kube::Pod& pod, const Error& error) {
+    log::warn("disk use of a pod not counted",
+              log::kv("pod", pod.metadata.namespace_ + "/" + pod.metadata.name),
+              log::kv("error", format_as(error)));
+}
+
+bool is_empty_dir(const kube::PodSpec& spec, const std::string& name) {
+    auto found = std::ranges::find(spec.volumes, name, &kube::Volume::name);
+    return found != spec.volumes.end() && found->emptyDir;
+}
+
+}  // namespace
+
 std::uint64_t count_threads(std::int32_t pid) {
     auto text = os::read_kernel_file(fmt::format("/proc/{}/status", pid));
     if (!text) {
@@ -24,19 +36,6 @@ std::uint64_t count_threads(std::int32_t pid) {
     }
     return 0;
 }
-
-void tell_uncounted(const kube::Pod& pod, const Error& error) {
-    log::warn("disk use of a pod not counted",
-              log::kv("pod", pod.metadata.namespace_ + "/" + pod.metadata.name),
-              log::kv("error", format_as(error)));
-}
-
-bool is_empty_dir(const kube::PodSpec& spec, const std::string& name) {
-    auto found = std::ranges::find(spec.volumes, name, &kube::Volume::name);
-    return found != spec.volumes.end() && found->emptyDir;
-}
-
-}  // namespace
 
 pods::PodUse PodUsage::without_disk(std::shared_ptr<const kube::Pod> pod) const {
     pods::PodUse use;

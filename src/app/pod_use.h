@@ -12,6 +12,9 @@
 
 namespace skiff::app {
 
+// Threads of a process; 0 when it is gone.
+[[nodiscard]] std::uint64_t count_threads(std::int32_t pid);
+
 class PodUsage {
 public:
     // Both outlive it.

@@ -59,7 +59,11 @@ private:
 
 class Rooms::PodView final : public server::NodeView {
 public:
-    PodView(const pods::Pods& pods, const async::BlockingPool& pool) : pods_(pods), pool_(pool) {}
+    PodView(const pods::Pods& pods, const async::BlockingPool& pool, StatsCollector& stats)
+        : pods_(pods), pool_(pool), stats_(stats) {}
+    async::Task<Result<server::NodeStats>> stats(server::StatsScope scope) const override {
+        return stats_.collect(scope);
+    }
     std::vector<std::shared_ptr<const kube::Pod>> pods() const override {
         std::vector<std::shared_ptr<const kube::Pod>> list;
         for (pods::PodSnapshot& snapshot : pods_.snapshot()) {
@@ -81,6 +85,7 @@ public:
 private:
     const pods::Pods& pods_;
     const async::BlockingPool& pool_;
+    StatsCollector& stats_;
 };
 
 state::Paths paths_of(const config::Settings& settings) {
@@ -263,7 +268,10 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     rooms->pods_ = std::make_unique<pods::Pods>(executor, base.clock, base.random, ports,
                                                 std::move(pods_settings));
     rooms->logs_ = std::make_unique<PodLogs>(*rooms->pods_, *rooms->runtime_, base.pool);
-    rooms->view_ = std::make_unique<PodView>(*rooms->pods_, base.pool);
+    rooms->stats_.emplace(StatsCollector::Parts{*rooms->pods_, *rooms->runtime_, *rooms->volumes_,
+                                                base.foreign_pool, base.clock},
+                          settings.node_name, settings.root_dir);
+    rooms->view_ = std::make_unique<PodView>(*rooms->pods_, base.pool, *rooms->stats_);
     rooms->pods_->start();
     co_return std::move(rooms);
 }

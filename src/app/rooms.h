@@ -10,6 +10,7 @@
 
 #include "app/container_commands.h"
 #include "app/image_rooms.h"
+#include "app/node_stats.h"
 #include "async/blocking.h"
 #include "async/scope.h"
 #include "base/random.h"
@@ -121,6 +122,7 @@ private:
     std::optional<ContainerCommands> commands_;
     std::optional<probes::Prober> prober_;
     std::unique_ptr<pods::Pods> pods_;
+    std::optional<StatsCollector> stats_;
     std::unique_ptr<PodLogs> logs_;
     std::unique_ptr<PodView> view_;
 };

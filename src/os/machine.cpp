@@ -83,6 +83,41 @@ Result<Memory> memory() {
     return memory;
 }
 
+Result<CpuTimes> cpu_times() {
+    SKIFF_TRY(std::string text, read_kernel_file("/proc/stat"));
+    // "cpu  USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL GUEST …", in ticks; guests are part of
+    // USER.
+    constexpr std::size_t kIdle = 4;
+    constexpr std::size_t kIowait = 5;
+    constexpr std::size_t kSteal = 8;
+    const auto tick = std::chrono::nanoseconds(std::chrono::seconds(1)) / ::sysconf(_SC_CLK_TCK);
+    CpuTimes times;
+    bool found = false;
+    for (std::string_view line : split(text, '\n')) {
+        std::vector<std::string_view> words;
+        for (std::string_view word : split(line, ' ')) {
+            if (!word.empty()) {
+                words.push_back(word);
+            }
+        }
+        if (words.size() > kSteal && words[0] == "cpu") {
+            found = true;
+            for (std::size_t i = 1; i <= kSteal; ++i) {
+                if (i != kIdle && i != kIowait) {
+                    times.busy +=
+                        tick * static_cast<std::int64_t>(parse_uint(words[i]).value_or(0));
+                }
+            }
+        } else if (words.size() == 2 && words[0] == "btime") {
+            times.booted = WallTime(std::chrono::seconds(parse_uint(words[1]).value_or(0)));
+        }
+    }
+    if (!found) {
+        return fail(Code::corrupt, "/proc/stat has no line of all CPUs");
+    }
+    return times;
+}
+
 Kernel kernel() {
     struct utsname names{};
     Kernel kernel;

@@ -1,10 +1,12 @@
 // What /proc says about this machine.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
 #include "base/result.h"
+#include "base/time.h"
 #include "base/types.h"
 
 namespace skiff::os {
@@ -22,6 +24,12 @@ struct Memory {
     Bytes swap_total;
 };
 [[nodiscard]] Result<Memory> memory();
+
+struct CpuTimes {
+    std::chrono::nanoseconds busy{};  // of all CPUs since the boot, to 10 ms
+    WallTime booted;
+};
+[[nodiscard]] Result<CpuTimes> cpu_times();
 
 struct Kernel {
     std::string release;   // "6.1.0-18-amd64"

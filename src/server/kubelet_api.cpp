@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "kube/codec.h"
 #include "server/log_query.h"
+#include "server/metrics_text.h"
 
 namespace skiff::server {
 
@@ -22,9 +23,14 @@ bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-ServerResponse method_not_allowed() {
+bool is_path(const RequestTarget& target, std::string_view first, std::string_view second) {
+    return target.segments.size() == 2 && target.segments[0] == first &&
+           target.segments[1] == second;
+}
+
+ServerResponse method_not_allowed(std::string allowed = "GET") {
     ServerResponse response = plain_text(405, "405: Method Not Allowed");
-    response.headers.set("Allow", "GET");
+    response.headers.set("Allow", std::move(allowed));
     return response;
 }
 
@@ -140,6 +146,13 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
     } else if (name == "pods" && target.segments.size() == 1) {
         ServerResponse response = is_get ? pod_list() : method_not_allowed();
         co_await answer(exchange, std::move(response));
+    } else if (is_path(target, "metrics", "resource")) {
+        ServerResponse response = is_get ? co_await resource_page() : method_not_allowed();
+        co_await answer(exchange, std::move(response));
+    } else if (is_path(target, "stats", "summary")) {
+        bool fits = is_get || method == "POST";
+        ServerResponse response = fits ? co_await summary(target) : method_not_allowed("GET, POST");
+        co_await answer(exchange, std::move(response));
     } else if (name == "containerLogs" && target.segments.size() == 4) {
         if (is_get) {
             co_await serve_logs(exchange, target);
@@ -155,6 +168,28 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
         ServerResponse unknown = plain_text(404, "404: Page Not Found");
         co_await answer(exchange, std::move(unknown));
     }
+}
+
+Task<ServerResponse> KubeletApi::resource_page() const {
+    auto stats = co_await node_.stats(StatsScope::cpu_and_memory);
+    ServerResponse response;
+    response.headers.set("Content-Type", std::string(kMetricsContentType));
+    response.body = stats ? resource_metrics(*stats) : failed_resource_metrics();
+    co_return response;
+}
+
+Task<ServerResponse> KubeletApi::summary(const RequestTarget& target) const {
+    auto asked = target.find("only_cpu_and_memory");
+    bool only = asked && *asked != "false" && *asked != "0";
+    StatsScope scope = only ? StatsScope::cpu_and_memory : StatsScope::all;
+    auto stats = co_await node_.stats(scope);
+    if (!stats) {
+        co_return plain_text(500, stats.error().message);
+    }
+    ServerResponse response;
+    response.headers.set("Content-Type", "application/json");
+    response.body = summary_json(*stats, scope);
+    co_return response;
 }
 
 ServerResponse KubeletApi::health(const RequestTarget& target) const {

@@ -14,10 +14,11 @@
 #include "server/authentication.h"
 #include "server/authorization.h"
 #include "server/request_target.h"
+#include "server/stats.h"
 
 namespace skiff::server {
 
-// What the routes show of the node. Reactor thread, never blocks.
+// What the routes show of the node. Reactor thread.
 class NodeView {
 public:
     virtual ~NodeView() = default;
@@ -26,6 +27,9 @@ public:
     // Fails when the loop that decides about pods has stood still too long (contract row 57); the
     // message is for operators.
     [[nodiscard]] virtual Result<void> sync_loop_health() const = 0;
+    // What node and pods use now; what was found within the last seconds may be told again. Fails
+    // when the machine cannot be looked at.
+    [[nodiscard]] virtual async::Task<Result<NodeStats>> stats(StatsScope scope) const = 0;
 };
 
 // Routes below /skiff/ that only the private UNIX socket has: on the other doors they are unknown
@@ -71,6 +75,8 @@ private:
     [[nodiscard]] async::Task<void> route(http::Exchange& exchange, const RequestTarget& target);
     [[nodiscard]] async::Task<void> serve_logs(http::Exchange& exchange,
                                                const RequestTarget& target);
+    [[nodiscard]] async::Task<http::ServerResponse> resource_page() const;
+    [[nodiscard]] async::Task<http::ServerResponse> summary(const RequestTarget& target) const;
     [[nodiscard]] http::ServerResponse health(const RequestTarget& target) const;
     [[nodiscard]] http::ServerResponse pod_list() const;
 

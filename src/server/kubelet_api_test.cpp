@@ -68,7 +68,19 @@ struct FakeNode final : NodeView {
         }
         return {};
     }
+    [[nodiscard]] Task<Result<NodeStats>> stats(StatsScope scope) const override {
+        last_scope = scope;
+        if (stuck) {
+            co_return fail(Code::unavailable, "no /proc");
+        }
+        NodeStats stats;
+        stats.name = "node-1";
+        stats.at = WallTime(seconds(1'800'000'000));
+        stats.cpu.total = seconds(7);
+        co_return stats;
+    }
     std::vector<std::shared_ptr<const kube::Pod>> list;
+    mutable StatsScope last_scope = StatsScope::all;
     bool stuck = false;
 };
 
@@ -215,6 +227,12 @@ TEST_F(KubeletApiTest, AsksForEachRouteWhatTheContractSays) {
         {"GET", "/containerLogs/ns/web", "get proxy", 404},
         {"POST", "/exec/ns/web/main", "create proxy", 501},
         {"GET", "/metrics", "get metrics", 404},
+        {"GET", "/metrics/resource", "get metrics", 200},
+        {"POST", "/metrics/resource", "create metrics", 405},
+        {"GET", "/stats/summary", "get stats", 200},
+        {"POST", "/stats/summary", "create stats", 200},
+        {"PUT", "/stats/summary", "update stats", 405},
+        {"GET", "/stats", "get stats", 404},
         {"GET", "/unknown", "get proxy", 404},
         {"GET", "/a/%2e%2e/pods", nullptr, 400},
         {"GET", "//pods", nullptr, 400},
@@ -242,6 +260,24 @@ TEST_F(KubeletApiTest, AsksForEachRouteWhatTheContractSays) {
     EXPECT_EQ(reviews.last.resourceAttributes->version, "v1");
     std::vector<std::string> groups = {"admins", "system:authenticated"};
     EXPECT_EQ(reviews.last.groups, groups);
+}
+
+TEST_F(KubeletApiTest, ShowsWhatIsUsedAndSaysWhenItCannot) {
+    reviews.allowed = {"kubelet-client get metrics", "kubelet-client get stats"};
+    http::Response page = send(as(request_for("/metrics/resource"), admin));
+    EXPECT_EQ(page.headers.find("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
+    EXPECT_NE(page.body.find("\nnode_cpu_usage_seconds_total 7 1800000000000\n"), std::string::npos)
+        << page.body;
+    http::Response whole = send(as(request_for("/stats/summary"), admin));
+    EXPECT_EQ(node.last_scope, StatsScope::all);
+    EXPECT_NE(whole.body.find(R"("nodeName":"node-1")"), std::string::npos) << whole.body;
+    (void)send(as(request_for("/stats/summary?only_cpu_and_memory=true"), admin));
+    EXPECT_EQ(node.last_scope, StatsScope::cpu_and_memory);
+    node.stuck = true;
+    page = send(as(request_for("/metrics/resource"), admin));
+    EXPECT_EQ(page.status, 200);
+    EXPECT_NE(page.body.find("\nresource_scrape_error 1\n"), std::string::npos) << page.body;
+    EXPECT_EQ(send(as(request_for("/stats/summary"), admin)).status, 500);
 }
 
 TEST_F(KubeletApiTest, KnowsBearersOfTokensForTwoMinutes) {

@@ -1,5 +1,7 @@
 """The node as the cluster sees it."""
 
+import json
+
 from kube import pod, wait_until
 
 
@@ -21,6 +23,45 @@ def test_the_node_is_ready_and_says_what_it_is(kube, node):
     assert conditions["MemoryPressure"] == ("False", "KubeletHasSufficientMemory")
     assert its["status"]["capacity"]["pods"] == "110"
     assert {h["name"] for h in its["status"]["runtimeHandlers"]} >= {"wasmtime"}
+
+
+def test_stats_say_what_node_and_pods_use(kube, cluster, node):
+    """Rows 48, 49: two scrapes of a pod that burns a processor."""
+    kube.apply(pod("busy", cluster.push("actor"), "spin", volumeMounts=[{"name": "v", "mountPath": "/v"}],
+                   volumes=[{"name": "v", "emptyDir": {}}], resources={"limits": {"cpu": "500m"}}))
+    kube.wait_ready("busy")
+    at = f"/api/v1/nodes/{node}/proxy"
+    labels = f'{{container="main",namespace="{kube.namespace}",pod="busy"}}'
+
+    def sample(name):
+        """Value and time of a series of /metrics/resource."""
+        page = kube("get", "--raw", f"{at}/metrics/resource").stdout
+        assert "\nresource_scrape_error 0\n" in page
+        line = next(line for line in page.splitlines() if line.startswith(name + labels))
+        value, time = line.removeprefix(name + labels).split()
+        return float(value), int(time)
+
+    first, began = sample("container_cpu_usage_seconds_total")
+    wait_until(lambda: sample("container_cpu_usage_seconds_total")[1] >= began + 3000, 20, "three seconds")
+    last, ended = sample("container_cpu_usage_seconds_total")
+    assert 0.2 < (last - first) / ((ended - began) / 1000) < 0.75, "half a core is its limit"
+    assert sample("container_memory_working_set_bytes")[0] > 0
+    assert abs(sample("container_start_time_seconds")[0] - ended / 1000) < 60
+
+    def summary(query=""):
+        document = json.loads(kube("get", "--raw", f"{at}/stats/summary{query}").stdout)
+        return document["node"], next(p for p in document["pods"] if p["podRef"]["name"] == "busy")
+
+    def rate():
+        return summary("?only_cpu_and_memory=true")[1]["containers"][0]["cpu"].get("usageNanoCores", 0)
+
+    wait_until(lambda: 200_000_000 < rate() < 750_000_000, 20, "a rate")
+    its, busy = summary()
+    assert its["nodeName"] == node and its["fs"]["capacityBytes"] > its["fs"]["availableBytes"] > 0
+    assert its["cpu"]["usageCoreNanoSeconds"] > 0 and its["memory"]["workingSetBytes"] > 0
+    assert busy["podRef"]["uid"] == kube.pod("busy")["metadata"]["uid"]
+    assert busy["volume"][0]["name"] == "v" and busy["volume"][0]["inodesUsed"] == 1
+    assert busy["containers"][0]["logs"]["usedBytes"] >= 0
 
 
 def test_the_lease_is_renewed(kube, node):

@@ -1,0 +1,121 @@
+#include "server/stats.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+
+#include "server/metrics_text.h"
+
+namespace skiff::server {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+NodeStats two_pods() {
+    NodeStats stats;
+    stats.name = "node-1";
+    stats.at = WallTime(1'800'000'000s + 250ms);
+    stats.booted = WallTime(1'799'000'000s);
+    stats.cpu = {1500ms, 250'000'000};
+    stats.memory_total = Bytes{1000};
+    stats.memory_available = Bytes{600};
+    stats.fs.capacity = Bytes{5000};
+    PodStats& web = stats.pods.emplace_back();
+    web.name = {"shop", "web"};
+    web.uid = PodUid("uid-1");
+    web.started = WallTime(1'799'500'000s);
+    web.cpu = {300ms, std::nullopt};
+    web.memory_working_set = Bytes{70};
+    ContainerStats& main = web.containers.emplace_back();
+    main.name = "main";
+    main.started = WallTime(1'799'500'001s + 500ms);
+    main.cpu = {300ms, 12};
+    main.memory_working_set = Bytes{70};
+    main.logs.emplace().used = Bytes{4096};
+    VolumeStats& scratch = web.volumes.emplace_back();
+    scratch.name = "scratch";
+    scratch.fs.used = Bytes{8192};
+    PodStats& waits = stats.pods.emplace_back();
+    waits.name = {"shop", "waits"};
+    return stats;
+}
+
+TEST(ResourceMetrics, IsThePageOfMetricsServer) {
+    EXPECT_EQ(
+        resource_metrics(two_pods()),
+        R"(# HELP container_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the container in core-seconds
+# TYPE container_cpu_usage_seconds_total counter
+container_cpu_usage_seconds_total{container="main",namespace="shop",pod="web"} 0.3 1800000000250
+# HELP container_memory_working_set_bytes [STABLE] Current working set of the container in bytes
+# TYPE container_memory_working_set_bytes gauge
+container_memory_working_set_bytes{container="main",namespace="shop",pod="web"} 70 1800000000250
+# HELP container_start_time_seconds [STABLE] Start time of the container since unix epoch in seconds
+# TYPE container_start_time_seconds gauge
+container_start_time_seconds{container="main",namespace="shop",pod="web"} 1799500001.5 1800000000250
+# HELP node_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the node in core-seconds
+# TYPE node_cpu_usage_seconds_total counter
+node_cpu_usage_seconds_total 1.5 1800000000250
+# HELP node_memory_working_set_bytes [STABLE] Current working set of the node in bytes
+# TYPE node_memory_working_set_bytes gauge
+node_memory_working_set_bytes 400 1800000000250
+# HELP pod_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the pod in core-seconds
+# TYPE pod_cpu_usage_seconds_total counter
+pod_cpu_usage_seconds_total{namespace="shop",pod="web"} 0.3 1800000000250
+pod_cpu_usage_seconds_total{namespace="shop",pod="waits"} 0 1800000000250
+# HELP pod_memory_working_set_bytes [STABLE] Current working set of the pod in bytes
+# TYPE pod_memory_working_set_bytes gauge
+pod_memory_working_set_bytes{namespace="shop",pod="web"} 70 1800000000250
+pod_memory_working_set_bytes{namespace="shop",pod="waits"} 0 1800000000250
+# HELP resource_scrape_error [STABLE] 1 if there was an error while getting container metrics, 0 otherwise
+# TYPE resource_scrape_error gauge
+resource_scrape_error 0
+# HELP scrape_error [ALPHA] 1 if there was an error while getting container metrics, 0 otherwise
+# TYPE scrape_error gauge
+scrape_error 0
+)");
+}
+
+TEST(ResourceMetrics, AFamilyWithoutSamplesLeavesNothing) {
+    EXPECT_THAT(resource_metrics(NodeStats()), Not(HasSubstr("container_")));
+    EXPECT_THAT(failed_resource_metrics(), HasSubstr("\nscrape_error 1\n"));
+}
+
+TEST(MetricsText, EscapesLabelsAndWritesLargeNumbersExactly) {
+    MetricsText text;
+    text.begin("x_total", MetricsText::Type::counter, "X");
+    text.sample({{"a", "q\"b\\c\nd"}}, 9'007'199'254'740'991.0);
+    EXPECT_EQ(std::move(text).str(),
+              "# HELP x_total X\n# TYPE x_total counter\n"
+              "x_total{a=\"q\\\"b\\\\c\\nd\"} 9007199254740991\n");
+}
+
+TEST(Summary, HasNodeAndPods) {
+    auto document = boost::json::parse(summary_json(two_pods(), StatsScope::all)).as_object();
+    auto& node = document["node"].as_object();
+    EXPECT_EQ(node["cpu"].at("usageNanoCores").to_number<int>(), 250'000'000);
+    EXPECT_EQ(node["memory"].at("availableBytes").to_number<int>(), 600);
+    EXPECT_EQ(node["memory"].at("workingSetBytes").to_number<int>(), 400);
+    EXPECT_EQ(node["fs"].at("capacityBytes").to_number<int>(), 5000);
+    auto& web = document["pods"].at(0).as_object();
+    EXPECT_EQ(web["podRef"].at("namespace").as_string(), "shop");
+    EXPECT_EQ(web["startTime"].as_string(), "2027-01-09T13:06:40Z");
+    EXPECT_FALSE(web["cpu"].as_object().contains("usageNanoCores")) << "one sample is no rate";
+    auto& main = web["containers"].at(0).as_object();
+    EXPECT_EQ(main["cpu"].at("usageCoreNanoSeconds").to_number<int>(), 300'000'000);
+    EXPECT_EQ(main["logs"].at("usedBytes").to_number<int>(), 4096);
+    EXPECT_EQ(web["volume"].at(0).at("name").as_string(), "scratch");
+    EXPECT_TRUE(document["pods"].at(1).at("startTime").is_null());
+}
+
+TEST(Summary, LeavesDisksOutWhereOnlyCpuAndMemoryAreAskedFor) {
+    std::string text = summary_json(two_pods(), StatsScope::cpu_and_memory);
+    EXPECT_THAT(text, Not(HasSubstr("\"volume\"")));
+    EXPECT_THAT(text, Not(HasSubstr("\"fs\"")));
+    EXPECT_THAT(text, HasSubstr("workingSetBytes"));
+}
+
+}  // namespace
+}  // namespace skiff::server
