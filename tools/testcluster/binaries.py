@@ -80,12 +80,37 @@ def build_own(name):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.access(program, os.X_OK):
             go, environment = _go()
-            done = subprocess.run([go, "build", "-trimpath", "-o", program + ".new", f"./{name}"],
-                                  cwd=module_folder(DEFAULT_VERSION), env=environment)
-            if done.returncode != 0:
-                raise ClusterError(f"go build ./{name}: exit {done.returncode}")
-            os.rename(program + ".new", program)
+            _go_build(go, environment, module_folder(DEFAULT_VERSION), f"./{name}", program)
     return program
+
+
+# Upstream programs with go.mod and go.sum of their own, in test/NAME.
+TOOLS = {"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"}
+
+
+def build_tool(name):
+    """Makes sure that a program of TOOLS is built; returns it."""
+    folder = os.path.join(ROOT, "test", name)
+    digest = hashlib.sha256()
+    for part in ("go.mod", "go.sum"):
+        with open(os.path.join(folder, part), "rb") as file:
+            digest.update(file.read())
+    program = os.path.join(cache_folder(), f"{name}-{digest.hexdigest()[:16]}", name)
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    with open(os.path.join(cache_folder(), "cluster-build.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.access(program, os.X_OK):
+            go, environment = _go()
+            _go_build(go, environment, folder, TOOLS[name], program)
+    return program
+
+
+def _go_build(go, environment, folder, package, program):
+    done = subprocess.run([go, "build", "-trimpath", "-ldflags", "-s -w", "-o", program + ".new", package],
+                          cwd=folder, env=environment)
+    if done.returncode != 0:
+        raise ClusterError(f"go build {package}: exit {done.returncode}")
+    os.rename(program + ".new", program)
 
 
 def _go():

@@ -202,6 +202,8 @@ class Cluster:
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             f"--proxy-client-cert-file={keys}/front-proxy-client.crt",
             f"--proxy-client-key-file={keys}/front-proxy-client.key",
+            # Nobody makes the addresses of Services work here: their endpoints are called.
+            "--enable-aggregator-routing=true",
             "--allow-privileged=true", "--profiling=false",
         ]
 
