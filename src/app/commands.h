@@ -52,7 +52,7 @@ struct InspectOptions {
 struct ImageOptions {
     enum class Verb { list, precompile, remove } verb = Verb::list;
     std::vector<std::string> images;
-    std::string runtime = "wasmtime";
+    std::string runtime;  // --runtime; empty: the node's default
     bool all = false;
     OutputFormat format = OutputFormat::table;
     // Whose images: the node's, or those of `skiff run`.

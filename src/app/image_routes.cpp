@@ -38,7 +38,7 @@ ServerResponse json(std::string body) {
 Result<PrecompileRequest> request_of(const server::RequestTarget& target) {
     PrecompileRequest request;
     request.image = target.find("image").value_or("");
-    request.runtime = target.find("runtime").value_or("wasmtime");
+    request.runtime = target.find("runtime").value_or("");
     std::string modules = target.find("modules").value_or("started");
     if (modules != "started" && modules != "all") {
         return fail(Code::invalid, "modules={}: started or all is allowed",

@@ -133,6 +133,9 @@ async::Task<Result<void>> ImageService::precompile(PrecompileRequest request, St
         return modules_of(image, wanted);
     };
     SKIFF_CO_TRY(auto modules, co_await parts_.images.store().pool().run(std::move(work)));
+    if (request.runtime.empty()) {
+        request.runtime = parts_.runtime.handlers().front();
+    }
     for (NamedModule& module : modules) {
         SKIFF_CO_CHECK(
             co_await precompile_one(std::move(module.file), module.name, request.runtime, steps));

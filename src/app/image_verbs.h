@@ -27,7 +27,7 @@ struct ImageList {
 
 struct PrecompileRequest {
     std::string image;
-    std::string runtime = "wasmtime";
+    std::string runtime;  // wasmtime, pulley, wasmi; empty: what a pod without a class gets
     enum class Modules {
         started,  // what a pod without `command` starts, or the only module there is
         all,      // every .wasm file

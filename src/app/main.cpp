@@ -169,7 +169,9 @@ void add_image(CLI::App& root, CommandLine& line) {
     CLI::App* precompile = image->add_subcommand(
         "precompile", "compile what pods of an image will start; pulls the image if needed");
     precompile->add_option("IMAGE", options.images, "image references")->required();
-    precompile->add_option("--runtime", options.runtime, "wasmtime (the default), pulley or wasmi")
+    precompile
+        ->add_option("--runtime", options.runtime,
+                     "wasmtime, pulley or wasmi; what pods without a class get if not given")
         ->check(CLI::IsMember(engines()));
     precompile->add_flag("--all", options.all, "every .wasm file of a layered image");
     CLI::App* remove = image->add_subcommand("rm", "remove images and what was compiled of them");
