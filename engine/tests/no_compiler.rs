@@ -10,7 +10,7 @@ use support::*;
 
 #[test]
 fn only_wasmi_is_offered() {
-    let offered = [WASMTIME, PULLEY, WASMI].map(ffi::skiff_has_runtime);
+    let offered = [WASMTIME, PULLEY, WASMI].map(|runtime| ffi::skiff_has_runtime(runtime));
     assert_eq!(offered, [0, 0, 1]);
     for runtime in [WASMTIME, PULLEY] {
         // SAFETY: a structure of integers.

@@ -247,6 +247,16 @@ Result<void> Runner::take_oom_score() {
     return parse_int(trim(now)).value_or(0) >= grant_.oom_score_adj ? Result<void>{} : written;
 }
 
+// What the keeper makes ahead, for every runner that can use it: the runtime of a pod without a
+// class.
+wasm::EngineSettings prepared_settings() {
+    wasm::EngineSettings settings;
+    if (!wasm::has_runtime(settings.runtime)) {
+        settings.runtime = wasm::Runtime::wasmi;
+    }
+    return settings;
+}
+
 wasm::EngineSettings Runner::engine_settings() const {
     wasm::EngineSettings settings;
     settings.runtime = static_cast<wasm::Runtime>(grant_.engine);
@@ -271,7 +281,7 @@ Result<void> Runner::forbid_native_code() {
 Result<void> Runner::load_artifact() {
     const wasm::Engine* engine = &parts_.engine;
     const auto settings = engine_settings();
-    if (settings != wasm::EngineSettings{}) {
+    if (settings != prepared_settings()) {
         SKIFF_TRY(own_engine_, wasm::Engine::create(settings));
         engine = &*own_engine_;
     }
@@ -493,7 +503,7 @@ Result<RunnerParts> make_runner_parts(const std::string& run_dir) {
         log::warn("pods run as an ordinary user",
                   log::kv("weaker", "one user id for all pods, no limits by control groups"));
     }
-    SKIFF_TRY(auto engine, wasm::Engine::create({}));
+    SKIFF_TRY(auto engine, wasm::Engine::create(prepared_settings()));
     SKIFF_TRY(auto shared, sandbox::make_shared_parts(wire::root_folder(run_dir)));
     SKIFF_TRY(auto command, sandbox::SyscallFilter::build(sandbox::SyscallProfile::command));
     SKIFF_TRY(auto network,
