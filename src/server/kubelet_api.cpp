@@ -147,12 +147,9 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
         ServerResponse response = is_get ? pod_list() : method_not_allowed();
         co_await answer(exchange, std::move(response));
     } else if (is_path(target, "metrics", "resource")) {
-        ServerResponse response = is_get ? co_await resource_page() : method_not_allowed();
-        co_await answer(exchange, std::move(response));
+        co_await serve_resource_page(exchange);
     } else if (is_path(target, "stats", "summary")) {
-        bool fits = is_get || method == "POST";
-        ServerResponse response = fits ? co_await summary(target) : method_not_allowed("GET, POST");
-        co_await answer(exchange, std::move(response));
+        co_await serve_summary(exchange, target);
     } else if (name == "containerLogs" && target.segments.size() == 4) {
         if (is_get) {
             co_await serve_logs(exchange, target);
@@ -170,26 +167,36 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
     }
 }
 
-Task<ServerResponse> KubeletApi::resource_page() const {
-    auto stats = co_await node_.stats(StatsScope::cpu_and_memory);
-    ServerResponse response;
-    response.headers.set("Content-Type", std::string(kMetricsContentType));
-    response.body = stats ? resource_metrics(*stats) : failed_resource_metrics();
-    co_return response;
+Task<void> KubeletApi::serve_resource_page(http::Exchange& exchange) {
+    ServerResponse response = method_not_allowed();
+    if (exchange.request().method == "GET") {
+        auto stats = co_await node_.stats(StatsScope::cpu_and_memory);
+        response = ServerResponse();
+        response.headers.set("Content-Type", std::string(kMetricsContentType));
+        response.body = stats ? resource_metrics(*stats) : failed_resource_metrics();
+    }
+    co_await answer(exchange, std::move(response));
 }
 
-Task<ServerResponse> KubeletApi::summary(const RequestTarget& target) const {
+Task<void> KubeletApi::serve_summary(http::Exchange& exchange, const RequestTarget& target) {
+    const std::string& method = exchange.request().method;
+    if (method != "GET" && method != "POST") {
+        ServerResponse refusal = method_not_allowed("GET, POST");
+        co_await answer(exchange, std::move(refusal));
+        co_return;
+    }
     auto asked = target.find("only_cpu_and_memory");
     bool only = asked && *asked != "false" && *asked != "0";
     StatsScope scope = only ? StatsScope::cpu_and_memory : StatsScope::all;
     auto stats = co_await node_.stats(scope);
-    if (!stats) {
-        co_return plain_text(500, stats.error().message);
-    }
     ServerResponse response;
-    response.headers.set("Content-Type", "application/json");
-    response.body = summary_json(*stats, scope);
-    co_return response;
+    if (stats) {
+        response.headers.set("Content-Type", "application/json");
+        response.body = summary_json(*stats, scope);
+    } else {
+        response = plain_text(500, stats.error().message);
+    }
+    co_await answer(exchange, std::move(response));
 }
 
 ServerResponse KubeletApi::health(const RequestTarget& target) const {

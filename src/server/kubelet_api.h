@@ -75,8 +75,9 @@ private:
     [[nodiscard]] async::Task<void> route(http::Exchange& exchange, const RequestTarget& target);
     [[nodiscard]] async::Task<void> serve_logs(http::Exchange& exchange,
                                                const RequestTarget& target);
-    [[nodiscard]] async::Task<http::ServerResponse> resource_page() const;
-    [[nodiscard]] async::Task<http::ServerResponse> summary(const RequestTarget& target) const;
+    [[nodiscard]] async::Task<void> serve_resource_page(http::Exchange& exchange);
+    [[nodiscard]] async::Task<void> serve_summary(http::Exchange& exchange,
+                                                  const RequestTarget& target);
     [[nodiscard]] http::ServerResponse health(const RequestTarget& target) const;
     [[nodiscard]] http::ServerResponse pod_list() const;
 
