@@ -1,10 +1,12 @@
 #include "virtual_time.h"
 
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 
 namespace skiff::sim {
 namespace {
@@ -17,16 +19,10 @@ struct Loop {
     SteadyTime now = kStart;
     int timer = -1;  // the loop's timerfd, once it armed one
     std::optional<SteadyTime> due;
+    enum class Timer { silent, readable } state = Timer::silent;
+    std::map<int, epoll_data_t> watched;  // by descriptor, as the loop put them
 };
 Loop loop;
-
-// Makes the descriptor readable at once, or never.
-enum class Readable { now, never };
-void arm(int timer, Readable readable) {
-    itimerspec spec{};
-    spec.it_value.tv_nsec = readable == Readable::now ? 1 : 0;
-    (void)::syscall(SYS_timerfd_settime, timer, TFD_TIMER_ABSTIME, &spec, nullptr);
-}
 
 }  // namespace
 
@@ -53,13 +49,14 @@ std::optional<SteadyTime> VirtualTime::next_timer() {
 void VirtualTime::forget_timer() {
     loop.timer = -1;
     loop.due.reset();
+    loop.state = Loop::Timer::silent;
 }
 
 void VirtualTime::move_to(SteadyTime time) {
     loop.now = std::max(loop.now, time);
     if (loop.due && *loop.due <= loop.now && loop.timer >= 0) {
         loop.due.reset();
-        arm(loop.timer, Readable::now);
+        loop.state = Loop::Timer::readable;
     }
 }
 
@@ -71,16 +68,31 @@ static void note_timer(int timer, int flags, const itimerspec& wanted) {
     // An absolute time is how the loop says "at once".
     bool at_once = (flags & TFD_TIMER_ABSTIME) != 0;
     loop.due = at_once ? std::nullopt : std::optional(loop.now + in);
-    arm(timer, at_once ? Readable::now : Readable::never);
+    loop.state = at_once ? Loop::Timer::readable : Loop::Timer::silent;
 }
 
 static SteadyTime virtual_now() {
     return loop.now;
 }
 
+static void note_watched(int fd, const epoll_event& event) {
+    loop.watched[fd] = event.data;
+}
+
+// What the loop is told when it looks without waiting: that its timer is due, or nothing.
+static int look(epoll_event* events) {
+    auto timer = loop.watched.find(loop.timer);
+    if (loop.state == Loop::Timer::silent || timer == loop.watched.end()) {
+        return 0;
+    }
+    events[0].events = EPOLLIN;
+    events[0].data = timer->second;
+    return 1;
+}
+
 }  // namespace skiff::sim
 
-// The two calls, in place of those of the C++ and the C library.
+// The four calls, in place of those of the C++ and the C library.
 std::chrono::steady_clock::time_point std::chrono::steady_clock::now() noexcept {
     return skiff::sim::virtual_now();
 }
@@ -92,4 +104,21 @@ extern "C" int timerfd_settime(int timer, int flags, const itimerspec* wanted,
     }
     skiff::sim::note_timer(timer, flags, *wanted);
     return 0;
+}
+
+extern "C" int epoll_ctl(int epoll, int what, int fd, epoll_event* event) noexcept {
+    if (what == EPOLL_CTL_ADD) {
+        skiff::sim::note_watched(fd, *event);
+    }
+    return static_cast<int>(::syscall(SYS_epoll_ctl, epoll, what, fd, event));
+}
+
+// The timer is the only descriptor that ever has something to tell, so the kernel is asked only by
+// who waits: half of a simulation's time were such questions.
+extern "C" int epoll_wait(int epoll, epoll_event* events, int events_max, int timeout_ms) {
+    int found = skiff::sim::look(events);
+    if (found > 0 || timeout_ms == 0) {
+        return found;
+    }
+    return static_cast<int>(::syscall(SYS_epoll_wait, epoll, events, events_max, timeout_ms));
 }

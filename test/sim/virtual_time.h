@@ -1,10 +1,10 @@
 // Time that moves only when a simulation says so, for the agent's clock and for the timers of its
 // event loop alike. One in a process at a time.
 //
-// The event loop asks std::chrono::steady_clock and arms a timerfd. This program defines both calls
-// itself (virtual_time.cpp): the one answers with virtual time, the other only notes when the
-// loop's earliest timer is due. So a simulation jumps from timer to timer and no code under test
-// knows.
+// The event loop asks std::chrono::steady_clock, arms a timerfd and waits for it by epoll. This
+// program defines these calls itself (virtual_time.cpp): the clock answers with virtual time, the
+// timer only notes when the loop wants to be woken, and epoll tells of that. So a simulation jumps
+// from timer to timer and no code under test knows.
 #pragma once
 
 #include <optional>
