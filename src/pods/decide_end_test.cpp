@@ -418,5 +418,22 @@ TEST(Observe, AnOlderRecordDoesNotHideTheRunThatTheStatusTells) {
     EXPECT_EQ(view.at(name).before->id, ContainerId("second"));
 }
 
+// The first agent of a boot made one init container run again and died before the next.
+TEST(Observe, AnInitContainerWithoutARecordIsOfAnEarlierBoot) {
+    std::vector<ContainerRecord> records(1);
+    records[0].name = "first";
+    records[0].kind = ContainerKind::init;
+    kube::PodStatus previous;
+    for (const char* name : {"first", "second"}) {
+        kube::ContainerStatus& status = previous.initContainerStatuses.emplace_back();
+        status.name = name;
+        status.containerID = std::string("skiff://") + name;
+    }
+    EXPECT_TRUE(sandbox_was_lost(records, previous));
+    records.push_back(records[0]);
+    records[1].name = "second";
+    EXPECT_FALSE(sandbox_was_lost(records, previous));
+}
+
 }  // namespace
 }  // namespace skiff::pods

@@ -181,9 +181,14 @@ bool sandbox_was_lost(const std::vector<ContainerRecord>& records,
         return true;
     }
     auto ran = [](const kube::ContainerStatus& status) { return !status.containerID.empty(); };
-    // Init containers may have begun again since: this agent need not be the boot's first.
+    // Init containers may have begun again since: this agent need not be the boot's first. Within a
+    // boot each that ran has the record of its last run.
+    auto left_no_trace = [&](const kube::ContainerStatus& status) {
+        return ran(status) &&
+               std::ranges::find(records, status.name, &ContainerRecord::name) == records.end();
+    };
     return std::ranges::any_of(previous.containerStatuses, ran) ||
-           (records.empty() && std::ranges::any_of(previous.initContainerStatuses, ran));
+           std::ranges::any_of(previous.initContainerStatuses, left_no_trace);
 }
 
 std::string spec_hash(const kube::Container& container) {

@@ -77,9 +77,12 @@ LONG_PODS = {"nested-loops-of-locals": LIMIT, "functions-1m": LIMIT}
 @pytest.mark.parametrize("wanted", [QUICK_PODS, pytest.param(QUICK_PODS | LONG_PODS, marks=pytest.mark.long)],
                          ids=["quick", "all"])
 def test_pods_of_bombs_are_told_why_and_the_agent_does_not_grow(node, tmp_path, wanted):
-    # Once all that one pod needs is there.
+    # Once all is there that pods need, one that runs and one that is refused.
     node.put("good", "hold")
     wait_until(lambda: node.phase("good") == "Running", 30, lambda: node.log.read_text()[-2000:])
+    (tmp_path / "empty.wasm").write_bytes(b"\0asm\1\0\0\0")
+    node.put("empty", image=tmp_path / "empty.wasm")
+    wait_until(lambda: waiting_of(node, "empty"), 30, lambda: node.log.read_text()[-2000:])
     node.pods()
     before = most = memory_of(node.process.pid)
 

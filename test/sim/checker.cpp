@@ -274,7 +274,8 @@ bool Checker::work_is_over(const kube::Pod& pod) const {
     return std::all_of(pod.spec.containers.begin(), pod.spec.containers.end(),
                        [&](const kube::Container& container) {
                            auto code = last_code(container);
-                           return code && ends_for_good(pod, container, *code);
+                           return (code && ends_for_good(pod, container, *code)) ||
+                                  ended_before_a_lost_run(pod, container);
                        });
 }
 
