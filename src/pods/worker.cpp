@@ -201,9 +201,8 @@ Worker::Turn Worker::turn() {
     Decision decision = decide(situation);
     kube::PodStatus before = std::exchange(status_, std::move(decision.status));
     wake_at_ = decision.wake;
-    if (decision.termination) {
-        memory_.termination = decision.termination;
-    }
+    // A pod whose work was over may be restarted as a whole: its next end has all its grace again.
+    memory_.termination = decision.termination;
     if (memory_.admission.verdict == Admission::Verdict::admitted && !is_terminal(status_.phase)) {
         tell_once();
     }

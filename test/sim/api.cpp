@@ -28,7 +28,9 @@ void Api::create(kube::Pod pod) {
     std::string uid = pod.metadata.uid;
     pod.metadata.generation = 1;
     pod.metadata.creationTimestamp = kube::Time(world_.clock.wall_now());
-    world_.journal.note("create {} {}", pod.metadata.name, pod.spec.restartPolicy);
+    world_.journal.note("create {} {}, grace {} s, deadline {} s", pod.metadata.name,
+                        pod.spec.restartPolicy, pod.spec.terminationGracePeriodSeconds.value_or(-1),
+                        pod.spec.activeDeadlineSeconds.value_or(-1));
     objects_[uid] = Object{std::move(pod), ++version_};
     changed();
 }

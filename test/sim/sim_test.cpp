@@ -15,6 +15,15 @@ TEST(Simulation, BreaksNoRuleInAThousandLives) {
     }
 }
 
+// Lives that once broke a rule: restarts that went back after a reboot; an init container that was
+// left out; an end without its grace, after a restart of all containers in the pod's end before.
+TEST(Simulation, BreaksNoRuleWhereItOnceDid) {
+    for (std::uint64_t seed : {18U, 15752U, 53583U, 69165U}) {
+        Outcome outcome = simulate(seed);
+        EXPECT_FALSE(outcome.broken) << "seed " << seed << ": " << *outcome.broken;
+    }
+}
+
 TEST(Simulation, RepeatsALifeExactlyFromItsSeed) {
     for (std::uint64_t seed : {7U, 77U, 777U}) {
         Outcome first = simulate(seed);
