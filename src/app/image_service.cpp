@@ -4,7 +4,9 @@
 #include "images/contents.h"
 #include "images/modules.h"
 #include "images/node_images.h"
+#include "kube/pod_fields.h"
 #include "pods/container_config.h"
+#include "pods/observed.h"
 
 namespace skiff::app {
 
@@ -53,30 +55,29 @@ Result<std::vector<NamedModule>> modules_of(const pods::Image& image,
 
 }  // namespace
 
-bool needs_image(const kube::Pod& pod, const images::StoredImage& image) {
-    if (pod.status.phase == "Succeeded" || pod.status.phase == "Failed") {
-        return false;
-    }
-    auto names_it = [&](const auto& container) {
-        auto reference = images::parse_reference(container.image);
+bool names_image(const kube::PodSpec& spec, const images::StoredImage& image) {
+    auto names_it = [&](const std::string& text) {
+        auto reference = images::parse_reference(text);
         bool by_digest =
             reference && reference->digest && reference->name() == image.name &&
             (*reference->digest == image.resolved || *reference->digest == image.manifest.digest);
         return by_digest || (reference && reference->str() == image.reference);
     };
-    return std::ranges::any_of(pod.spec.containers, names_it) ||
-           std::ranges::any_of(pod.spec.initContainers, names_it) ||
-           std::ranges::any_of(pod.spec.ephemeralContainers, names_it);
+    bool of_container = false;
+    kube::for_each_container(spec, [&](const kube::Container& container) {
+        of_container = of_container || names_it(container.image);
+    });
+    return of_container || std::ranges::any_of(spec.volumes, [&](const kube::Volume& volume) {
+               return volume.image && names_it(volume.image->reference);
+           });
 }
 
 std::string pod_that_needs(const pods::Pods& pods, const images::StoredImage& image) {
-    for (const pods::PodSnapshot& snapshot : pods.snapshot()) {
-        if (needs_image(*snapshot.pod, image)) {
-            return fmt::format("pod {}/{}", snapshot.pod->metadata.namespace_,
-                               snapshot.pod->metadata.name);
-        }
-    }
-    return {};
+    auto needs_it = [&](const kube::PodSpec& spec, const kube::PodStatus& status) {
+        return !pods::is_terminal(status.phase) && names_image(spec, image);
+    };
+    auto found = pods.find_if(needs_it);
+    return found ? fmt::format("pod {}", *found) : std::string();
 }
 
 async::Task<Result<Bytes>> drop_orphaned_artifacts(images::Store& store,

@@ -38,8 +38,8 @@ private:
     Parts parts_;
 };
 
-// Whether a container of `pod`, which has not ended, names the image.
-[[nodiscard]] bool needs_image(const kube::Pod& pod, const images::StoredImage& image);
+// Whether a container or a volume names the image.
+[[nodiscard]] bool names_image(const kube::PodSpec& spec, const images::StoredImage& image);
 
 // "pod ns/name" of one that has not ended and names the image, whether or not its containers run
 // now; empty: there is none.

@@ -444,6 +444,16 @@ PodSnapshot Pods::snapshot_of(const Worker& worker) const {
     return snapshot;
 }
 
+std::optional<PodName> Pods::find_if(const Holds& holds) const {
+    for (const auto& [uid, worker] : workers_) {
+        const kube::Pod& pod = *worker->pod();
+        if (!worker->is_gone() && holds(pod.spec, worker->status())) {
+            return PodName{pod.metadata.namespace_, pod.metadata.name};
+        }
+    }
+    return std::nullopt;
+}
+
 std::vector<PodSnapshot> Pods::snapshot() const {
     std::vector<PodSnapshot> pods;
     pods.reserve(workers_.size());

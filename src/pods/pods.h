@@ -80,6 +80,9 @@ public:
     // The pod of that name; of two (one may still be going) the newer.
     [[nodiscard]] std::optional<PodSnapshot> find(const PodName& name) const;
     [[nodiscard]] std::optional<PodSnapshot> find(const PodUid& uid) const;
+    // The first pod of the node of which that holds, without a copy of any.
+    using Holds = std::function<bool(const kube::PodSpec&, const kube::PodStatus&)>;
+    [[nodiscard]] std::optional<PodName> find_if(const Holds& holds) const;
     // Number of pods of which something is on the node or wanted there.
     [[nodiscard]] std::size_t size() const { return workers_.size(); }
     // False when the loop stands still (/healthz/syncloop).
