@@ -51,28 +51,30 @@ void add(server::FsStats& sum, const pods::DiskUse& use) {
 }
 
 // What lies on the node's disk shares its room.
-void set_room(std::optional<server::FsStats>& fs, const server::FsStats& disk) {
-    if (fs) {
-        fs->capacity = disk.capacity;
-        fs->available = disk.available;
-        fs->inodes = disk.inodes;
-        fs->inodes_free = disk.inodes_free;
-    }
+void set_room(server::FsStats& fs, const server::FsStats& disk) {
+    fs.capacity = disk.capacity;
+    fs.available = disk.available;
+    fs.inodes = disk.inodes;
+    fs.inodes_free = disk.inodes_free;
 }
 
 void set_rooms(server::NodeStats& stats) {
     for (server::PodStats& pod : stats.pods) {
-        set_room(pod.ephemeral_storage, stats.fs);
+        std::vector<server::FsStats*> on_disk = {&*pod.ephemeral_storage};
         for (server::ContainerStats& container : pod.containers) {
-            set_room(container.rootfs, stats.fs);
-            set_room(container.logs, stats.fs);
+            for (auto* its : {&container.rootfs, &container.logs}) {
+                if (*its) {
+                    on_disk.push_back(&**its);
+                }
+            }
         }
         for (server::VolumeStats& volume : pod.volumes) {
             if (!volume.fs.capacity) {
-                std::optional<server::FsStats> fs = std::move(volume.fs);
-                set_room(fs, stats.fs);
-                volume.fs = std::move(*fs);
+                on_disk.push_back(&volume.fs);
             }
+        }
+        for (server::FsStats* fs : on_disk) {
+            set_room(*fs, stats.fs);
         }
     }
 }
@@ -150,7 +152,7 @@ server::PodStats StatsCollector::pod_stats(const pods::PodSnapshot& snapshot) {
     }
     std::map<ContainerId, std::chrono::nanoseconds> running;
     for (const pods::ContainerRecord& record : snapshot.containers) {
-        if (record.exit || record.phase == pods::ContainerRecord::Phase::starting) {
+        if (!record.runs()) {
             continue;
         }
         auto usage = parts_.runtime.usage(record.id);

@@ -40,7 +40,7 @@ std::uint64_t count_threads(std::int32_t pid) {
 pods::PodUse PodUsage::without_disk(std::shared_ptr<const kube::Pod> pod) const {
     pods::PodUse use;
     for (const pods::ContainerRecord& record : runtime_.containers(PodUid(pod->metadata.uid))) {
-        if (record.exit || record.phase == pods::ContainerRecord::Phase::starting) {
+        if (!record.runs()) {
             continue;
         }
         pods::ContainerUse& its = use.containers[record.name];

@@ -1,54 +1,37 @@
 #include "node/certificates.h"
 
 #include <arpa/inet.h>
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
 #include "base/digest.h"
 #include "base/handle.h"
 #include "base/text.h"
+#include "node/openssl.h"
 
 namespace skiff::node {
 
 namespace {
 
-using Key = Handle<EVP_PKEY, EVP_PKEY_free>;
+using openssl::Key;
+using openssl::Memory;
+using openssl::Request;
+using openssl::text_of;
 using Certificate = Handle<X509, X509_free>;
-using Request = Handle<X509_REQ, X509_REQ_free>;
-using Memory = Handle<BIO, BIO_free_all>;
 using Extension = Handle<X509_EXTENSION, X509_EXTENSION_free>;
 
 constexpr std::int64_t kServingDays = 365;
 
-Error crypto_error(std::string_view what) {
-    char text[256] = "unknown";
-    if (unsigned long code = ERR_get_error(); code != 0) {
-        ERR_error_string_n(code, text, sizeof text);
-    }
-    ERR_clear_error();
-    return Error{Code::internal, {}, fmt::format("{}: {}", what, text), {}};
-}
-
 Memory memory_of(std::string_view text) {
     return Memory(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-
-std::string text_of(const Memory& memory) {
-    char* bytes = nullptr;
-    long size = BIO_get_mem_data(memory.get(), &bytes);
-    return std::string(bytes, static_cast<std::size_t>(size));
 }
 
 Result<Key> read_key(const std::string& pem) {
     Memory memory = memory_of(pem);
     Key key(PEM_read_bio_PrivateKey(memory.get(), nullptr, nullptr, nullptr));
     if (key == nullptr) {
-        return fail(crypto_error("private key unreadable"));
+        return fail(openssl::error_of("private key unreadable"));
     }
     return key;
 }
@@ -56,7 +39,7 @@ Result<Key> read_key(const std::string& pem) {
 Result<std::string> write_key(EVP_PKEY* key) {
     Memory memory(BIO_new(BIO_s_mem()));
     if (PEM_write_bio_PrivateKey(memory.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
-        return fail(crypto_error("private key not written"));
+        return fail(openssl::error_of("private key not written"));
     }
     return text_of(memory);
 }
@@ -77,7 +60,7 @@ Result<void> set_name(X509_NAME* name, std::string_view common_name,
                                           static_cast<int>(value.size()), -1, 0) == 1;
     };
     if (!add("O", organization) || !add("CN", common_name)) {
-        return fail(crypto_error("subject name"));
+        return fail(openssl::error_of("subject name"));
     }
     return {};
 }
@@ -102,7 +85,7 @@ std::vector<std::string> name_entries(const X509_NAME* name, int nid) {
 Result<WallTime> read_time(const ASN1_TIME* time) {
     std::tm parts{};
     if (ASN1_TIME_to_tm(time, &parts) != 1) {
-        return fail(crypto_error("certificate time"));
+        return fail(openssl::error_of("certificate time"));
     }
     return WallTime(std::chrono::seconds(timegm(&parts)));
 }
@@ -147,7 +130,7 @@ Result<void> add_extension(X509* certificate, int nid, const std::string& value)
     X509V3_set_ctx(&context, certificate, certificate, nullptr, nullptr, 0);
     Extension extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
     if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) {
-        return fail(crypto_error("certificate extension " + value));
+        return fail(openssl::error_of("certificate extension " + value));
     }
     return {};
 }
@@ -172,7 +155,7 @@ Result<void> fill_serving(X509* certificate, EVP_PKEY* key, std::string_view com
                 ASN1_TIME_set(X509_getm_notAfter(certificate), until) != nullptr &&
                 X509_set_pubkey(certificate, key) == 1;
     if (!done) {
-        return fail(crypto_error("self-signed certificate"));
+        return fail(openssl::error_of("self-signed certificate"));
     }
     SKIFF_CHECK(add_extension(certificate, NID_basic_constraints, "critical,CA:TRUE"));
     SKIFF_CHECK(add_extension(certificate, NID_key_usage,
@@ -180,7 +163,7 @@ Result<void> fill_serving(X509* certificate, EVP_PKEY* key, std::string_view com
     SKIFF_CHECK(add_extension(certificate, NID_ext_key_usage, "serverAuth"));
     SKIFF_CHECK(add_extension(certificate, NID_subject_alt_name, alternative_names));
     if (X509_sign(certificate, key, EVP_sha256()) == 0) {
-        return fail(crypto_error("self-signed certificate not signed"));
+        return fail(openssl::error_of("self-signed certificate not signed"));
     }
     return {};
 }
@@ -190,7 +173,7 @@ Result<void> fill_serving(X509* certificate, EVP_PKEY* key, std::string_view com
 Result<std::string> generate_key() {
     Key key(EVP_EC_gen("P-256"));
     if (key == nullptr) {
-        return fail(crypto_error("key not made"));
+        return fail(openssl::error_of("key not made"));
     }
     return write_key(key.get());
 }
@@ -207,7 +190,7 @@ Result<std::string> make_certificate_request(const std::string& key_pem,
                 X509_REQ_sign(request.get(), key.get(), EVP_sha256()) > 0 &&
                 PEM_write_bio_X509_REQ(memory.get(), request.get()) == 1;
     if (!done) {
-        return fail(crypto_error("certificate request not made"));
+        return fail(openssl::error_of("certificate request not made"));
     }
     return text_of(memory);
 }
@@ -288,7 +271,7 @@ Result<SelfSigned> make_self_signed(std::string_view common_name,
     SKIFF_CHECK(fill_serving(certificate.get(), key.get(), common_name, alternative_names, now));
     Memory memory(BIO_new(BIO_s_mem()));
     if (PEM_write_bio_X509(memory.get(), certificate.get()) != 1) {
-        return fail(crypto_error("certificate not written"));
+        return fail(openssl::error_of("certificate not written"));
     }
     made.certificate_pem = text_of(memory);
     return made;

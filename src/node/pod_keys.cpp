@@ -1,43 +1,25 @@
 #include "node/pod_keys.h"
 
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
-#include <openssl/x509.h>
 
 #include <map>
 
 #include "base/digest.h"
-#include "base/handle.h"
 #include "base/text.h"
+#include "node/openssl.h"
 
 namespace skiff::node {
 
 namespace {
 
-using Key = Handle<EVP_PKEY, EVP_PKEY_free>;
-using Request = Handle<X509_REQ, X509_REQ_free>;
-using Memory = Handle<BIO, BIO_free_all>;
+using openssl::Key;
+using openssl::Memory;
+using openssl::Request;
+using openssl::text_of;
 
 constexpr std::string_view kCertificate = "CERTIFICATE";
 constexpr std::size_t kShownBytesMax = 64;
-
-Error crypto_error(std::string_view what) {
-    char text[256] = "unknown";
-    if (unsigned long code = ERR_get_error(); code != 0) {
-        ERR_error_string_n(code, text, sizeof text);
-    }
-    ERR_clear_error();
-    return Error{Code::internal, {}, fmt::format("{}: {}", what, text), {}};
-}
-
-std::string text_of(const Memory& memory) {
-    char* bytes = nullptr;
-    long size = BIO_get_mem_data(memory.get(), &bytes);
-    return std::string(bytes, static_cast<std::size_t>(size));
-}
 
 Result<Key> make_key(std::string_view type) {
     EVP_PKEY* made = nullptr;
@@ -55,7 +37,7 @@ Result<Key> make_key(std::string_view type) {
                     bounded_utf8(type, kShownBytesMax));
     }
     if (made == nullptr) {
-        return fail(crypto_error("key not made"));
+        return fail(openssl::error_of("key not made"));
     }
     return Key(made);
 }
@@ -96,7 +78,7 @@ Result<KeyAndProof> make_key_and_proof(std::string_view type) {
     Memory key_text(BIO_new(BIO_s_mem()));
     if (PEM_write_bio_PKCS8PrivateKey(key_text.get(), key.get(), nullptr, nullptr, 0, nullptr,
                                       nullptr) != 1) {
-        return fail(crypto_error("private key not written"));
+        return fail(openssl::error_of("private key not written"));
     }
     made.key_pem = text_of(key_text);
     Request request(X509_REQ_new());
@@ -109,7 +91,7 @@ Result<KeyAndProof> make_key_and_proof(std::string_view type) {
                 X509_REQ_sign(request.get(), key.get(), hash) > 0 &&
                 i2d_X509_REQ_bio(request_bytes.get(), request.get()) == 1;
     if (!done) {
-        return fail(crypto_error("certificate request not made"));
+        return fail(openssl::error_of("certificate request not made"));
     }
     made.request_der = text_of(request_bytes);
     return made;

@@ -374,6 +374,33 @@ Result<std::vector<std::string>> list_folder(const std::filesystem::path& path,
     return names;
 }
 
+Result<void> for_each_in(int folder, const std::function<Result<void>(int)>& each) {
+    SKIFF_TRY(Fd readable, open_at(folder, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    struct Close {
+        void operator()(DIR* listing) const { ::closedir(listing); }
+    };
+    const std::unique_ptr<DIR, Close> listing(::fdopendir(readable.get()));
+    if (!listing) {
+        return fail_errno(errno, "read a folder");
+    }
+    (void)readable.release();  // closed with the listing
+    while (const dirent* entry = ::readdir(listing.get())) {
+        const std::string_view name = entry->d_name;
+        if (name == "." || name == "..") {
+            continue;
+        }
+        auto child = open_at(::dirfd(listing.get()), entry->d_name, O_PATH | O_NOFOLLOW);
+        if (!child && child.error().code == Code::not_found) {
+            continue;
+        }
+        if (!child) {
+            return fail(std::move(child.error()));
+        }
+        SKIFF_CHECK(each(child->get()));
+    }
+    return {};
+}
+
 Result<FileStamp> stamp_of(int fd) {
     struct stat found{};
     if (::fstat(fd, &found) != 0) {

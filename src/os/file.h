@@ -65,6 +65,11 @@ void remove_stale_temporaries(const std::filesystem::path& folder);
 [[nodiscard]] Result<std::vector<std::string>> list_folder(const std::filesystem::path& path,
                                                            std::size_t names_max = 100'000);
 
+// Calls `each` with a descriptor (O_PATH) of everything in a folder, reached by descriptors alone:
+// whoever swaps names for links meanwhile leads nobody away. `folder` may be O_PATH itself. What
+// vanishes meanwhile is left out; the first failure ends it.
+[[nodiscard]] Result<void> for_each_in(int folder, const std::function<Result<void>(int)>& each);
+
 // What a file is as far as the kernel tells: any write to it makes another stamp. For remembering
 // what was found out about its content.
 struct FileStamp {

@@ -49,11 +49,6 @@ bool clash(const HostPort& a, const HostPort& b) {
            (is_any(a.ip) || is_any(b.ip) || a.ip == b.ip);
 }
 
-// The reason word and the unit of a resource as kubelet messages count it.
-std::int64_t amount(std::string_view resource, const kube::Quantity& quantity) {
-    return resource == "cpu" ? quantity.milli_value() : quantity.value();
-}
-
 // Resources of a device plugin or another extension, which the node's admission does not judge
 // where it does not have them: who placed the pod there knows why.
 bool is_foreign(std::string_view resource) {
@@ -90,7 +85,8 @@ void judge_resources(const kube::Pod& pod, const std::vector<const kube::Pod*>& 
         }
         kube::Quantity limit = known ? found->second : kube::Quantity();
         if (used[name] + quantity > limit) {
-            lacks(name, amount(name, quantity), amount(name, used[name]), amount(name, limit));
+            lacks(name, units_of(name, quantity), units_of(name, used[name]),
+                  units_of(name, limit));
         }
     }
 }
@@ -168,7 +164,7 @@ std::optional<AdmissionFailure> exceeds_node(const kube::PodSpec& spec, const No
             failure.reason = "OutOf" + name;
             failure.message =
                 fmt::format("Node didn't have enough capacity: {}, requested: {}, capacity: {}",
-                            name, amount(name, quantity), amount(name, found->second));
+                            name, units_of(name, quantity), units_of(name, found->second));
             return failure;
         }
     }

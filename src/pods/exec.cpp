@@ -26,8 +26,7 @@ Result<ContainerId> exec_target(const PodSnapshot& pod, const std::string& conta
                     pod.pod->metadata.name);
     }
     for (const ContainerRecord& record : pod.containers) {
-        bool runs = record.phase == ContainerRecord::Phase::started && !record.exit;
-        if (record.name == name && runs) {
+        if (record.name == name && record.runs()) {
             return record.id;
         }
     }

@@ -409,7 +409,7 @@ private:
     };
     [[nodiscard]] bool runs(const ContainerId& id) const {
         return std::ranges::any_of(records, [&](const ContainerRecord& record) {
-            return record.id == id && !record.exit && !is_starting(record);
+            return record.id == id && record.runs();
         });
     }
     static bool is_starting(const ContainerRecord& record) {

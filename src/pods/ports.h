@@ -197,6 +197,8 @@ struct ContainerRecord {
     std::optional<ContainerExit> exit;  // nullopt while it starts or runs
     std::int32_t pid = 0;               // on the host, 0 once ended
     std::filesystem::path log_path;     // the CRI log file (`<n>.log`) that is written now
+
+    [[nodiscard]] bool runs() const { return phase == Phase::started && !exit; }
 };
 
 // The names of a run's log files in its container's folder, which runtime gives and logs reads:

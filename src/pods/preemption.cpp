@@ -10,9 +10,6 @@
 namespace skiff::pods {
 namespace {
 
-// The priority of the class system-cluster-critical.
-constexpr std::int32_t kCriticalPriority = 2'000'000'000;
-
 using Missing = std::vector<AdmissionFailure::Missing>;
 using Pods = std::vector<const kube::Pod*>;
 
@@ -21,8 +18,7 @@ std::int64_t request(const kube::Pod& pod, const std::string& resource) {
         return 1;
     }
     kube::ResourceList requests = pod_requests(pod.spec);
-    const kube::Quantity& quantity = requests[resource];
-    return resource == "cpu" ? quantity.milli_value() : quantity.value();
+    return units_of(resource, requests[resource]);
 }
 
 bool gives_way(const kube::Pod& pod, const kube::Pod& to) {

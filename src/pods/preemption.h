@@ -10,6 +10,9 @@
 
 namespace skiff::pods {
 
+// The priority of the class system-cluster-critical.
+inline constexpr std::int32_t kCriticalPriority = 2'000'000'000;
+
 // A pod of a file, or one whose priority is that of the system's classes.
 [[nodiscard]] bool is_critical(const kube::Pod& pod);
 

@@ -55,8 +55,7 @@ ProbeTarget::Known known_of(const kube::PodStatus& previous, const std::string& 
 const ContainerRecord* running(const std::vector<ContainerRecord>& records,
                                const std::string& name) {
     for (const ContainerRecord& record : records) {
-        if (record.name == name && record.phase == ContainerRecord::Phase::started &&
-            !record.exit) {
+        if (record.name == name && record.runs()) {
             return &record;
         }
     }

@@ -5,11 +5,6 @@
 namespace skiff::pods {
 namespace {
 
-const kube::ContainerStatus* find_anywhere(const kube::PodStatus& status, std::string_view name) {
-    const auto* found = find_status(status.containerStatuses, name);
-    return found != nullptr ? found : find_status(status.initContainerStatuses, name);
-}
-
 // The values of `run` for what the container itself names.
 void overlay(kube::ResourceList& list, const kube::ResourceList& run) {
     for (const char* name : {"cpu", "memory"}) {
@@ -24,7 +19,7 @@ void overlay(kube::ResourceList& list, const kube::ResourceList& run) {
 
 void set_resources(kube::ContainerStatus& status, const kube::Container& container,
                    const ContainerView& view, const kube::PodStatus& previous) {
-    const auto* before = find_anywhere(previous, container.name);
+    const auto* before = find_status(previous, container.name);
     status.allocatedResources = container.resources.requests;
     if (container.resources.limits.empty() && container.resources.requests.empty()) {
         return;

@@ -158,6 +158,10 @@ kube::ResourceRequirements actual_resources(const kube::PodSpec& spec, const Pod
     return actual;
 }
 
+std::int64_t units_of(std::string_view resource, const kube::Quantity& quantity) {
+    return resource == "cpu" ? quantity.milli_value() : quantity.value();
+}
+
 std::optional<Bytes> memory_limit(const kube::ResourceList& limits) {
     auto found = limits.find("memory");
     if (found == limits.end() || found->second.value() <= 0) {

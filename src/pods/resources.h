@@ -32,6 +32,8 @@ namespace skiff::pods {
 [[nodiscard]] kube::ResourceRequirements actual_resources(const kube::PodSpec& spec,
                                                           const PodSandbox& sandbox);
 
+// A quantity as the kubelet counts the resource: processors in thousandths.
+[[nodiscard]] std::int64_t units_of(std::string_view resource, const kube::Quantity& quantity);
 [[nodiscard]] std::optional<Bytes> memory_limit(const kube::ResourceList& limits);
 [[nodiscard]] std::optional<std::int64_t> cpu_millis(const kube::ResourceList& list);
 

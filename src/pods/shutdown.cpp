@@ -2,14 +2,9 @@
 
 #include <algorithm>
 
+#include "pods/preemption.h"
+
 namespace skiff::pods {
-namespace {
-
-// The priority of the class system-cluster-critical.
-constexpr std::int32_t kCriticalPriority = 2'000'000'000;
-
-}  // namespace
-
 std::vector<ShutdownGroup> shutdown_groups(Duration whole, Duration critical) {
     if (whole <= Duration::zero()) {
         return {};

@@ -1,23 +1,17 @@
 #include "sandbox/owners.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
 
 #include "os/fd.h"
+#include "os/file.h"
 
 namespace skiff::sandbox {
 
 namespace {
-
-struct CloseFolder {
-    void operator()(DIR* folder) const { ::closedir(folder); }
-};
-using Folder = std::unique_ptr<DIR, CloseFolder>;
 
 class Mover {
 public:
@@ -55,27 +49,7 @@ private:
             return fail(Code::exhausted, "a volume nested deeper than {} cannot change owners",
                         kOwnedDepthMax);
         }
-        SKIFF_TRY(auto readable, os::open_at(fd, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-        const Folder folder(::fdopendir(readable.get()));
-        if (!folder) {
-            return fail_errno(errno, "read a volume's folder");
-        }
-        (void)readable.release();  // closed with the folder
-        while (const dirent* entry = ::readdir(folder.get())) {
-            const std::string_view name = entry->d_name;
-            if (name == "." || name == "..") {
-                continue;
-            }
-            auto child = os::open_at(::dirfd(folder.get()), entry->d_name, O_PATH | O_NOFOLLOW);
-            if (!child && child.error().code == Code::not_found) {
-                continue;  // a guest was faster
-            }
-            if (!child) {
-                return fail(std::move(child.error()));
-            }
-            SKIFF_CHECK(tree(child->get(), depth + 1));
-        }
-        return {};
+        return os::for_each_in(fd, [&](int child) { return tree(child, depth + 1); });
     }
 
     OwnerMove move_;

@@ -1,12 +1,11 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
 
 #include "os/fd.h"
+#include "os/file.h"
 #include "volumes/kinds.h"
 
 namespace skiff::volumes {
@@ -15,11 +14,6 @@ namespace {
 
 constexpr std::uint32_t kFolderMask = 02110;  // setgid, and search for owner and group
 constexpr std::size_t kDepthMax = 200;        // one descriptor for each level
-
-struct CloseFolder {
-    void operator()(DIR* folder) const { ::closedir(folder); }
-};
-using Folder = std::unique_ptr<DIR, CloseFolder>;
 
 // By descriptors alone: guests may swap names for links while this goes on.
 class Giver {
@@ -55,27 +49,7 @@ private:
             return fail(Code::exhausted,
                         "a volume nested deeper than {} cannot be given to fsGroup", kDepthMax);
         }
-        SKIFF_TRY(os::Fd readable, os::open_at(fd, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-        const Folder folder(::fdopendir(readable.get()));
-        if (!folder) {
-            return fail_errno(errno, "read a volume's folder");
-        }
-        (void)readable.release();  // closed with the folder
-        while (const dirent* entry = ::readdir(folder.get())) {
-            const std::string_view name = entry->d_name;
-            if (name == "." || name == "..") {
-                continue;
-            }
-            auto child = os::open_at(::dirfd(folder.get()), entry->d_name, O_PATH | O_NOFOLLOW);
-            if (!child && child.error().code == Code::not_found) {
-                continue;  // a guest was faster
-            }
-            if (!child) {
-                return fail(std::move(child.error()));
-            }
-            SKIFF_CHECK(tree(child->get(), depth + 1));
-        }
-        return {};
+        return os::for_each_in(fd, [&](int child) { return tree(child, depth + 1); });
     }
 
     std::uint32_t fs_group_;

@@ -123,12 +123,15 @@ def kube(cluster, node):
     its.delete_namespace()
 
 
-@pytest.fixture
-def inside(kube, cluster, node):
-    """Runs a command in a pod of the namespace of the test; returns what it printed."""
-    # The first node of a cluster; its sockets are there (tools/testcluster/nodes.py).
-    run_dir = f"/run/{cluster.env['CLUSTER_NETNS']}n1"
+@pytest.fixture(scope="session")
+def run_dir(cluster, node):
+    """Where the sockets of the first node of the cluster are (tools/testcluster/nodes.py)."""
+    return f"/run/{cluster.env['CLUSTER_NETNS']}n1"
 
+
+@pytest.fixture
+def inside(kube, run_dir):
+    """Runs a command in a pod of the namespace of the test; returns what it printed."""
     def call(name, *command):
         return run([os.environ["SKIFF_BIN"], "exec", "--run-dir", run_dir, "-n", kube.namespace,
                     name, "--", *command], check=False).stdout

@@ -115,10 +115,9 @@ def test_an_autoscaler_scales_a_deployment_on_cpu(kube, cluster, metrics):
     kube("delete", "hpa,deployment", "burner")
 
 
-def test_skiff_top_shows_the_same_on_the_node(kube, cluster, node, skiff):
+def test_skiff_top_shows_the_same_on_the_node(kube, cluster, node, skiff, run_dir):
     kube.apply(pod("busy", cluster.push("actor"), "spin", resources={"limits": {"cpu": "500m"}}))
     kube.wait_ready("busy")
-    run_dir = f"/run/{cluster.env['CLUSTER_NETNS']}n1"
 
     def top(*words):
         return run([skiff, "top", "--run-dir", run_dir, *words])
