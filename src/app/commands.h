@@ -10,6 +10,7 @@
 #include "app/local.h"
 #include "app/top.h"
 #include "app/workload.h"
+#include "base/result.h"
 #include "config/settings.h"
 
 namespace skiff::app {
@@ -86,6 +87,8 @@ enum class ResetScope { running, everything };
                               Watching watching);
 [[nodiscard]] int logs_command(const std::filesystem::path& run_dir, LogsQuery query);
 
+// What a verb's work came to: a failure is told on stderr, being cancelled is none.
+[[nodiscard]] int exit_code_of(const Result<void>& result);
 // "skiff: …" on stderr.
 void print_error(std::string_view message);
 // As fmt::print, which throws when nobody reads: then `text` is lost.

@@ -4,11 +4,8 @@
 #include <iterator>
 
 #include "app/commands.h"
-#include "app/exec_door.h"
+#include "app/doors.h"
 #include "app/file_objects.h"
-#include "app/image_routes.h"
-#include "app/image_service.h"
-#include "app/local.h"
 #include "app/logind_watch.h"
 #include "app/memory.h"
 #include "app/node_settings.h"
@@ -23,10 +20,6 @@
 #include "node/agent.h"
 #include "node/api_objects.h"
 #include "node/bootstrap.h"
-#include "node/join.h"
-#include "node/serving.h"
-#include "os/file.h"
-#include "runtime/reset.h"
 #include "server/reviews.h"
 #include "status/mirror.h"
 #include "status/sync.h"
@@ -34,8 +27,6 @@
 namespace skiff::app {
 
 namespace {
-
-constexpr auto kServerGrace = std::chrono::seconds(2);
 
 // The requests of status, over the API client.
 class ApiPods final : public status::PodApi, public status::MirrorApi {
@@ -81,87 +72,6 @@ public:
     void publish(std::shared_ptr<const kube::Pod>, kube::PodStatus) override {}
     void finish(std::shared_ptr<const kube::Pod>) override {}
     void forget(const PodUid&) override {}
-};
-
-// The doors of the agent: 10250, the health port, the local socket.
-class Doors {
-public:
-    Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::Settings& settings,
-          const node::NodeSettings& node)
-        : settings_(settings),
-          tls_(node,
-               {settings.tls_cert_file, settings.tls_private_key_file, settings.client_ca_file},
-               base.clock),
-          images_({rooms.image_rooms(), rooms.runtime(), settings.root_dir,
-                   [its = &rooms](const images::StoredImage& image) {
-                       return pod_that_needs(its->pods(), image);
-                   }}),
-          image_routes_(images_),
-          api_(base.clock, rooms.view(), rooms.logs(), reviews, api_settings(settings)),
-          server_(base.reactor.executor(), base.clock, api_, http::ServerLimits{}),
-          exec_(base.reactor.executor(), rooms),
-          scope_(base.reactor.executor()) {
-        api_.offer(image_routes_);
-    }
-
-    Result<void> open(const state::Paths& paths) {
-        SKIFF_CHECK(server_.listen_local(paths.agent_socket()));
-        SKIFF_CHECK(exec_.open(paths.exec_socket()));
-        SKIFF_TRY(auto tls, tls_.refresh());
-        auto port = server_.listen_tls(settings_.address,
-                                       static_cast<std::uint16_t>(settings_.port), std::move(tls));
-        if (!port) {
-            return fail(std::move(port.error()).context(fmt::format("port {}", settings_.port)));
-        }
-        http::Server* server = &server_;
-        std::function<void(std::shared_ptr<const http::ServerTls>)> use =
-            [server](std::shared_ptr<const http::ServerTls> fresh) {
-                server->replace_tls(std::move(fresh));
-            };
-        scope_.spawn("serving certificate", node::keep_serving(tls_, std::move(use)));
-        if (settings_.healthz_port == 0) {
-            return {};
-        }
-        auto health = server_.listen_plain(settings_.healthz_bind_address,
-                                           static_cast<std::uint16_t>(settings_.healthz_port));
-        if (!health) {
-            return fail(std::move(health.error())
-                            .context(fmt::format("healthzPort {}", settings_.healthz_port)));
-        }
-        return {};
-    }
-    async::Task<void> close() {
-        co_await exec_.close();
-        co_await scope_.stop();
-        co_await server_.stop(kServerGrace);
-    }
-
-private:
-    static server::KubeletApiSettings api_settings(const config::Settings& settings) {
-        server::KubeletApiSettings its;
-        its.node_name = settings.node_name;
-        its.anonymous =
-            settings.anonymous_auth ? server::Anonymous::allowed : server::Anonymous::refused;
-        its.debug_handlers = settings.enable_debugging_handlers ? server::DebugHandlers::enabled
-                                                                : server::DebugHandlers::disabled;
-        its.authorization = settings.authorization_mode == "AlwaysAllow"
-                                ? server::AuthorizationMode::always_allow
-                                : server::AuthorizationMode::webhook;
-        its.token_reviews =
-            settings.webhook_auth ? server::TokenReviews::enabled : server::TokenReviews::disabled;
-        its.token_lifetime = settings.webhook_auth_cache_ttl;
-        its.answer_lifetimes = {settings.authorized_cache_ttl, settings.unauthorized_cache_ttl};
-        return its;
-    }
-
-    const config::Settings& settings_;
-    node::ServingTls tls_;
-    ImageService images_;
-    ImageRoutes image_routes_;
-    server::KubeletApi api_;
-    http::Server server_;
-    ExecDoor exec_;
-    async::Scope scope_;
 };
 
 std::shared_ptr<StaticPods> static_pods(Base& base, Rooms& rooms,
@@ -494,14 +404,6 @@ async::Task<Result<void>> run_alone(Base& base, const config::Settings& settings
     co_return co_await node.run();
 }
 
-int exit_code_of(const Result<void>& result) {
-    if (result || result.error().code == Code::cancelled) {
-        return kExitOk;
-    }
-    print_error(format_as(result.error()));
-    return kExitFailure;
-}
-
 }  // namespace
 
 int node_command(NodeOptions options) {
@@ -521,62 +423,6 @@ int node_command(NodeOptions options) {
     auto body = options.standalone ? run_alone(base, options.settings, **instance)
                                    : run_cluster_node(base, options.settings, **instance);
     return exit_code_of(async::run_to_end(base.reactor, std::move(body)));
-}
-
-int join_command(const JoinOptions& options) {
-    Base base;
-    node::JoinRequest request;
-    request.server = options.server;
-    request.token = options.token;
-    request.ca_cert_hashes = options.ca_cert_hashes;
-    request.bootstrap_kubeconfig = options.bootstrap_kubeconfig;
-    auto done = async::run_to_end(base.reactor, node::join(std::move(request), base.clock));
-    if (!done) {
-        return exit_code_of(done);
-    }
-    fmt::print("wrote {}; start the node with: skiff node\n",
-               options.bootstrap_kubeconfig.string());
-    return kExitOk;
-}
-
-int reset_command(const config::Settings& settings, ResetScope scope) {
-    Base base;
-    auto instance = state::Instance::open(paths_of(settings), base.random);
-    if (!instance) {
-        print_error(format_as(instance.error()));
-        return kExitFailure;
-    }
-    runtime::ResetSettings its;
-    its.cgroup_root = settings.cgroup_root;
-    its.scope = scope == ResetScope::everything ? runtime::ResetSettings::Scope::all
-                                                : runtime::ResetSettings::Scope::running;
-    return exit_code_of(
-        async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), its)));
-}
-
-int ps_command(const std::filesystem::path& run_dir, OutputFormat format) {
-    Base base;
-    return exit_code_of(async::run_to_end(base.reactor, print_pods(local_socket(run_dir), format)));
-}
-
-int top_command(const std::filesystem::path& run_dir, OutputFormat format, Watching watching) {
-    Base base;
-    auto printed = print_top(local_socket(run_dir), format, watching);
-    return exit_code_of(async::run_to_end(base.reactor, std::move(printed)));
-}
-
-int logs_command(const std::filesystem::path& run_dir, LogsQuery query) {
-    Base base;
-    return exit_code_of(
-        async::run_to_end(base.reactor, print_logs(local_socket(run_dir), std::move(query))));
-}
-
-void print_error(std::string_view message) {
-    print_to(stderr, fmt::format("skiff: {}\n", message));
-}
-
-void print_to(std::FILE* file, std::string_view text) {
-    (void)!std::fwrite(text.data(), 1, text.size(), file);
 }
 
 }  // namespace skiff::app

@@ -255,9 +255,9 @@ def test_krustlets_http_needs_its_annotation(kube, cluster, listener):
 def test_a_core_dump_is_kept_on_the_node(kube, cluster, node):
     kube.apply(pod("crash", cluster.push("actor"), "trap",
                    metadata={"annotations": {"skiff/coredump": "true"}}))
-    ended = terminated_of(kube.wait_pod("crash", terminated_of, 60))
-    assert "core dump" in ended["message"], ended
-    folder = cluster.node_folder(node) / "root/coredumps"
+    its = kube.wait_pod("crash", terminated_of, 60)
+    assert "core dump" in terminated_of(its)["message"], its["status"]
+    folder = cluster.node_folder(its["spec"]["nodeName"]) / "root/coredumps"
     dumps = list(folder.glob(f"{kube.namespace}_crash_main_0_*.core"))
     assert len(dumps) == 1 and dumps[0].read_bytes().startswith(b"\0asm"), dumps
 

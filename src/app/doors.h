@@ -1,0 +1,41 @@
+// The doors of the agent: port 10250, the health port, the local sockets.
+#pragma once
+
+#include <memory>
+
+#include "app/exec_door.h"
+#include "app/image_routes.h"
+#include "app/image_service.h"
+#include "app/rooms.h"
+#include "async/scope.h"
+#include "http/server.h"
+#include "node/serving.h"
+#include "node/settings.h"
+#include "server/kubelet_api.h"
+
+namespace skiff::app {
+
+// Made and used by the node, on the reactor thread. All that it is given outlives it.
+class Doors {
+public:
+    // `reviews` may be null: without an API server nobody but the UNIX sockets gets in.
+    Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::Settings& settings,
+          const node::NodeSettings& node);
+
+    // Fails when a port is taken or a certificate cannot be used; close() is needed all the same.
+    [[nodiscard]] Result<void> open(const state::Paths& paths);
+    // Ends what was asked for through them.
+    [[nodiscard]] async::Task<void> close();
+
+private:
+    const config::Settings& settings_;
+    node::ServingTls tls_;
+    ImageService images_;
+    ImageRoutes image_routes_;
+    server::KubeletApi api_;
+    http::Server server_;
+    ExecDoor exec_;
+    async::Scope scope_;
+};
+
+}  // namespace skiff::app
