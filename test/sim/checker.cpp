@@ -67,7 +67,7 @@ Checker::Checker(World& world, Guests& guests, Api& api, const Prober& prober,
                  const Commands& commands)
     : world_(world), guests_(guests), api_(api), prober_(prober), commands_(commands) {
     guests.set_watcher({[this](const Run& run) { on_start(run); },
-                        [this](const Run& run) { on_stop(run); },
+                        [this](const Run& run, Duration grace) { on_stop(run, grace); },
                         [this](const Run& run) { on_end(run); }});
     api.set_watcher(
         {[this](const kube::Pod& pod, const kube::PodStatus& status) { on_store(pod, status); },
@@ -299,7 +299,7 @@ bool Checker::may_stop(const Seen& seen, const Run& run) const {
            work_is_over(*object);
 }
 
-void Checker::on_stop(const Run& run) {
+void Checker::on_stop(const Run& run, Duration grace) {
     auto found = pods_.find(run.record.pod.str());
     if (found == pods_.end()) {
         return;
@@ -310,9 +310,31 @@ void Checker::on_stop(const Run& run) {
     if (!may_stop(found->second, run)) {
         world_.journal.broken("I5: {} is stopped without a reason", run.name());
     }
-    // What an agent finds of a pod that nobody knows any more has no order.
+    // What an agent finds of a pod that nobody knows any more has no order, and no grace of its own.
     if (api_.find(run.record.pod.str()) != nullptr) {
+        check_grace(found->second, run, grace);
         check_stop_order(found->second, run);
+    }
+}
+
+// Not more than the pod asks for, or whoever deleted it, or the probe that found it unwell; and
+// nobody has less than two seconds.
+void Checker::check_grace(const Seen& seen, const Run& run, Duration grace) {
+    std::int64_t most =
+        std::max<std::int64_t>(2, seen.pod.spec.terminationGracePeriodSeconds.value_or(30));
+    most = std::max(most, seen.pod.metadata.deletionGracePeriodSeconds.value_or(0));
+    for (const auto* list : {&seen.pod.spec.initContainers, &seen.pod.spec.containers}) {
+        for (const kube::Container& container : *list) {
+            for (const auto* probe : {&container.startupProbe, &container.livenessProbe}) {
+                if (*probe && container.name == run.record.name) {
+                    most = std::max(most, (*probe)->terminationGracePeriodSeconds.value_or(0));
+                }
+            }
+        }
+    }
+    if (grace > std::chrono::seconds(most)) {
+        world_.journal.broken("{} has {} to end, {} s were asked for", run.name(),
+                              format_duration(grace), most);
     }
 }
 

@@ -9,7 +9,7 @@
 // (facts: reliability.md §2), and of the contract: containers start in order, sidecars stop after
 // the others and in reverse, no terminal pod runs again, a pod is Ready only while its containers
 // run and their probes say so, what must not go on by its probes ends, what ends again and again
-// waits.
+// waits, nobody has more time to end than was asked for him.
 #pragma once
 
 #include <map>
@@ -49,7 +49,7 @@ private:
     };
 
     void on_start(const Run& run);
-    void on_stop(const Run& run);
+    void on_stop(const Run& run, Duration grace);
     void on_end(const Run& run);
     void on_publish(const kube::Pod& pod, const kube::PodStatus& status);
     void on_store(const kube::Pod& pod, const kube::PodStatus& status);
@@ -59,6 +59,7 @@ private:
     void check_order(const Seen& seen, const Run& run);
     void check_before(const Run& run, const kube::Container& earlier);
     void check_back_off(const Run& run);
+    void check_grace(const Seen& seen, const Run& run, Duration grace);
     void check_stop_order(const Seen& seen, const Run& run);
     void check_statuses(const kube::Pod& pod, const kube::PodStatus& status);
     void check_pod_settled(const kube::Pod& pod);

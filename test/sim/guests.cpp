@@ -216,7 +216,7 @@ pods::Task<Result<void>> Guests::stop(const ContainerId& id, Duration grace) {
         co_return Result<void>();
     }
     world_.journal.note("stop {} within {}", run->name(), format_duration(grace));
-    watcher_.stops(*run);
+    watcher_.stops(*run, grace);
     auto steady = std::chrono::duration_cast<SteadyTime::duration>(grace);
     SteadyTime kill_at = world_.clock.steady_now() + steady;
     run->asked_until = run->asked_until ? std::min(*run->asked_until, kill_at) : kill_at;

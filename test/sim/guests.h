@@ -42,7 +42,7 @@ public:
     // Told of everything that the agent asks and that guests do; set by the checker.
     struct Watcher {
         std::function<void(const Run&)> starts;
-        std::function<void(const Run&)> stops;
+        std::function<void(const Run&, Duration grace)> stops;
         std::function<void(const Run&)> ended;
     };
     void set_watcher(Watcher watcher) { watcher_ = std::move(watcher); }

@@ -8,9 +8,12 @@
 #include <cstdio>
 #include <ctime>
 
+#include "base/log.h"
 #include "simulation.h"
 
 namespace {
+
+constexpr std::uint64_t kProgressSeeds = 5000;
 
 // Of this process: what other programs do on the machine does not count.
 double cpu_seconds() {
@@ -25,6 +28,9 @@ int run(std::uint64_t from, std::uint64_t count, skiff::sim::Journal::Trace trac
     for (std::uint64_t seed = from; seed < from + count; ++seed) {
         auto outcome = skiff::sim::simulate(seed, trace);
         pod_hours += outcome.pod_hours;
+        if (count >= 2 * kProgressSeeds && (seed - from + 1) % kProgressSeeds == 0) {
+            fmt::print(stderr, "{} of {} seeds\n", seed - from + 1, count);
+        }
         if (outcome.broken) {
             fmt::print("seed {}: {}\nreplay: skiff_sim --seed {} --trace\n", seed, *outcome.broken,
                        seed);
@@ -50,6 +56,8 @@ int main(int argc, char** argv) {
     auto* one = app.add_option("--seed", seed, "this one only");
     app.add_flag("--trace", trace, "tell all that happens");
     CLI11_PARSE(app, argc, argv);
+    // What the agent says of faults that were ordered is only of use beside all that happened.
+    skiff::log::set_level(trace ? skiff::log::Level::info : skiff::log::Level::critical);
     using Trace = skiff::sim::Journal::Trace;
     return run(one->count() > 0 ? seed : from, one->count() > 0 ? 1 : seeds,
                trace ? Trace::on : Trace::off);
