@@ -310,7 +310,8 @@ void Checker::on_stop(const Run& run, Duration grace) {
     if (!may_stop(found->second, run)) {
         world_.journal.broken("I5: {} is stopped without a reason", run.name());
     }
-    // What an agent finds of a pod that nobody knows any more has no order, and no grace of its own.
+    // What an agent finds of a pod that nobody knows any more has no order, and no grace of its
+    // own.
     if (api_.find(run.record.pod.str()) != nullptr) {
         check_grace(found->second, run, grace);
         check_stop_order(found->second, run);
