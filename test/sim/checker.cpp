@@ -73,7 +73,9 @@ Checker::Checker(World& world, Guests& guests, Api& api, const Prober& prober,
         {[this](const kube::Pod& pod, const kube::PodStatus& status) { on_store(pod, status); },
          [this](const kube::Pod& pod, const kube::PodStatus& status) { on_publish(pod, status); },
          [this](const kube::Pod& pod) { on_finish(pod); },
-         [this](const kube::Pod& pod) { seen(pod); }});
+         [this](const kube::Pod& pod) {
+             seen(pod).told_grace_s = pod.metadata.deletionGracePeriodSeconds.value_or(0);
+         }});
 }
 
 Checker::Seen& Checker::seen(const kube::Pod& pod) {
@@ -323,7 +325,7 @@ void Checker::on_stop(const Run& run, Duration grace) {
 void Checker::check_grace(const Seen& seen, const Run& run, Duration grace) {
     std::int64_t most =
         std::max<std::int64_t>(2, seen.pod.spec.terminationGracePeriodSeconds.value_or(30));
-    most = std::max(most, seen.pod.metadata.deletionGracePeriodSeconds.value_or(0));
+    most = std::max(most, seen.told_grace_s);
     for (const auto* list : {&seen.pod.spec.initContainers, &seen.pod.spec.containers}) {
         for (const kube::Container& container : *list) {
             for (const auto* probe : {&container.startupProbe, &container.livenessProbe}) {

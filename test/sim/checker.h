@@ -41,6 +41,7 @@ private:
         std::set<std::string> edited;          // containers whose image was changed
         std::optional<kube::Time> start_time;  // as the server has it
         std::optional<kube::Time> told_start_time;  // as the agent said last, perhaps to nobody
+        std::int64_t told_grace_s = 0;              // of its deletion, as the agent was told last
         std::string api_phase;
         std::map<std::string, std::int32_t> api_restarts;
         std::uint32_t rounds = 0;  // ended by containers, over all boots
