@@ -1,5 +1,6 @@
 """What the benchmarks share: tables, statistics, a standalone node, the API of a test cluster."""
 
+import base64
 import http.client
 import json
 import os
@@ -176,21 +177,24 @@ class Cluster:
                               env=dict(os.environ, KUBECONFIG=self.env["KUBECONFIG"]),
                               capture_output=True, text=True, check=True).stdout
         config = json.loads(text)
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        cluster, self._user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         self.host = urllib.parse.urlsplit(cluster["server"]).netloc
         self.context = ssl.create_default_context()
         self.context.check_hostname = False
         self.context.verify_mode = ssl.CERT_NONE  # our own cluster, on this machine
         with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for kind in ("client-certificate", "client-key"):
-                path = user.get(kind)
-                if not path:
-                    import base64
-                    path = os.path.join(folder, kind)
-                    pathlib.Path(path).write_bytes(base64.b64decode(user[f"{kind}-data"]))
-                paths.append(path)
-            self.context.load_cert_chain(*paths)
+            self.context.load_cert_chain(*self.client_files(folder))
+
+    def client_files(self, folder):
+        """The administrator's certificate and key as files, in `folder` if they have none."""
+        paths = []
+        for kind in ("client-certificate", "client-key"):
+            path = self._user.get(kind)
+            if not path:
+                path = os.path.join(folder, kind)
+                pathlib.Path(path).write_bytes(base64.b64decode(self._user[f"{kind}-data"]))
+            paths.append(path)
+        return paths
 
     def connection(self):
         return http.client.HTTPSConnection(self.host, context=self.context, timeout=60)

@@ -17,7 +17,14 @@ constexpr std::size_t kHeadBytes = 64;
 constexpr std::size_t kBlockBytes = 64 << 10;
 
 Result<std::string> read_at(int fd, std::uint64_t offset, std::size_t bytes_max) {
-    std::string bytes(bytes_max, '\0');
+    // A follower is nearly always at the end: it holds memory for what there is, not for what may
+    // be.
+    struct stat status{};
+    if (::fstat(fd, &status) != 0) {
+        return fail_errno(errno, "stat log");
+    }
+    auto size = static_cast<std::uint64_t>(status.st_size);
+    std::string bytes(size > offset ? std::min<std::uint64_t>(bytes_max, size - offset) : 0, '\0');
     ssize_t got = 0;
     do {
         got = ::pread(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));

@@ -80,6 +80,7 @@ private:
             if (used == 0 && !whole_file_read) {
                 offset_ += kChunkBytes;  // no newline in so much text: not a log line
             }
+            chunk = std::string();  // not held while a slow reader takes the text
             if (!text_.empty()) {
                 SKIFF_CO_CHECK(co_await flush());
             }
@@ -147,26 +148,27 @@ private:
 
     void take_line(const CriLine& line) {
         bool& continues = continues_[line.stream == CriLine::Stream::out ? 0 : 1];
-        std::string text;
+        std::size_t before = text_.size();
         if (request_.options.timestamps && !continues) {
-            text += line.time_text;
-            text += ' ';
+            text_ += line.time_text;
+            text_ += ' ';
         }
-        text += line.content;
+        text_ += line.content;
         continues = line.part == CriLine::Part::partial;
         if (!continues) {
-            text += '\n';
+            text_ += '\n';
         }
+        auto added = static_cast<std::int64_t>(text_.size() - before);
         const auto& limit = request_.options.limit_bytes;
-        if (limit && sent_ + static_cast<std::int64_t>(text.size()) >= *limit) {
-            text.resize(static_cast<std::size_t>(*limit - sent_));
+        if (limit && sent_ + added >= *limit) {
+            added = *limit - sent_;
+            text_.resize(before + static_cast<std::size_t>(added));
             done_ = true;
         }
-        sent_ += static_cast<std::int64_t>(text.size());
+        sent_ += added;
         if (request_.by_stream) {
-            request_.by_stream(line.stream, text);
-        } else {
-            text_ += text;
+            request_.by_stream(line.stream, text_);
+            text_.clear();
         }
     }
 
