@@ -1,5 +1,8 @@
 #include "app/doors.h"
 
+#include "base/log.h"
+#include "node/serving_request.h"
+
 namespace skiff::app {
 
 namespace {
@@ -23,13 +26,26 @@ server::KubeletApiSettings api_settings(const config::Settings& settings) {
     return its;
 }
 
+// `reviews`: whether there is a cluster that could sign.
+node::ServingFiles serving_files(const config::Settings& settings, const server::Reviews* reviews) {
+    node::ServingFiles files{settings.tls_cert_file, settings.tls_private_key_file,
+                             settings.client_ca_file};
+    if (settings.server_tls_bootstrap && reviews == nullptr) {
+        log::warn("serverTLSBootstrap has no effect without an API server");
+    } else if (settings.server_tls_bootstrap) {
+        files.source = node::ServingSource::cluster;
+    }
+    return files;
+}
+
 }  // namespace
 
 Doors::Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::Settings& settings,
              const node::NodeSettings& node)
-    : settings_(settings),
-      tls_(node, {settings.tls_cert_file, settings.tls_private_key_file, settings.client_ca_file},
-           base.clock),
+    : base_(base),
+      settings_(settings),
+      node_(node),
+      tls_(node, serving_files(settings, reviews), base.clock),
       images_({rooms.image_rooms(), rooms.runtime(), settings.root_dir,
                [its = &rooms](const images::StoredImage& image) {
                    return pod_that_needs(its->pods(), image);
@@ -67,6 +83,14 @@ Result<void> Doors::open(const state::Paths& paths) {
                         .context(fmt::format("healthzPort {}", settings_.healthz_port)));
     }
     return {};
+}
+
+void Doors::have_certificate_signed(kube::ApiClient& client, node::CertificateRecord& record) {
+    if (settings_.server_tls_bootstrap) {
+        node::ServingRequestParts parts{client, base_.clock, base_.random, record,
+                                        [this] { tls_.poke(); }};
+        scope_.spawn("serving request", node::keep_serving_certificate(node_, std::move(parts)));
+    }
 }
 
 async::Task<void> Doors::close() {

@@ -9,6 +9,7 @@
 #include "app/rooms.h"
 #include "async/scope.h"
 #include "http/server.h"
+#include "node/identity_record.h"
 #include "node/serving.h"
 #include "node/settings.h"
 #include "server/kubelet_api.h"
@@ -24,11 +25,16 @@ public:
 
     // Fails when a port is taken or a certificate cannot be used; close() is needed all the same.
     [[nodiscard]] Result<void> open(const state::Paths& paths);
+    // With serverTLSBootstrap: has the cluster sign the certificate of port 10250 from now on. What
+    // it is given outlives close().
+    void have_certificate_signed(kube::ApiClient& client, node::CertificateRecord& record);
     // Ends what was asked for through them.
     [[nodiscard]] async::Task<void> close();
 
 private:
+    Base& base_;
     const config::Settings& settings_;
+    const node::NodeSettings& node_;
     node::ServingTls tls_;
     ImageService images_;
     ImageRoutes image_routes_;

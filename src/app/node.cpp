@@ -225,6 +225,7 @@ private:
             co_await doors.close();
             co_return opened;
         }
+        doors.have_certificate_signed(client_, identity_.serving);
         node::StatusSources sources;
         Rooms* its = &rooms;
         sources.images = [its] { return its->image_list(); };
@@ -261,8 +262,8 @@ private:
         shutdown_ = &shutdown;
         co_await upkeep_->start();
         agent.start();
-        scope_.spawn("identity",
-                     node::keep_identity(node_settings_, client_, base_.clock, base_.random));
+        node::IdentityParts identity{client_, base_.clock, base_.random, identity_.client};
+        scope_.spawn("identity", node::keep_identity(node_settings_, identity));
         kube::Selection mine;
         mine.field_selector = "spec.nodeName=" + settings_.node_name;
         auto on_change = [this, its](const kube::Change<kube::Pod>& change) { take(*its, change); };
@@ -381,6 +382,7 @@ private:
     status::StatusSync status_;
     status::MirrorPods mirrors_;
     server::KubeReviews reviews_;
+    node::IdentityRecord identity_;
     const node::NodeAgent* agent_ = nullptr;  // while the node serves
     Upkeep* upkeep_ = nullptr;                // the same
     NodeShutdown* shutdown_ = nullptr;        // the same

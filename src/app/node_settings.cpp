@@ -27,6 +27,9 @@ node::NodeSettings node_settings(const config::Settings& settings,
     its.cert_dir = settings.cert_dir;
     its.kubeconfig = settings.kubeconfig;
     its.bootstrap_kubeconfig = settings.bootstrap_kubeconfig;
+    its.api_servers = settings.api_servers;
+    its.rotate_certificates = settings.rotate_certificates;
+    its.server_tls_bootstrap = settings.server_tls_bootstrap;
     its.labels = settings.node_labels;
     for (const config::TaintSetting& taint : settings.register_with_taints) {
         kube::Taint one;

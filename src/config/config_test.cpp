@@ -116,6 +116,35 @@ TEST(Config, ResolveChecksNamesAndFillsPlaces) {
     EXPECT_FALSE(resolve(s));
 }
 
+TEST(Config, FurtherApiServersAreHttpsAddresses) {
+    Settings s;
+    s.node_name = "n";
+    s.api_servers = {"https://10.0.0.2:6443", "https://[fd00::1]:6443/prefix"};
+    EXPECT_TRUE(resolve(s));
+    for (const char* bad :
+         {"10.0.0.2:6443", "http://a:1", "https://", "https://a:1/", "https://a b"}) {
+        s.api_servers = {bad};
+        auto refused = resolve(s);
+        ASSERT_FALSE(refused) << bad;
+        EXPECT_EQ(
+            refused.error().message,
+            fmt::format("apiServers: \"{}\" is not an address such as https://10.0.0.1:6443", bad));
+    }
+    s.api_servers.assign(17, "https://a:1");
+    EXPECT_FALSE(resolve(s));
+}
+
+TEST(Config, CertificatesRotateUnlessTheFileSaysOtherwise) {
+    EXPECT_TRUE(Settings().rotate_certificates);
+    EXPECT_FALSE(Settings().server_tls_bootstrap);
+    auto loaded =
+        parse(std::string(kKubelet) + "rotateCertificates: false\nserverTLSBootstrap: true\n");
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_TRUE(loaded->warnings.empty());
+    EXPECT_FALSE(loaded->settings.rotate_certificates);
+    EXPECT_TRUE(loaded->settings.server_tls_bootstrap);
+}
+
 TEST(Config, TheReferencePageIsCurrent) {
     std::ifstream file(SKIFF_SOURCE_DIR "/docs/config.md");
     std::stringstream text;

@@ -47,6 +47,13 @@ static std::vector<Field> make_kubelet_fields() {
               "Serving certificate; empty makes a self-signed one in the certificate folder."),
         field(kKubelet, "tlsPrivateKeyFile", "tls-private-key-file", &S::tls_private_key_file,
               "Key of tlsCertFile."),
+        field(kKubelet, "rotateCertificates", "rotate-certificates", &S::rotate_certificates,
+              "The node renews its client certificate in time. A kubelet's default is false."),
+        field(kKubelet, "serverTLSBootstrap", "rotate-server-certificates",
+              &S::server_tls_bootstrap,
+              "The cluster signs the certificate of port 10250 (a CertificateSigningRequest that "
+              "somebody has to approve), in place of tlsCertFile or a self-signed one; until then "
+              "the port refuses TLS."),
         field(kKubelet, "authentication.x509.clientCAFile", "client-ca-file", &S::client_ca_file,
               "Authorities whose client certificates identify callers of port 10250."),
         field(kKubelet, "authentication.webhook.enabled", "authentication-token-webhook",
@@ -174,6 +181,11 @@ static std::vector<Field> make_skiff_fields() {
               "How to reach the API server; written by TLS bootstrap."),
         field(kSkiff, "bootstrapKubeconfig", "bootstrap-kubeconfig", &S::bootstrap_kubeconfig,
               "Used to get a client certificate when kubeconfig is missing or expired."),
+        field(
+            kSkiff, "apiServers", "api-servers", &S::api_servers,
+            "Further addresses of the kubeconfig's API server (`https://10.0.0.2:6443`), with the "
+            "same authority. The next one that is ready is used when the one in use does not "
+            "answer."),
         field(kSkiff, "cgroupRoot", "cgroup-root", &S::cgroup_root,
               "Cgroup of all pods; default: below the agent's own."),
         field(kSkiff, "enginePath", "engine-path", &S::engine_path,
@@ -238,8 +250,6 @@ bool is_known_kubelet_field(std::string_view name) {
                                             "readOnlyPort",
                                             "tlsCipherSuites",
                                             "tlsMinVersion",
-                                            "rotateCertificates",
-                                            "serverTLSBootstrap",
                                             "registryPullQPS",
                                             "registryBurst",
                                             "imagePullCredentialsVerificationPolicy",

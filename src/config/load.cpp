@@ -261,9 +261,9 @@ std::string render_reference() {
         "An unknown field of SkiffConfiguration is an error, one of KubeletConfiguration a "
         "warning.\n"
         "This page is made from the table in `src/config/fields.cpp`.\n\n"
-        "Where the file is silent Skiff differs from a kubelet in three defaults: `failCgroupV1`, "
+        "Where the file is silent Skiff differs from a kubelet in four defaults: `failCgroupV1`, "
         "`failSwapOn`\n"
-        "and `serializeImagePulls` are false.\n\n"
+        "and `serializeImagePulls` are false, `rotateCertificates` is true.\n\n"
         "## KubeletConfiguration (`kubelet.config.k8s.io/v1beta1`)\n\n";
     render_table(out, Document::kubelet);
     out += "\n## SkiffConfiguration (`skiff.dev/v1alpha1`)\n\n";

@@ -38,6 +38,24 @@ static bool is_node_name(std::string_view name) {
     return true;
 }
 
+static Result<void> check_api_servers(const std::vector<std::string>& servers) {
+    constexpr std::size_t kServersMax = 16;
+    constexpr std::string_view kScheme = "https://";
+    if (servers.size() > kServersMax) {
+        return fail(Code::invalid, "apiServers: more than {} addresses", kServersMax);
+    }
+    for (const std::string& server : servers) {
+        bool plain = server.find_first_of(" \t\r\n?#@") == std::string::npos;
+        if (!server.starts_with(kScheme) || server.size() == kScheme.size() || !plain ||
+            server.ends_with('/')) {
+            return fail(Code::invalid,
+                        "apiServers: \"{}\" is not an address such as https://10.0.0.1:6443",
+                        bounded_utf8(server, 253));
+        }
+    }
+    return {};
+}
+
 static std::filesystem::path default_engine() {
     std::error_code error;
     auto program = std::filesystem::read_symlink("/proc/self/exe", error);
@@ -66,6 +84,7 @@ Result<void> resolve(Settings& settings) {
     if (settings.engine_path.empty()) {
         settings.engine_path = default_engine();
     }
+    SKIFF_CHECK(check_api_servers(settings.api_servers));
     if (settings.tls_cert_file.empty() != settings.tls_private_key_file.empty()) {
         return fail(Code::invalid, "tlsCertFile and tlsPrivateKeyFile must be set together");
     }

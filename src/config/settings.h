@@ -60,6 +60,8 @@ struct Settings {
     std::filesystem::path client_ca_file;
     std::filesystem::path tls_cert_file;
     std::filesystem::path tls_private_key_file;
+    bool rotate_certificates = true;
+    bool server_tls_bootstrap = false;
     bool anonymous_auth = false;
     bool enable_debugging_handlers = true;
     bool webhook_auth = true;
@@ -123,6 +125,7 @@ struct Settings {
     bool wasi03 = true;
 
     // The API server.
+    std::vector<std::string> api_servers;  // beside the kubeconfig's
     std::int64_t kube_api_qps = 50;
     std::int64_t kube_api_burst = 100;
 

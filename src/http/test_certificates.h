@@ -49,6 +49,30 @@ public:
         return TestCertificate{pem_of(leaf.get()), pem_of(key.get())};
     }
 
+    // What a certificate signing request (PEM) asks for, with its alternative names. Empty for what
+    // is no request.
+    [[nodiscard]] std::string sign(const std::string& request_pem, long valid_until) const {
+        BIO* bio = BIO_new_mem_buf(request_pem.data(), static_cast<int>(request_pem.size()));
+        X509_REQ* request = PEM_read_bio_X509_REQ(bio, nullptr, nullptr, nullptr);
+        BIO_free(bio);
+        if (request == nullptr) {
+            return {};
+        }
+        CertificatePtr leaf(X509_new());
+        fill(leaf.get(), {}, {}, -300, valid_until);
+        X509_set_subject_name(leaf.get(), X509_REQ_get_subject_name(request));
+        X509_set_issuer_name(leaf.get(), X509_get_subject_name(root_.get()));
+        X509_set_pubkey(leaf.get(), X509_REQ_get0_pubkey(request));
+        STACK_OF(X509_EXTENSION)* wanted = X509_REQ_get_extensions(request);
+        for (int i = 0; i < sk_X509_EXTENSION_num(wanted); ++i) {
+            X509_add_ext(leaf.get(), sk_X509_EXTENSION_value(wanted, i), -1);
+        }
+        sk_X509_EXTENSION_pop_free(wanted, X509_EXTENSION_free);
+        X509_REQ_free(request);
+        X509_sign(leaf.get(), key_.get(), EVP_sha256());
+        return pem_of(leaf.get());
+    }
+
 private:
     struct Free {
         void operator()(X509* object) const { X509_free(object); }
@@ -72,7 +96,9 @@ private:
         for (const std::string& organization : organizations) {
             add_name(certificate, "O", organization);
         }
-        add_name(certificate, "CN", common_name);
+        if (!common_name.empty()) {
+            add_name(certificate, "CN", common_name);
+        }
     }
     static void extend(X509* certificate, int kind, const std::string& value) {
         X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, kind, value.c_str());

@@ -123,7 +123,9 @@ Result<std::shared_ptr<const ServerTls>> ServerTls::create(const ServerTlsSettin
     SSL_CTX_set_mode(tls->context_, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_cipher_list(tls->context_, "ECDHE+AESGCM:ECDHE+CHACHA20");
     SSL_CTX_set_alpn_select_cb(tls->context_, accept_alpn, nullptr);
-    SKIFF_CHECK(tls->load_own(settings));
+    if (!settings.certificate_pem.empty()) {
+        SKIFF_CHECK(tls->load_own(settings));
+    }
     if (!settings.client_ca_pem.empty()) {
         SKIFF_CHECK(tls->load_client_ca(settings.client_ca_pem));
     }

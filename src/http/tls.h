@@ -22,7 +22,7 @@ struct CertificateIdentity {
 };
 
 struct ServerTlsSettings {
-    std::string certificate_pem;  // the server's own, leaf first
+    std::string certificate_pem;  // the server's own, leaf first; empty: every handshake is refused
     std::string key_pem;
     // Clients may show a certificate signed by one of these; empty: none is asked for.
     std::string client_ca_pem;

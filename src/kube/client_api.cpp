@@ -1,6 +1,6 @@
 #include "kube/client_api.h"
 
-#include <fstream>
+#include <algorithm>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -11,10 +11,8 @@ namespace skiff::kube {
 namespace {
 
 constexpr std::size_t kWatchEventBytesMax = std::size_t{16} << 20;
-constexpr std::size_t kTokenBytesMax = std::size_t{64} << 10;
 constexpr std::size_t kErrorBodyBytesMax = std::size_t{64} << 10;
 constexpr std::size_t kShownBodyMax = 256;
-constexpr Duration kTokenFileLifetime = std::chrono::minutes(1);
 
 Code code_of(int http_status, std::string_view reason) {
     switch (http_status) {
@@ -47,10 +45,10 @@ bool may_retry(int status) {
     return status == 429 || status == 503;
 }
 
-std::optional<Duration> retry_after(const http::Response& response) {
-    auto text = response.headers.find("Retry-After");
+std::optional<Duration> retry_after(const http::Stream& response) {
+    auto text = response.headers().find("Retry-After");
     auto seconds = text ? parse_uint(*text) : std::nullopt;
-    if (!seconds || !may_retry(response.status)) {
+    if (!seconds || !may_retry(response.status())) {
         return std::nullopt;
     }
     constexpr auto kMax = std::chrono::duration_cast<std::chrono::seconds>(kRetryAfterMax);
@@ -125,36 +123,43 @@ ApiClient::ApiClient(async::Executor executor, const Clock& clock, ClientConfig 
       http_(std::move(executor), "skiff/" SKIFF_VERSION),
       rate_(rate),
       tokens_(rate.burst),
-      refilled_(clock.steady_now()) {}
+      refilled_(clock.steady_now()),
+      credentials_(clock, config_) {}
 
 void ApiClient::set_config(ClientConfig config) {
     config_ = std::move(config);
-    file_token_read_.reset();
+    credentials_.reset(config_);
+    plugin_certificate_.clear();
+    renew_connections();
+}
+
+void ApiClient::renew_connections() {
+    // The server knows a peer by its handshake: what is asked from now on takes new connections.
     http_.reset_connections();
+    ++renewals_;
+    tell_waiting();
 }
 
-const std::string& ApiClient::token() {
-    if (config_.token_file.empty()) {
-        return config_.token;
+void ApiClient::tell_waiting() {
+    auto callbacks = suspicion_;
+    for (const auto& callback : callbacks) {
+        callback();
     }
-    auto now = clock_.steady_now();
-    if (!file_token_read_ || now - *file_token_read_ > kTokenFileLifetime) {
-        std::ifstream file(config_.token_file, std::ios::binary);
-        std::string text(kTokenBytesMax, '\0');
-        file.read(text.data(), static_cast<std::streamsize>(text.size()));
-        text.resize(static_cast<std::size_t>(file.gcount()));
-        if (text.empty()) {
-            // Keep the last one: the file may be in the middle of its replacement.
-            log::warn("token file unreadable", log::kv("path", config_.token_file.string()));
-        } else {
-            file_token_ = trim(text);
+}
+
+async::Task<Result<std::shared_ptr<const Credential>>> ApiClient::credential() {
+    SKIFF_CO_TRY(auto used, co_await credentials_.get());
+    if (used->certificate_pem != plugin_certificate_) {
+        bool is_first = plugin_certificate_.empty();
+        plugin_certificate_ = used->certificate_pem;
+        if (!is_first) {
+            renew_connections();
         }
-        file_token_read_ = now;
     }
-    return file_token_;
+    co_return used;
 }
 
-http::Request ApiClient::make_request(const ApiRequest& request) {
+http::Request ApiClient::make_request(const ApiRequest& request, const Credential& used) {
     http::Request out;
     out.method = request.method;
     out.url = config_.server + request.path;
@@ -166,10 +171,14 @@ http::Request ApiClient::make_request(const ApiRequest& request) {
         out.headers.set("Content-Type", request.content_type);
         out.body = request.body;
     }
-    if (const std::string& bearer = token(); !bearer.empty()) {
-        out.headers.set("Authorization", "Bearer " + bearer);
+    if (!used.token.empty()) {
+        out.headers.set("Authorization", "Bearer " + used.token);
     }
     out.tls = config_.tls;
+    if (!used.certificate_pem.empty()) {
+        out.tls.client_certificate_pem = used.certificate_pem;
+        out.tls.client_key_pem = used.key_pem;
+    }
     out.proxy = config_.proxy;
     out.timeouts.connect = std::min<Duration>(std::chrono::seconds(10), request.timeout);
     out.timeouts.total = request.timeout;
@@ -204,57 +213,125 @@ void ApiClient::suspect(const Error& error) {
     // minutes (TRAPS 27). Ours are given up at the first timeout.
     log::warn("API server silent, connections given up", log::kv("server", config_.server));
     http_.reset_connections();
-    auto callbacks = suspicion_;
-    for (const auto& callback : callbacks) {
-        callback();
-    }
+    tell_waiting();
 }
 
-async::Task<Result<http::Response>> ApiClient::send(const ApiRequest& request) {
-    for (int attempt = 0;; ++attempt) {
+async::Task<bool> ApiClient::is_ready(std::string server) {
+    http::Request request;
+    request.url = server + "/readyz";
+    request.tls = config_.tls;
+    request.proxy = config_.proxy;
+    request.timeouts = http::Timeouts{kReadyTimeout, kReadyTimeout, kReadyTimeout};
+    request.connection = http::Connection::kOwn;
+    auto answer = co_await http_.fetch(std::move(request));
+    // Where strangers may not ask, whoever refuses them is there.
+    co_return answer && (answer->status == 200 || answer->status == 401 || answer->status == 403);
+}
+
+async::Task<Result<bool>> ApiClient::fail_over(std::string server) {
+    if (config_.other_servers.empty()) {
+        co_return false;
+    }
+    SKIFF_CO_TRY(auto turn, co_await failing_over_.acquire());
+    static_cast<void>(turn);
+    if (config_.server != server) {
+        co_return true;
+    }
+    if (nobody_ready_ && clock_.steady_now() - *nobody_ready_ < kFailOverPause) {
+        co_return false;
+    }
+    nobody_ready_.reset();
+    bool well = co_await is_ready(server);
+    if (well) {
+        co_return false;
+    }
+    std::vector<std::string> others = config_.other_servers;
+    for (std::size_t i = 0; i < others.size(); ++i) {
+        bool ready = co_await is_ready(others[i]);
+        if (!ready || config_.server != server) {
+            continue;
+        }
+        // The one that failed is the last to be asked again.
+        std::rotate(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(i), others.end());
+        config_.server = others.front();
+        others.erase(others.begin());
+        others.push_back(server);
+        config_.other_servers = std::move(others);
+        log::warn("another API server is used", log::kv("server", config_.server),
+                  log::kv("before", server));
+        renew_connections();
+        co_return true;
+    }
+    nobody_ready_ = clock_.steady_now();
+    co_return false;
+}
+
+async::Task<Result<std::unique_ptr<http::Stream>>> ApiClient::open(const ApiRequest& request,
+                                                                   Duration idle) {
+    bool moved = false;
+    bool renewed = false;
+    int waited = 0;
+    while (true) {
         SKIFF_CO_CHECK(co_await wait_turn(request.throttle));
-        http::Request out = make_request(request);
-        auto response = co_await http_.fetch(std::move(out));
-        if (!response) {
-            suspect(response.error());
-            co_return fail(std::move(response.error()));
+        SKIFF_CO_TRY(auto used, co_await credential());
+        http::Request out = make_request(request, *used);
+        if (idle > Duration::zero()) {
+            out.timeouts.total = Duration::zero();
+            out.timeouts.idle = idle;
         }
-        last_answer_ = clock_.steady_now();
-        if (response->status == 401) {
-            file_token_read_.reset();
+        std::string server = config_.server;
+        auto stream = co_await http_.open(std::move(out));
+        if (!stream) {
+            suspect(stream.error());
+        } else {
+            last_answer_ = clock_.steady_now();
         }
-        auto pause = retry_after(*response);
-        if (!pause || attempt >= kRetryAfterTries) {
-            co_return std::move(*response);
+        int status = stream ? (*stream)->status() : 0;
+        if (status == 401 && !std::exchange(renewed, true) && credentials_.refused(used)) {
+            continue;
+        }
+        auto pause = stream ? retry_after(**stream) : std::nullopt;
+        bool is_down = stream ? !pause && (status == 502 || status == 503)
+                              : stream.error().code != Code::cancelled;
+        if (is_down && !std::exchange(moved, true)) {
+            SKIFF_CO_TRY(bool again, co_await fail_over(server));
+            if (again) {
+                continue;
+            }
+        }
+        if (!pause || waited++ >= kRetryAfterTries) {
+            co_return std::move(stream);
         }
         SKIFF_CO_CHECK(co_await async::sleep_for(*pause));
     }
 }
 
 async::Task<Result<std::string>> ApiClient::call(ApiRequest request) {
-    auto response = co_await send(request);
-    if (!response) {
-        co_return fail(std::move(response.error())
-                           .context(fmt::format("{} {}", request.method, request.path)));
+    auto describe = [&request](Error error) {
+        return std::move(error).context(fmt::format("{} {}", request.method, request.path));
+    };
+    auto stream = co_await open(request, Duration::zero());
+    if (!stream) {
+        co_return fail(describe(std::move(stream.error())));
     }
-    if (response->status < 200 || response->status > 299) {
-        co_return fail(error_from_status(response->status, response->body));
+    auto body = co_await (*stream)->read_all(kWireBytesMax);
+    if (!body) {
+        suspect(body.error());
+        co_return fail(describe(std::move(body.error())));
     }
-    co_return std::move(response->body);
+    int status = (*stream)->status();
+    if (status < 200 || status > 299) {
+        co_return fail(error_from_status(status, *body));
+    }
+    co_return std::move(*body);
 }
 
 async::Task<Result<std::unique_ptr<WatchStream>>> ApiClient::watch(ApiRequest request,
                                                                    Duration idle) {
-    SKIFF_CO_CHECK(co_await wait_turn(request.throttle));
-    http::Request out = make_request(request);
-    out.timeouts.total = Duration::zero();
-    out.timeouts.idle = idle;
-    auto stream = co_await http_.open(std::move(out));
+    auto stream = co_await open(request, idle);
     if (!stream) {
-        suspect(stream.error());
         co_return fail(std::move(stream.error()).context("WATCH " + request.path));
     }
-    last_answer_ = clock_.steady_now();
     int status = (*stream)->status();
     if (status != 200) {
         auto body = co_await (*stream)->read_all(kErrorBodyBytesMax);

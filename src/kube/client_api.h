@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "http/client.h"
 #include "kube/client_config.h"
+#include "kube/client_credentials.h"
 #include "kube/codec.h"
 #include "kube/resource.h"
 
@@ -31,6 +32,10 @@ inline constexpr Duration kRequestTimeout = std::chrono::seconds(30);
 // A 429 or 503 with Retry-After is tried again this often, waiting at most so long each time.
 inline constexpr int kRetryAfterTries = 4;
 inline constexpr Duration kRetryAfterMax = std::chrono::seconds(10);
+// How long one of several servers has to say that it is ready, and how long none is asked again
+// after none was.
+inline constexpr Duration kReadyTimeout = std::chrono::seconds(2);
+inline constexpr Duration kFailOverPause = std::chrono::seconds(5);
 
 enum class Throttle {
     limited,
@@ -72,6 +77,10 @@ private:
     std::size_t scanned_ = 0;
 };
 
+// With several servers (ClientConfig::other_servers) the first that is ready is used from the
+// moment on when the one in use does not answer, or says 502 or 503 and is not ready. A request
+// that met that is made once more: whoever asks twice for the same thing gets told so by the API
+// server, because every object has a name.
 class ApiClient {
 public:
     // `clock` outlives the client.
@@ -140,14 +149,19 @@ public:
                            grace_period_seconds);
     }
 
-    // New connections from now on, with this configuration.
+    // New connections from now on, with this configuration. Requests in progress end on the old
+    // connections, which close after them; watches are made anew at once.
     void set_config(ClientConfig config);
+    // `server` is the one in use.
     [[nodiscard]] const ClientConfig& config() const { return config_; }
+    // How often connections were made anew on purpose: for another identity or server.
+    [[nodiscard]] std::uint64_t renewals() const { return renewals_; }
     // When the server last answered anything; nullopt before.
     [[nodiscard]] std::optional<SteadyTime> last_answer() const { return last_answer_; }
 
-    // Called when a request timed out: the connection is probably half-open, so those who wait on
-    // it (watches) do better to start anew. Returned token ends the subscription.
+    // Called when connections are given up: those who wait on one (watches) do better to start
+    // anew. Either a request timed out, so they are probably half-open, or they were renewed
+    // (renewals() has another value then). Returned token ends the subscription.
     using Suspicion = std::list<std::function<void()>>;
     [[nodiscard]] Suspicion::iterator on_suspicion(std::function<void()> callback) {
         return suspicion_.insert(suspicion_.end(), std::move(callback));
@@ -178,11 +192,18 @@ private:
     }
     [[nodiscard]] async::Task<Result<void>> remove_path(std::string path, std::string uid,
                                                         std::int64_t grace_period_seconds);
-    [[nodiscard]] async::Task<Result<http::Response>> send(const ApiRequest& request);
+    // The answer's stream, whatever its status. `idle` zero: the whole must end in time.
+    [[nodiscard]] async::Task<Result<std::unique_ptr<http::Stream>>> open(const ApiRequest& request,
+                                                                          Duration idle);
     [[nodiscard]] async::Task<Result<void>> wait_turn(Throttle throttle);
-    [[nodiscard]] http::Request make_request(const ApiRequest& request);
-    [[nodiscard]] const std::string& token();
+    [[nodiscard]] async::Task<Result<std::shared_ptr<const Credential>>> credential();
+    [[nodiscard]] http::Request make_request(const ApiRequest& request, const Credential& used);
+    // Whether another server than `server` is used from now on (or already).
+    [[nodiscard]] async::Task<Result<bool>> fail_over(std::string server);
+    [[nodiscard]] async::Task<bool> is_ready(std::string server);
     void suspect(const Error& error);
+    void renew_connections();
+    void tell_waiting();
 
     const Clock& clock_;
     ClientConfig config_;
@@ -190,8 +211,11 @@ private:
     RequestRate rate_;
     double tokens_;
     SteadyTime refilled_;
-    std::string file_token_;
-    std::optional<SteadyTime> file_token_read_;
+    CredentialCache credentials_;
+    std::string plugin_certificate_;  // what connections were made with, if a plugin's
+    std::uint64_t renewals_ = 0;
+    std::optional<SteadyTime> nobody_ready_;  // when all servers were asked in vain
+    async::Semaphore failing_over_{1};
     std::optional<SteadyTime> last_answer_;
     Suspicion suspicion_;
 };

@@ -1,5 +1,6 @@
 #include "kube/client_config.h"
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <cerrno>
@@ -17,6 +18,9 @@ namespace json = boost::json;
 
 // The longest name that a message repeats.
 constexpr std::size_t kShownBytesMax = 100;
+// Arguments and variables of a credential plugin.
+constexpr std::size_t kPluginWordsMax = 1000;
+constexpr std::string_view kExecExtension = "client.authentication.k8s.io/exec";
 
 // A kubeconfig as JSON. yaml_to_json bounds the depth; json::parse without an error code throws.
 Result<json::value> parse_root(std::string_view yaml) {
@@ -53,6 +57,22 @@ public:
     }
     [[nodiscard]] bool is_true(std::string_view key) const {
         return has(key) && map_->at(key).is_bool() && map_->at(key).get_bool();
+    }
+    // nullptr when it is not there or no map.
+    [[nodiscard]] const json::object* map(std::string_view key) const {
+        return has(key) ? map_->at(key).if_object() : nullptr;
+    }
+    // The elements of a list; none when it is not there.
+    [[nodiscard]] Result<const json::array*> list(std::string_view key) const {
+        static const json::array kNone;
+        if (!has(key)) {
+            return &kNone;
+        }
+        const json::array* list = map_->at(key).if_array();
+        if (list == nullptr) {
+            return fail(Code::invalid, "{}.{} is not a list", path_, key);
+        }
+        return list;
     }
     // `key-data` decoded from base64.
     [[nodiscard]] Result<std::string> decoded(std::string_view key) const {
@@ -127,14 +147,92 @@ Result<void> read_cluster(const Section& cluster, const std::filesystem::path& f
     return {};
 }
 
+Result<void> read_plugin_lists(const Section& section, ExecPlugin& plugin) {
+    SKIFF_TRY(const json::array* args, section.list("args"));
+    SKIFF_TRY(const json::array* env, section.list("env"));
+    if (args->size() + env->size() > kPluginWordsMax) {
+        return fail(Code::invalid, "{}: more than {} args and env", section.path(),
+                    kPluginWordsMax);
+    }
+    for (const json::value& word : *args) {
+        const json::string* text = word.if_string();
+        if (text == nullptr || text->find('\0') != json::string::npos) {
+            return fail(Code::invalid, "{}.args: not a list of strings", section.path());
+        }
+        plugin.args.emplace_back(text->data(), text->size());
+    }
+    for (const json::value& entry : *env) {
+        Section one(entry.if_object(), section.path() + ".env[]");
+        SKIFF_TRY(auto name, one.text("name"));
+        SKIFF_TRY(auto value, one.text("value"));
+        if (name.empty() || (name + value).find('\0') != std::string::npos ||
+            name.find('=') != std::string::npos) {
+            return fail(Code::invalid, "{}.env: an entry without a usable name", section.path());
+        }
+        plugin.env.emplace_back(std::move(name), std::move(value));
+    }
+    return {};
+}
+
+Result<ExecPlugin> read_plugin(const Section& section, const std::filesystem::path& folder) {
+    ExecPlugin plugin;
+    SKIFF_TRY(plugin.api_version, section.text("apiVersion"));
+    if (std::ranges::find(kExecApiVersions, plugin.api_version) == std::end(kExecApiVersions)) {
+        return fail(Code::unsupported, "{}.apiVersion: \"{}\" is not supported; allowed: {}, {}",
+                    section.path(), bounded_utf8(plugin.api_version, kShownBytesMax),
+                    kExecApiVersions[0], kExecApiVersions[1]);
+    }
+    SKIFF_TRY(plugin.command, section.text("command"));
+    if (plugin.command.empty() || plugin.command.find('\0') != std::string::npos) {
+        return fail(Code::invalid, "{}.command is not the name of a program", section.path());
+    }
+    if (plugin.command.find('/') != std::string::npos) {
+        plugin.command = resolve_path(folder, plugin.command);
+    }
+    SKIFF_CHECK(read_plugin_lists(section, plugin));
+    SKIFF_TRY(plugin.install_hint, section.text("installHint"));
+    SKIFF_TRY(auto mode, section.text("interactiveMode"));
+    bool is_v1 = plugin.api_version == kExecApiVersions[0];
+    if (mode == "Always") {
+        return fail(Code::unsupported, "{}.interactiveMode: Always, but a node has no terminal",
+                    section.path());
+    }
+    if (mode.empty() ? is_v1 : mode != "Never" && mode != "IfAvailable") {
+        return fail(Code::invalid, "{}.interactiveMode: \"{}\"; allowed: Never, IfAvailable",
+                    section.path(), bounded_utf8(mode, kShownBytesMax));
+    }
+    if (section.is_true("provideClusterInfo")) {
+        plugin.cluster_facts = ExecPlugin::ClusterFacts::provided;
+    }
+    return plugin;
+}
+
+// What the cluster's entry has to tell plugins.
+Result<std::string> read_cluster_config(const Section& cluster) {
+    SKIFF_TRY(const json::array* extensions, cluster.list("extensions"));
+    for (const json::value& entry : *extensions) {
+        const json::object* map = entry.if_object();
+        SKIFF_TRY(auto name, Section(map, cluster.path() + ".extensions[]").text("name"));
+        if (name == kExecExtension && map->contains("extension")) {
+            return json::serialize(map->at("extension"));
+        }
+    }
+    return std::string();
+}
+
 Result<void> read_user(const Section& user, const std::filesystem::path& folder,
                        ClientConfig& config) {
-    for (std::string_view key : {"exec", "auth-provider", "username", "password", "as"}) {
+    for (std::string_view key : {"auth-provider", "username", "password", "as"}) {
         if (user.has(key)) {
             return fail(Code::unsupported,
-                        "{}.{} is not supported: use a client certificate, token or tokenFile",
+                        "{}.{} is not supported: use a client certificate, token, tokenFile or "
+                        "exec",
                         user.path(), key);
         }
+    }
+    if (user.has("exec")) {
+        Section section(user.map("exec"), user.path() + ".exec");
+        SKIFF_TRY(config.exec, read_plugin(section, folder));
     }
     SKIFF_TRY(config.tls.client_certificate_pem, user.decoded("client-certificate-data"));
     SKIFF_TRY(config.tls.client_key_pem, user.decoded("client-key-data"));
@@ -196,6 +294,9 @@ Result<ClientConfig> parse_kubeconfig(std::string_view yaml, const std::filesyst
     if (!user_name.empty()) {
         SKIFF_TRY(auto user, find_named(*map, "users", "user", user_name));
         SKIFF_CHECK(read_user(user, folder, config));
+    }
+    if (config.exec) {
+        SKIFF_TRY(config.exec->cluster_config, read_cluster_config(cluster));
     }
     return config;
 }

@@ -244,7 +244,12 @@ async::Task<Result<void>> ReflectorBase::watch() {
     async::Scope scope(executor);
     async::Event done;
     Result<void> result = fail(Code::unavailable, "the connection was given up");
-    auto token = client_.on_suspicion([&done] { done.set(); });
+    bool given_up = false;
+    const std::uint64_t renewals = client_.renewals();
+    auto token = client_.on_suspicion([&done, &given_up] {
+        given_up = true;
+        done.set();
+    });
     scope.spawn("watch", watch_body(&result, &done));
     auto waited = co_await done.wait();
     // The scope must end even when we are being cancelled ourselves.
@@ -254,6 +259,9 @@ async::Task<Result<void>> ReflectorBase::watch() {
     co_await boost::asio::this_coro::throw_if_cancelled(true);
     if (!waited) {
         co_return fail(std::move(waited.error()));
+    }
+    if (given_up && client_.renewals() != renewals) {
+        co_return Result<void>();  // goes on at once, from the last version, on a new connection
     }
     if (!result && result.error().code == Code::cancelled) {
         co_return fail(Code::unavailable, "the connection was given up");

@@ -1,10 +1,9 @@
 #include "node/bootstrap.h"
 
-#include <unistd.h>
-
-#include "async/scope.h"
 #include "base/log.h"
+#include "node/certificate_files.h"
 #include "node/certificates.h"
+#include "node/private_files.h"
 #include "os/file.h"
 
 namespace skiff::node {
@@ -14,44 +13,48 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr Bytes kPemBytesMax = 1_MiB;
-constexpr std::string_view kSigner = "kubernetes.io/kube-apiserver-client-kubelet";
-constexpr std::string_view kGroup = "system:nodes";
-constexpr Duration kPollMin = std::chrono::milliseconds(100);
-constexpr Duration kPollMax = std::chrono::seconds(5);
-// A certificate that ends this soon is replaced before it is used.
+constexpr std::string_view kClientSigner = "kubernetes.io/kube-apiserver-client-kubelet";
+// A certificate that ends this soon, or within this part of its life, is replaced before it is
+// used.
 constexpr Duration kRemainingMin = std::chrono::minutes(5);
-constexpr Duration kRenewRetry = std::chrono::minutes(1);
-constexpr Duration kHealthTimeout = std::chrono::seconds(5);
-constexpr Duration kHealthPauseMax = std::chrono::seconds(2);
+constexpr int kRemainingPart = 100;
+// After a failure, by the time that is left.
+constexpr int kRetryPart = 20;
+constexpr Duration kRetryMin = std::chrono::seconds(1);
+constexpr Duration kRetryMax = std::chrono::seconds(30);
 
 std::string user_of(const NodeSettings& settings) {
     return "system:node:" + settings.name;
 }
 
-fs::path current_pem(const NodeSettings& settings) {
-    return settings.cert_dir / "kubelet-client-current.pem";
+CertificateFiles client_files(const NodeSettings& settings) {
+    return {settings.cert_dir, kClientFiles};
 }
 
-fs::path pending_key(const NodeSettings& settings) {
-    return settings.cert_dir / "kubelet-client.key.tmp";
-}
-
-// The PEM that a kubeconfig's client certificate is, from the file or the text itself.
-std::string certificate_of(const kube::ClientConfig& config) {
-    if (config.tls.client_certificate_file.empty()) {
-        return config.tls.client_certificate_pem;
-    }
+std::string read_pem(const fs::path& file) {
     // current.pem may be a link to the latest file.
     std::error_code error;
-    fs::path real = fs::canonical(config.tls.client_certificate_file, error);
+    fs::path real = fs::canonical(file, error);
     auto text = error ? Result<std::string>(fail(Code::not_found, "{}", error.message()))
                       : os::read_file(real, kPemBytesMax);
     return text ? *text : std::string();
 }
 
+// The PEM of a kubeconfig's client certificate, from the file or the text itself.
+std::string certificate_of(const kube::ClientConfig& config) {
+    return config.tls.client_certificate_file.empty()
+               ? config.tls.client_certificate_pem
+               : read_pem(config.tls.client_certificate_file);
+}
+
+std::string key_of(const kube::ClientConfig& config) {
+    return config.tls.client_key_file.empty() ? config.tls.client_key_pem
+                                              : read_pem(config.tls.client_key_file);
+}
+
 bool uses_certificate(const kube::ClientConfig& config) {
-    return !config.tls.client_certificate_file.empty() ||
-           !config.tls.client_certificate_pem.empty();
+    return !config.exec && (!config.tls.client_certificate_file.empty() ||
+                            !config.tls.client_certificate_pem.empty());
 }
 
 // Why the identity in `config` cannot be used; empty if it can.
@@ -60,11 +63,16 @@ std::string problem_of(const kube::ClientConfig& config, const NodeSettings& set
     if (!uses_certificate(config)) {
         return {};
     }
-    auto facts = read_certificate(certificate_of(config));
+    std::string certificate = certificate_of(config);
+    auto facts = read_certificate(certificate);
     if (!facts) {
         return "its client certificate cannot be read";
     }
-    if (facts->not_after - now < kRemainingMin) {
+    if (!key_fits(certificate, key_of(config))) {
+        return "its key does not fit its client certificate";
+    }
+    auto life = facts->not_after - facts->not_before;
+    if (facts->not_after - now < std::min<Duration>(kRemainingMin, life / kRemainingPart)) {
         return fmt::format("its client certificate ended at {}", format_rfc3339(facts->not_after));
     }
     if (facts->common_name.starts_with("system:node:") && facts->common_name != user_of(settings)) {
@@ -73,163 +81,33 @@ std::string problem_of(const kube::ClientConfig& config, const NodeSettings& set
     return {};
 }
 
-// The key of the request in progress: kept, so that a restarted node asks with the same name.
-Result<std::string> pending_or_new_key(const NodeSettings& settings) {
-    auto kept = os::read_file(pending_key(settings), kPemBytesMax);
-    if (kept && certificate_request_name(*kept, "", "", {})) {
-        return kept;
-    }
-    SKIFF_TRY(auto key, generate_key());
-    SKIFF_CHECK(os::make_folders(settings.cert_dir, 0700));
-    SKIFF_CHECK(os::write_file_atomic(pending_key(settings), key, 0600, os::Durability::power));
-    return key;
+Result<kube::CertificateSigningRequest> make_client_request(const NodeSettings& settings,
+                                                            const std::string& key) {
+    CertificateWish wish;
+    wish.signer = kClientSigner;
+    wish.usage = "client auth";
+    wish.subject.common_name = user_of(settings);
+    wish.subject.organization = kNodeGroup;
+    return make_signing_request(wish, key);
 }
 
-Result<kube::CertificateSigningRequest> make_request(const NodeSettings& settings,
-                                                     const std::string& key) {
-    kube::CertificateSigningRequest request;
-    request.spec.signerName = kSigner;
-    request.spec.usages = {"digital signature", "client auth"};
-    SKIFF_TRY(request.metadata.name,
-              certificate_request_name(key, user_of(settings), kGroup, request.spec.usages));
-    SKIFF_TRY(request.spec.request.bytes, make_certificate_request(key, user_of(settings), kGroup));
-    return request;
-}
-
-const kube::CertificateSigningRequestCondition* find_condition(
-    const kube::CertificateSigningRequest& request, std::string_view type) {
-    for (const auto& condition : request.status.conditions) {
-        if (condition.type == type && condition.status != "False") {
-            return &condition;
+// A certificate by `client`, whoever that is, stored.
+async::Task<Result<void>> renew(kube::ApiClient& client, NodeSettings settings, const Clock& clock,
+                                BootstrapPace pace) {
+    CertificateFiles files = client_files(settings);
+    for (bool again = true;; again = false) {
+        SKIFF_CO_TRY(auto key, files.pending_or_new_key());
+        SKIFF_CO_TRY(auto request, make_client_request(settings, key));
+        auto certificate = co_await obtain_certificate(client, std::move(request), clock, pace);
+        if (certificate) {
+            co_return files.store(*certificate, key, clock.wall_now());
         }
+        if (certificate.error().code != Code::conflict || !again) {
+            co_return fail(std::move(certificate.error()));
+        }
+        // What is there under this key's name is of no use: once more, with a new one.
+        SKIFF_CO_CHECK(files.drop_pending_key());
     }
-    return nullptr;
-}
-
-bool is_away(const Error& error) {
-    return error.code == Code::unavailable || error.code == Code::timeout;
-}
-
-// A server that does not answer: one line when it begins, however long it lasts.
-class Outage {
-public:
-    explicit Outage(std::string server) : server_(std::move(server)) {}
-    void note(const Error& error) {
-        if (!std::exchange(told_, true)) {
-            log::warn("API server does not answer, waiting for it", log::kv("server", server_),
-                      log::kv("error", format_as(error)));
-        }
-    }
-
-private:
-    std::string server_;
-    bool told_ = false;
-};
-
-// Until the server is healthy, at most `pace.healthz_max`. Any other answer will do: it is there.
-async::Task<Result<void>> wait_healthy(kube::ApiClient& client, Outage& outage, const Clock& clock,
-                                       BootstrapPace pace) {
-    auto deadline =
-        clock.steady_now() + std::chrono::duration_cast<SteadyTime::duration>(pace.healthz_max);
-    Duration pause = pace.first;
-    while (clock.steady_now() < deadline) {
-        kube::ApiRequest request;
-        request.path = "/healthz";
-        request.timeout = kHealthTimeout;
-        auto healthy = co_await client.call(std::move(request));
-        if (healthy || !is_away(healthy.error())) {
-            break;
-        }
-        outage.note(healthy.error());
-        SKIFF_CO_CHECK(co_await async::sleep_for(pause));
-        pause = std::min(pause * 2, kHealthPauseMax);
-    }
-    co_return Result<void>{};
-}
-
-// Hands the request in, for as long as it takes: a machine may boot long before its control plane.
-async::Task<Result<void>> submit(kube::ApiClient& client, kube::CertificateSigningRequest request,
-                                 const Clock& clock, BootstrapPace pace) {
-    Outage outage(client.config().server);
-    SKIFF_CO_CHECK(co_await wait_healthy(client, outage, clock, pace));
-    Duration pause = pace.first;
-    while (true) {
-        auto created = co_await client.create(request);
-        if (created || created.error().code == Code::exists) {
-            co_return Result<void>{};
-        }
-        if (!is_away(created.error())) {
-            co_return fail(std::move(created.error()).context("certificate request"));
-        }
-        outage.note(created.error());
-        SKIFF_CO_CHECK(co_await async::sleep_for(pause));
-        pause = std::min(pause * 2, pace.longest);
-    }
-}
-
-// Asks for a certificate and waits for it.
-async::Task<Result<std::string>> obtain(kube::ApiClient& client, NodeSettings settings,
-                                        std::string key, const Clock& clock, BootstrapPace pace) {
-    SKIFF_CO_TRY(auto request, make_request(settings, key));
-    std::string name = request.metadata.name;
-    SKIFF_CO_CHECK(co_await submit(client, std::move(request), clock, pace));
-    log::info("certificate requested", log::kv("csr", name));
-    auto deadline =
-        clock.steady_now() + std::chrono::duration_cast<SteadyTime::duration>(kApprovalTimeout);
-    Duration pause = kPollMin;
-    while (clock.steady_now() < deadline) {
-        auto seen = co_await client.get<kube::CertificateSigningRequest>("", name);
-        if (!seen && seen.error().code == Code::not_found) {
-            co_return fail(Code::not_found, "certificate request {} was deleted", name);
-        }
-        if (!seen && seen.error().code == Code::unauthenticated) {
-            co_return fail(std::move(seen.error()).context("certificate request"));
-        }
-        if (seen) {
-            for (std::string_view verdict : {"Denied", "Failed"}) {
-                if (const auto* refused = find_condition(*seen, verdict)) {
-                    co_return fail(Code::denied, "certificate request {}: {} {}: {}", name, verdict,
-                                   refused->reason, refused->message);
-                }
-            }
-            if (find_condition(*seen, "Approved") && !seen->status.certificate.bytes.empty()) {
-                if (!key_fits(seen->status.certificate.bytes, key)) {
-                    co_return fail(Code::conflict,
-                                   "certificate request {} was answered for another key", name);
-                }
-                co_return seen->status.certificate.bytes;
-            }
-        }
-        SKIFF_CO_CHECK(co_await async::sleep_for(pause));
-        pause = std::min(pause * 2, kPollMax);
-    }
-    co_return fail(Code::timeout,
-                   "certificate request {} was not approved (approve it with "
-                   "`kubectl certificate approve {}`)",
-                   name, name);
-}
-
-Result<void> store(const NodeSettings& settings, const std::string& certificate,
-                   const std::string& key, const Clock& clock) {
-    auto stamp = format_rfc3339(clock.wall_now());
-    std::replace(stamp.begin(), stamp.end(), ':', '-');
-    fs::path file = settings.cert_dir / fmt::format("kubelet-client-{}.pem", stamp);
-    SKIFF_CHECK(os::write_file_atomic(file, certificate + key, 0600, os::Durability::power));
-    // The link is replaced in one step: whoever opens current.pem finds a whole pair.
-    fs::path link = current_pem(settings);
-    fs::path fresh = link;
-    fresh += ".new";
-    std::error_code error;
-    fs::remove(fresh, error);
-    fs::create_symlink(file.filename(), fresh, error);
-    if (!error) {
-        fs::rename(fresh, link, error);
-    }
-    if (error) {
-        return fail(Code::internal, "{}: {}", link.string(), error.message());
-    }
-    SKIFF_CHECK(os::fsync_folder(settings.cert_dir));
-    return os::remove_file(pending_key(settings));
 }
 
 // What to tell the owner of a token that the server does not know any more.
@@ -245,43 +123,113 @@ Error token_refused(const kube::ClientConfig& config, const NodeSettings& settin
                  std::source_location::current()};
 }
 
+Result<kube::ClientConfig> load_config(const fs::path& path, const NodeSettings& settings) {
+    SKIFF_TRY(auto config, load_own_kubeconfig(path));
+    for (const std::string& server : settings.api_servers) {
+        if (server != config.server) {
+            config.other_servers.push_back(server);
+        }
+    }
+    return config;
+}
+
 async::Task<Result<kube::ClientConfig>> bootstrap(NodeSettings settings, const Clock& clock,
                                                   BootstrapPace pace) {
-    SKIFF_CO_TRY(auto config, kube::load_kubeconfig(settings.bootstrap_kubeconfig));
-    SKIFF_CO_TRY(auto key, pending_or_new_key(settings));
+    SKIFF_CO_TRY(auto config, load_config(settings.bootstrap_kubeconfig, settings));
     auto executor = co_await async::current_executor();
     kube::ApiClient client(executor, clock, config);
-    auto certificate = co_await obtain(client, settings, key, clock, pace);
-    if (!certificate && certificate.error().code == Code::conflict) {
-        // The old key is of no use any more.
-        SKIFF_CO_CHECK(os::remove_file(pending_key(settings)));
-    }
-    if (!certificate && certificate.error().code == Code::unauthenticated) {
+    SKIFF_CO_CHECK(co_await wait_healthy(client, clock, pace));
+    auto done = co_await renew(client, settings, clock, pace);
+    if (!done && done.error().code == Code::unauthenticated) {
         co_return fail(token_refused(config, settings));
     }
-    if (!certificate) {
-        co_return fail(std::move(certificate.error()));
+    if (!done) {
+        co_return fail(std::move(done.error()));
     }
-    SKIFF_CO_CHECK(store(settings, *certificate, key, clock));
     kube::ClientConfig own = config;
+    fs::path current = client_files(settings).current();
     own.token.clear();
     own.token_file.clear();
+    own.exec.reset();
     own.tls.client_certificate_pem.clear();
     own.tls.client_key_pem.clear();
-    own.tls.client_certificate_file = current_pem(settings);
-    own.tls.client_key_file = current_pem(settings);
+    own.tls.client_certificate_file = current;
+    own.tls.client_key_file = current;
     SKIFF_CO_CHECK(os::make_folders(settings.kubeconfig.parent_path(), 0755));
     SKIFF_CO_CHECK(os::write_file_atomic(settings.kubeconfig, kube::format_kubeconfig(own, "skiff"),
                                          0600, os::Durability::power));
-    log::info("client certificate stored", log::kv("path", current_pem(settings).string()));
+    log::info("client certificate stored", log::kv("path", current.string()));
     co_return own;
+}
+
+// The certificate in use, and when it is replaced.
+class Schedule {
+public:
+    // Looks at the file; true when its certificate is another than at the last look.
+    bool look(const kube::ClientConfig& config, CertificateRecord& record, Random& random) {
+        std::string pem = certificate_of(config);
+        auto facts = read_certificate(pem);
+        if (!facts || pem == pem_) {
+            return false;
+        }
+        bool is_first = pem_.empty();
+        std::error_code error;
+        auto written = fs::last_write_time(config.tls.client_certificate_file, error);
+        obtained_ = error ? facts->not_before
+                          : WallTime(std::chrono::file_clock::to_sys(written).time_since_epoch());
+        pem_ = std::move(pem);
+        ends_ = facts->not_after;
+        due_ = renewal_time(*facts, obtained_, 0.7 + 0.2 * random.uniform());
+        record.expires = ends_;
+        return !is_first;
+    }
+    [[nodiscard]] Duration until_due(WallTime now) const { return due_ - now; }
+    [[nodiscard]] bool has_ended(WallTime now) const { return now >= ends_; }
+    [[nodiscard]] Duration age(WallTime now) const { return now - obtained_; }
+    // After a failure: the sooner the end, the more often.
+    [[nodiscard]] Duration retry_after(WallTime now) const {
+        return std::clamp<Duration>((ends_ - now) / kRetryPart, kRetryMin, kRetryMax);
+    }
+
+private:
+    std::string pem_;
+    WallTime obtained_{};
+    WallTime due_{};
+    WallTime ends_{};
+};
+
+// By the node itself while it is known, else by the bootstrap kubeconfig.
+async::Task<Result<void>> replace(NodeSettings settings, IdentityParts parts, bool has_ended,
+                                  BootstrapPace pace) {
+    if (!has_ended) {
+        auto renewed = co_await renew(parts.client, settings, parts.clock, pace);
+        if (renewed || renewed.error().code != Code::unauthenticated) {
+            co_return renewed;
+        }
+    }
+    std::error_code error;
+    if (!fs::exists(settings.bootstrap_kubeconfig, error)) {
+        co_return fail(Code::unauthenticated,
+                       "the client certificate has ended, or the server does not know it, and "
+                       "there is no bootstrap kubeconfig {}: run `skiff node join`",
+                       settings.bootstrap_kubeconfig.string());
+    }
+    SKIFF_CO_TRY(auto config, co_await bootstrap(settings, parts.clock, pace));
+    // The server that answers now stays in use.
+    config.server = parts.client.config().server;
+    config.other_servers = parts.client.config().other_servers;
+    parts.client.set_config(std::move(config));
+    co_return Result<void>{};
 }
 
 }  // namespace
 
 async::Task<Result<kube::ClientConfig>> ensure_identity(NodeSettings settings, const Clock& clock,
                                                         BootstrapPace pace) {
-    auto config = kube::load_kubeconfig(settings.kubeconfig);
+    auto config = load_config(settings.kubeconfig, settings);
+    if (!config && config.error().code == Code::denied) {
+        co_return fail(std::move(config.error()));
+    }
     std::string problem =
         config ? problem_of(*config, settings, clock.wall_now()) : config.error().message;
     if (problem.empty()) {
@@ -310,47 +258,45 @@ async::Task<Result<kube::ClientConfig>> ensure_identity(NodeSettings settings, c
                    settings.kubeconfig.string(), problem, settings.bootstrap_kubeconfig.string());
 }
 
-async::Task<void> keep_identity(NodeSettings settings, kube::ApiClient& client, const Clock& clock,
-                                Random& random) {
-    fs::path renewable = current_pem(settings);
-    while (client.config().tls.client_certificate_file == renewable) {
-        auto facts = read_certificate(certificate_of(client.config()));
-        Duration wait = kRenewRetry;
-        if (facts) {
-            auto life = facts->not_after - facts->not_before;
-            auto renew_at = facts->not_before + std::chrono::duration_cast<Duration>(
-                                                    life * (0.7 + 0.2 * random.uniform()));
-            wait = std::max<Duration>(renew_at - clock.wall_now(), std::chrono::seconds(1));
+async::Task<void> keep_identity(NodeSettings settings, IdentityParts parts, BootstrapPace pace) {
+    const kube::ClientConfig& config = parts.client.config();
+    Schedule schedule;
+    Duration pause{};
+    while (uses_certificate(config) && !config.tls.client_certificate_file.empty()) {
+        if (schedule.look(config, parts.record, parts.random)) {
+            // Connections made with the old certificate end: the server knows a peer by its
+            // handshake.
+            parts.client.set_config(config);
+            log::info("client certificate renewed",
+                      log::kv("expires", format_rfc3339(*parts.record.expires)));
         }
-        // In steps: the wall clock may jump.
-        auto step = std::min<Duration>(wait, std::chrono::minutes(10));
-        auto slept = co_await async::sleep_for(step);
+        WallTime now = parts.clock.wall_now();
+        bool is_ours = settings.rotate_certificates &&
+                       config.tls.client_certificate_file == client_files(settings).current();
+        Duration wait = pace.look_every;
+        if (is_ours) {
+            wait =
+                std::clamp<Duration>(std::max(schedule.until_due(now), pause), {}, pace.look_every);
+        }
+        auto slept = co_await async::sleep_for(wait);
         if (!slept) {
             co_return;
         }
-        if (step < wait) {
+        now = parts.clock.wall_now();
+        if (!is_ours || schedule.until_due(now) > Duration::zero()) {
             continue;
         }
-        auto key = pending_or_new_key(settings);
-        if (!key) {
-            log::error("certificate not renewed", log::kv("error", format_as(key.error())));
-            continue;
+        auto renewed = co_await replace(settings, parts, schedule.has_ended(now), pace);
+        if (renewed) {
+            ++parts.record.renewals;
+            parts.record.replaced_after = schedule.age(parts.clock.wall_now());
+            pause = {};
+        } else if (renewed.error().code != Code::cancelled) {
+            ++parts.record.failures;
+            pause = schedule.retry_after(parts.clock.wall_now());
+            log::error("client certificate not renewed",
+                       log::kv("error", format_as(renewed.error())));
         }
-        BootstrapPace pace;
-        auto certificate = co_await obtain(client, settings, *key, clock, pace);
-        auto stored = certificate ? store(settings, *certificate, *key, clock)
-                                  : Result<void>(fail(std::move(certificate.error())));
-        if (!stored) {
-            log::error("certificate not renewed", log::kv("error", format_as(stored.error())));
-            auto paused = co_await async::sleep_for(kRenewRetry);
-            if (!paused) {
-                co_return;
-            }
-            continue;
-        }
-        // Connections made with the old certificate end: the server knows a peer by its handshake.
-        client.set_config(client.config());
-        log::info("client certificate renewed");
     }
 }
 

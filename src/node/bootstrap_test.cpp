@@ -39,6 +39,7 @@ protected:
                "{server: \""
             << server_.url("") << "\", proxy-url: \"\"}\nusers:\n- name: u\n  user: {token: "
             << "abcdef.0123456789abcdef}\ncontexts:\n- name: c\n  context: {cluster: c, user: u}\n";
+        fs::permissions(settings_.bootstrap_kubeconfig, fs::perms::owner_read);
     }
     Result<kube::ClientConfig> identity() {
         return async::run_to_end(reactor_, ensure_identity(settings_, clock_, pace_));
@@ -58,10 +59,11 @@ protected:
         } else if (asks) {
             response.status = 201;
             response.body = request.body;
+            request_ = *kube::from_json<kube::CertificateSigningRequest>(request.body);
         } else if (request.target != "/healthz") {
-            response.body =
-                R"({"metadata":{"name":"x"},"spec":{"signerName":"s","request":""},)"
-                R"("status":{"conditions":[{"type":"Denied","status":"True","reason":"No"}]}})";
+            kube::CertificateSigningRequest denied = request_;
+            denied.status.conditions.push_back({"Denied", "True", "No", {}, {}, {}});
+            response.body = kube::to_json(denied);
         }
         return response;
     }
@@ -73,6 +75,7 @@ protected:
     NodeSettings settings_;
     BootstrapPace pace_;
     int requests_ = 0;
+    kube::CertificateSigningRequest request_;
     int request_failures_ = 0;
     int health_failures_ = 0;
     bool allows_token_ = true;

@@ -5,6 +5,8 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
+
 #include "base/digest.h"
 #include "base/handle.h"
 #include "base/text.h"
@@ -22,6 +24,10 @@ using Certificate = Handle<X509, X509_free>;
 using Extension = Handle<X509_EXTENSION, X509_EXTENSION_free>;
 
 constexpr std::int64_t kServingDays = 365;
+
+void free_extensions(X509_EXTENSIONS* list) {
+    sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
+}
 
 Memory memory_of(std::string_view text) {
     return Memory(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
@@ -124,6 +130,60 @@ void read_alternative_names(const X509* certificate, CertificateFacts& facts) {
     }
 }
 
+// "DNS:a,IP:10.0.0.1"
+Result<std::string> alternative_names_of(const std::vector<std::string>& dns_names,
+                                         const std::vector<std::string>& ips) {
+    std::string text;
+    for (const std::string& name : dns_names) {
+        // The names are the node's own; a comma would end an entry.
+        if (name.find_first_of(",:= ") != std::string::npos) {
+            return fail(Code::invalid, "\"{}\" is not a DNS name", name);
+        }
+        text += (text.empty() ? "DNS:" : ",DNS:") + name;
+    }
+    for (const std::string& ip : ips) {
+        if (!format_ip(ip)) {
+            return fail(Code::invalid, "\"{}\" is not an IP address", ip);
+        }
+        text += (text.empty() ? "IP:" : ",IP:") + ip;
+    }
+    return text;
+}
+
+Result<void> request_names(X509_REQ* request, const std::string& alternative_names) {
+    if (alternative_names.empty()) {
+        return {};
+    }
+    Handle<X509_EXTENSIONS, free_extensions> list(sk_X509_EXTENSION_new_null());
+    X509_EXTENSION* names =
+        X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, alternative_names.c_str());
+    if (names == nullptr || sk_X509_EXTENSION_push(list.get(), names) == 0) {
+        X509_EXTENSION_free(names);
+        return fail(openssl::error_of("alternative names " + alternative_names));
+    }
+    if (X509_REQ_add_extensions(request, list.get()) != 1) {
+        return fail(openssl::error_of("alternative names " + alternative_names));
+    }
+    return {};
+}
+
+Request read_request(const std::string& pem) {
+    Memory memory = memory_of(pem);
+    Request request(PEM_read_bio_X509_REQ(memory.get(), nullptr, nullptr, nullptr));
+    ERR_clear_error();
+    return request;
+}
+
+// The DER of the request's extensions, which are its alternative names.
+std::string extensions_der(X509_REQ* request) {
+    Handle<X509_EXTENSIONS, free_extensions> list(X509_REQ_get_extensions(request));
+    unsigned char* bytes = nullptr;
+    int size = list == nullptr ? 0 : i2d_X509_EXTENSIONS(list.get(), &bytes);
+    std::string der(reinterpret_cast<char*>(bytes), static_cast<std::size_t>(std::max(size, 0)));
+    OPENSSL_free(bytes);
+    return der;
+}
+
 Result<void> add_extension(X509* certificate, int nid, const std::string& value) {
     X509V3_CTX context;
     X509V3_set_ctx_nodb(&context);
@@ -179,11 +239,13 @@ Result<std::string> generate_key() {
 }
 
 Result<std::string> make_certificate_request(const std::string& key_pem,
-                                             std::string_view common_name,
-                                             std::string_view organization) {
+                                             const RequestedSubject& subject) {
     SKIFF_TRY(auto key, read_key(key_pem));
+    SKIFF_TRY(auto names, alternative_names_of(subject.dns_names, subject.ips));
     Request request(X509_REQ_new());
-    SKIFF_CHECK(set_name(X509_REQ_get_subject_name(request.get()), common_name, organization));
+    SKIFF_CHECK(set_name(X509_REQ_get_subject_name(request.get()), subject.common_name,
+                         subject.organization));
+    SKIFF_CHECK(request_names(request.get(), names));
     Memory memory(BIO_new(BIO_s_mem()));
     bool done = X509_REQ_set_version(request.get(), 0) == 1 &&
                 X509_REQ_set_pubkey(request.get(), key.get()) == 1 &&
@@ -193,6 +255,24 @@ Result<std::string> make_certificate_request(const std::string& key_pem,
         return fail(openssl::error_of("certificate request not made"));
     }
     return text_of(memory);
+}
+
+bool is_same_request(const std::string& one_pem, const std::string& other_pem) {
+    Request one = read_request(one_pem);
+    Request other = read_request(other_pem);
+    if (one == nullptr || other == nullptr) {
+        return false;
+    }
+    bool same_key = public_key_der(X509_REQ_get0_pubkey(one.get())) ==
+                    public_key_der(X509_REQ_get0_pubkey(other.get()));
+    bool same_name = X509_NAME_cmp(X509_REQ_get_subject_name(one.get()),
+                                   X509_REQ_get_subject_name(other.get())) == 0;
+    return same_key && same_name && extensions_der(one.get()) == extensions_der(other.get());
+}
+
+bool is_rsa_key(const std::string& key_pem) {
+    auto key = read_key(key_pem);
+    return key && EVP_PKEY_get_base_id(key->get()) == EVP_PKEY_RSA;
 }
 
 Result<std::string> certificate_request_name(const std::string& key_pem,
@@ -227,6 +307,12 @@ Result<CertificateFacts> read_certificate(std::string_view pem) {
     return facts;
 }
 
+WallTime renewal_time(const CertificateFacts& facts, WallTime obtained, double fraction) {
+    WallTime begin = std::clamp(obtained, facts.not_before, facts.not_after);
+    auto life = facts.not_after - begin;
+    return begin + std::chrono::duration_cast<Duration>(life * fraction);
+}
+
 bool key_fits(const std::string& certificate_pem, const std::string& key_pem) {
     Certificate certificate = first_certificate(certificate_pem);
     auto key = read_key(key_pem);
@@ -250,20 +336,7 @@ std::optional<std::string> format_ip(const std::string& text) {
 Result<SelfSigned> make_self_signed(std::string_view common_name,
                                     const std::vector<std::string>& dns_names,
                                     const std::vector<std::string>& ips, WallTime now) {
-    std::string alternative_names;
-    for (const std::string& name : dns_names) {
-        // The names are the node's own; a comma would end an entry.
-        if (name.find_first_of(",:= ") != std::string::npos) {
-            return fail(Code::invalid, "\"{}\" is not a DNS name", name);
-        }
-        alternative_names += (alternative_names.empty() ? "DNS:" : ",DNS:") + name;
-    }
-    for (const std::string& ip : ips) {
-        if (!format_ip(ip)) {
-            return fail(Code::invalid, "\"{}\" is not an IP address", ip);
-        }
-        alternative_names += (alternative_names.empty() ? "IP:" : ",IP:") + ip;
-    }
+    SKIFF_TRY(auto alternative_names, alternative_names_of(dns_names, ips));
     SelfSigned made;
     SKIFF_TRY(made.key_pem, generate_key());
     SKIFF_TRY(auto key, read_key(made.key_pem));

@@ -161,6 +161,36 @@ TEST(Certificates, NameARequestByKeyAndPurpose) {
     EXPECT_FALSE(certificate_request_name("nonsense", "a", "b", usages));
 }
 
+TEST(Certificates, ARequestIsTheSameForTheSameKeySubjectAndNames) {
+    auto key = *generate_key();
+    RequestedSubject subject{"system:node:a", "system:nodes", {"a"}, {"10.0.0.1", "fd00::1"}};
+    auto request = *make_certificate_request(key, subject);
+    EXPECT_TRUE(is_same_request(request, *make_certificate_request(key, subject)));
+    EXPECT_FALSE(is_same_request(request, *make_certificate_request(*generate_key(), subject)));
+    RequestedSubject other = subject;
+    other.ips = {"10.0.0.2"};
+    EXPECT_FALSE(is_same_request(request, *make_certificate_request(key, other)));
+    other = subject;
+    other.common_name = "system:node:b";
+    EXPECT_FALSE(is_same_request(request, *make_certificate_request(key, other)));
+    EXPECT_FALSE(is_same_request(request, "nonsense"));
+    other.dns_names = {"a,IP:10.0.0.9"};
+    EXPECT_FALSE(make_certificate_request(key, other));
+}
+
+TEST(Certificates, AreRenewedByTheLifeTheyHaveFromWhenTheyCame) {
+    CertificateFacts facts;
+    facts.not_before = at("2026-01-01T00:00:00Z");
+    facts.not_after = at("2026-01-01T10:00:00Z");
+    EXPECT_EQ(renewal_time(facts, facts.not_before, 0.7), at("2026-01-01T07:00:00Z"));
+    EXPECT_EQ(renewal_time(facts, facts.not_before, 0.9), at("2026-01-01T09:00:00Z"));
+    // Dated back by the signer: what is left counts.
+    EXPECT_EQ(renewal_time(facts, at("2026-01-01T08:00:00Z"), 0.75), at("2026-01-01T09:30:00Z"));
+    // A file from another time.
+    EXPECT_EQ(renewal_time(facts, at("2025-01-01T00:00:00Z"), 0.7), at("2026-01-01T07:00:00Z"));
+    EXPECT_EQ(renewal_time(facts, at("2027-01-01T00:00:00Z"), 0.7), facts.not_after);
+}
+
 TEST(Certificates, SelfSignedOnesFitTheirKeyAndNameTheNode) {
     auto made = make_self_signed("n1", {"n1"}, {"10.0.0.1", "fd00::1"}, at("2026-01-01T00:00:00Z"));
     ASSERT_TRUE(made) << made.error().message;

@@ -4,7 +4,8 @@
 #include <set>
 
 #include "base/log.h"
-#include "node/certificates.h"
+#include "node/certificate_files.h"
+#include "node/private_files.h"
 #include "os/file.h"
 
 namespace skiff::node {
@@ -16,7 +17,15 @@ namespace fs = std::filesystem;
 constexpr Bytes kPemBytesMax = 1_MiB;
 constexpr Duration kRemainingMin = std::chrono::hours(24 * 30);
 
-std::vector<std::string> names_of(const NodeSettings& settings) {
+// Whether the certificate is for this node, where it is reached now, and for a while.
+bool serves(const std::string& certificate_pem, const NodeSettings& settings, WallTime now) {
+    auto facts = read_certificate(certificate_pem);
+    return facts && facts->not_after - now > kRemainingMin && names_the_node(*facts, settings);
+}
+
+}  // namespace
+
+std::vector<std::string> serving_names(const NodeSettings& settings) {
     std::vector<std::string> names = {settings.name};
     if (!settings.hostname.empty() && settings.hostname != settings.name) {
         names.push_back(settings.hostname);
@@ -24,12 +33,7 @@ std::vector<std::string> names_of(const NodeSettings& settings) {
     return names;
 }
 
-// Whether the certificate is for this node, where it is reached now, and for a while.
-bool serves(const std::string& certificate_pem, const NodeSettings& settings, WallTime now) {
-    auto facts = read_certificate(certificate_pem);
-    if (!facts || facts->not_after - now <= kRemainingMin) {
-        return false;
-    }
+bool names_the_node(const CertificateFacts& facts, const NodeSettings& settings) {
     auto set_of = [](const std::vector<std::string>& list) {
         return std::set<std::string>(list.begin(), list.end());
     };
@@ -37,23 +41,22 @@ bool serves(const std::string& certificate_pem, const NodeSettings& settings, Wa
     for (const std::string& ip : settings.ips) {
         ips.insert(format_ip(ip).value_or(ip));
     }
-    return set_of(facts->dns_names) == set_of(names_of(settings)) && set_of(facts->ips) == ips;
+    return set_of(facts.dns_names) == set_of(serving_names(settings)) && set_of(facts.ips) == ips;
 }
-
-}  // namespace
 
 Result<ServingCertificate> ensure_serving_certificate(const NodeSettings& settings,
                                                       const Clock& clock) {
     fs::path certificate_file = settings.cert_dir / "kubelet.crt";
     fs::path key_file = settings.cert_dir / "kubelet.key";
+    SKIFF_CHECK(check_private(key_file));
     auto certificate = os::read_file(certificate_file, kPemBytesMax);
     auto key = os::read_file(key_file, kPemBytesMax);
     if (certificate && key && key_fits(*certificate, *key) &&
         serves(*certificate, settings, clock.wall_now())) {
         return ServingCertificate{std::move(*certificate), std::move(*key)};
     }
-    SKIFF_TRY(auto made,
-              make_self_signed(settings.name, names_of(settings), settings.ips, clock.wall_now()));
+    SKIFF_TRY(auto made, make_self_signed(settings.name, serving_names(settings), settings.ips,
+                                          clock.wall_now()));
     SKIFF_CHECK(os::make_folders(settings.cert_dir, 0700));
     SKIFF_CHECK(os::write_file_atomic(key_file, made.key_pem, 0600, os::Durability::power));
     SKIFF_CHECK(
@@ -62,21 +65,44 @@ Result<ServingCertificate> ensure_serving_certificate(const NodeSettings& settin
     return ServingCertificate{std::move(made.certificate_pem), std::move(made.key_pem)};
 }
 
-Result<std::shared_ptr<const http::ServerTls>> ServingTls::refresh() {
-    http::ServerTlsSettings now;
+Result<void> ServingTls::read_own(http::ServerTlsSettings& now) {
     if (files_.certificate.empty()) {
         SKIFF_TRY(auto own, ensure_serving_certificate(settings_, clock_));
         now.certificate_pem = std::move(own.certificate_pem);
         now.key_pem = std::move(own.key_pem);
-    } else {
-        SKIFF_TRY(now.certificate_pem, os::read_file(files_.certificate, kPemBytesMax));
-        SKIFF_TRY(now.key_pem, os::read_file(files_.key, kPemBytesMax));
+        return {};
     }
+    auto is_private = check_private(files_.key);
+    if (!is_private) {
+        return fail(std::move(is_private.error()).context("tlsPrivateKeyFile"));
+    }
+    SKIFF_TRY(now.certificate_pem, os::read_file(files_.certificate, kPemBytesMax));
+    SKIFF_TRY(now.key_pem, os::read_file(files_.key, kPemBytesMax));
+    return {};
+}
+
+Result<void> ServingTls::read_clusters(http::ServerTlsSettings& now) {
+    auto stored = CertificateFiles(settings_.cert_dir, kServingFiles).load();
+    if (!stored && stored.error().code == Code::denied) {
+        return fail(std::move(stored.error()));
+    }
+    auto facts = stored ? read_certificate(stored->pem)
+                        : Result<CertificateFacts>(fail(std::move(stored.error())));
+    if (facts && facts->not_after > clock_.wall_now()) {
+        now.certificate_pem = stored->pem;
+        now.key_pem = std::move(stored->pem);
+    }
+    return {};
+}
+
+Result<std::shared_ptr<const http::ServerTls>> ServingTls::refresh() {
+    http::ServerTlsSettings now;
+    SKIFF_CHECK(files_.source == ServingSource::cluster ? read_clusters(now) : read_own(now));
     if (!files_.client_ca.empty()) {
         SKIFF_TRY(now.client_ca_pem, os::read_file(files_.client_ca, kPemBytesMax));
     }
-    bool same = now.certificate_pem == last_.certificate_pem && now.key_pem == last_.key_pem &&
-                now.client_ca_pem == last_.client_ca_pem;
+    bool same = last_ && now.certificate_pem == last_->certificate_pem &&
+                now.key_pem == last_->key_pem && now.client_ca_pem == last_->client_ca_pem;
     if (same) {
         return std::shared_ptr<const http::ServerTls>();
     }
@@ -85,13 +111,19 @@ Result<std::shared_ptr<const http::ServerTls>> ServingTls::refresh() {
     return tls;
 }
 
+async::Task<bool> ServingTls::wait(Duration every) {
+    auto woken = co_await poked_.wait(after(every));
+    poked_.reset();
+    co_return woken || woken.error().code == Code::timeout;
+}
+
 async::Task<void> keep_serving(ServingTls& tls,
                                std::function<void(std::shared_ptr<const http::ServerTls>)> use,
                                Duration every) {
     std::string told;
     while (true) {
-        auto slept = co_await async::sleep_for(every);
-        if (!slept) {
+        bool goes_on = co_await tls.wait(every);
+        if (!goes_on) {
             co_return;
         }
         auto fresh = tls.refresh();

@@ -23,6 +23,9 @@ struct NodeSettings {
     std::filesystem::path cert_dir = "/var/lib/skiff/pki";
     std::filesystem::path kubeconfig = "/etc/skiff/kubeconfig";
     std::filesystem::path bootstrap_kubeconfig = "/etc/skiff/bootstrap-kubeconfig";
+    std::vector<std::string> api_servers;  // further addresses of the kubeconfigs' API server
+    bool rotate_certificates = true;       // the client certificate is renewed in time
+    bool server_tls_bootstrap = false;     // the cluster signs the certificate of port 10250
 
     // Added to (and winning over) the labels that every Skiff node has.
     std::map<std::string, std::string> labels;

@@ -98,7 +98,10 @@ class Cluster:
 
     # --- up ----------------------------------------------------------------------------------
 
-    def up(self, version, owner, say):
+    def up(self, version, owner, say, variant=None):
+        """`variant` is what differs from the usual control plane: signing_duration (Go's text: how long
+        certificates of requests live), verify_nodes (the API server verifies their serving
+        certificates), audit (logs/audit.log has every request)."""
         built = binaries.build(version, say)
         for command in ("docker-registry", "openssl", "ip"):
             if not shutil.which(command):
@@ -114,7 +117,7 @@ class Cluster:
         guard = _Guard(self, owner)
         try:
             with self.locked(create=True):
-                self._start(built, version, guard)
+                self._start(built, version, guard, variant or {})
         except BaseException:
             self._show_logs()
             guard.dismiss()
@@ -122,8 +125,9 @@ class Cluster:
             raise
         guard.confirm()
 
-    def _start(self, built, version, guard):
+    def _start(self, built, version, guard, variant):
         self.state = {"boot_id": boot_id(), "version": version, "processes": {}, "nodes": {},
+                      "variant": variant,
                       "netns_folder_was_mounted": net.is_netns_folder_mounted(),
                       "guard": guard.record, "mark": net.new_mark()}
         self.store()
@@ -204,11 +208,24 @@ class Cluster:
             f"--proxy-client-key-file={keys}/front-proxy-client.key",
             # Nobody makes the addresses of Services work here: their endpoints are called.
             "--enable-aggregator-routing=true",
-            "--allow-privileged=true", "--profiling=false",
+            "--allow-privileged=true", "--profiling=false", *self._variant_apiserver_flags(),
         ]
+
+    def _variant_apiserver_flags(self):
+        variant, flags = self.state["variant"], []
+        if variant.get("verify_nodes"):
+            flags.append(f"--kubelet-certificate-authority={self.pki}/ca.crt")
+        if variant.get("audit"):
+            path = os.path.join(self.folder, "audit-policy.json")
+            with open(path, "w") as file:
+                json.dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+                           "rules": [{"level": "Metadata"}]}, file)
+            flags += [f"--audit-policy-file={path}", f"--audit-log-path={self.logs}/audit.log"]
+        return flags
 
     def _controller_manager_flags(self):
         keys, config = self.pki, f"{self.pki}/controller-manager.kubeconfig"
+        duration = self.state["variant"].get("signing_duration")
         return [
             f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0",
             "--controllers=*,bootstrapsigner,tokencleaner",
@@ -221,6 +238,7 @@ class Cluster:
             "--allocate-node-cidrs=true", f"--cluster-cidr={net.pod_range(self.slot)}",
             "--node-cidr-mask-size=22",
             f"--service-cluster-ip-range={net.service_range(self.slot)}", "--profiling=false",
+            *([f"--cluster-signing-duration={duration}"] if duration else []),
         ]
 
     def _scheduler_flags(self):
