@@ -130,6 +130,7 @@ void ApiClient::set_config(ClientConfig config) {
     config_ = std::move(config);
     credentials_.reset(config_);
     plugin_certificate_.clear();
+    refused_since_.reset();
     renew_connections();
 }
 
@@ -216,6 +217,15 @@ void ApiClient::suspect(const Error& error) {
     tell_waiting();
 }
 
+void ApiClient::note_answer(int status) {
+    last_answer_ = clock_.steady_now();
+    if (status != 401) {
+        refused_since_.reset();
+    } else if (!refused_since_) {
+        refused_since_ = last_answer_;
+    }
+}
+
 async::Task<bool> ApiClient::is_ready(std::string server) {
     http::Request request;
     request.url = server + "/readyz";
@@ -284,7 +294,7 @@ async::Task<Result<std::unique_ptr<http::Stream>>> ApiClient::open(const ApiRequ
         if (!stream) {
             suspect(stream.error());
         } else {
-            last_answer_ = clock_.steady_now();
+            note_answer((*stream)->status());
         }
         int status = stream ? (*stream)->status() : 0;
         if (status == 401 && !std::exchange(renewed, true) && credentials_.refused(used)) {

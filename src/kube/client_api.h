@@ -159,6 +159,10 @@ public:
     // When the server last answered anything; nullopt before.
     [[nodiscard]] std::optional<SteadyTime> last_answer() const { return last_answer_; }
 
+    // Since when the server has answered nothing but 401: it does not know who we are. nullopt
+    // while it does.
+    [[nodiscard]] std::optional<SteadyTime> refused_since() const { return refused_since_; }
+
     // Called when connections are given up: those who wait on one (watches) do better to start
     // anew. Either a request timed out, so they are probably half-open, or they were renewed
     // (renewals() has another value then). Returned token ends the subscription.
@@ -202,6 +206,7 @@ private:
     [[nodiscard]] async::Task<Result<bool>> fail_over(std::string server);
     [[nodiscard]] async::Task<bool> is_ready(std::string server);
     void suspect(const Error& error);
+    void note_answer(int status);
     void renew_connections();
     void tell_waiting();
 
@@ -217,6 +222,7 @@ private:
     std::optional<SteadyTime> nobody_ready_;  // when all servers were asked in vain
     async::Semaphore failing_over_{1};
     std::optional<SteadyTime> last_answer_;
+    std::optional<SteadyTime> refused_since_;
     Suspicion suspicion_;
 };
 

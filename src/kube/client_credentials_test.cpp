@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 
+#include "async/both.h"
 #include "async/scope.h"
 #include "base/random.h"
 #include "http/test_server.h"
@@ -219,6 +222,65 @@ TEST_F(Credentials, WithEveryServerDownTheyAreNotAskedAllTheTime) {
     clock_.advance(kFailOverPause);
     EXPECT_NE(ask(client), "");
     EXPECT_EQ(asked, 2);
+}
+
+TEST_F(Credentials, AServerThatNeverKnowsUsIsNoticed) {
+    int status = 401;
+    TestServer server([&](const TestRequest&) { return answer(status); });
+    ApiClient client(reactor_.executor(), clock_, config_of(server));
+    EXPECT_FALSE(client.refused_since());
+    auto begun = clock_.steady_now();
+    EXPECT_NE(ask(client), "");
+    clock_.advance(std::chrono::seconds(9));
+    EXPECT_NE(ask(client), "");
+    EXPECT_EQ(client.refused_since(), begun);
+    status = 403;
+    EXPECT_NE(ask(client), "");
+    EXPECT_FALSE(client.refused_since()) << "it knows us, and refuses this";
+}
+
+TEST_F(Credentials, ARequestInProgressEndsOnItsOldConnection) {
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool asked = false;
+    bool renewed = false;
+    TestServer server([&](const TestRequest& request) {
+        std::unique_lock lock(mutex);
+        if (request.target == "/slow") {
+            asked = true;
+            wake.notify_all();
+            wake.wait_for(lock, std::chrono::seconds(10), [&] { return renewed; });
+        }
+        return answer(200);
+    });
+    ApiClient client(reactor_.executor(), clock_, config_of(server));
+    auto slow = [&]() -> async::Task<Result<std::string>> {
+        ApiRequest request;
+        request.path = "/slow";
+        co_return co_await client.call(std::move(request));
+    };
+    auto renew = [&]() -> async::Task<Result<void>> {
+        for (bool seen = false; !seen;) {
+            co_await async::yield_now();
+            std::lock_guard lock(mutex);
+            seen = asked;
+        }
+        client.set_config(config_of(server));
+        std::lock_guard lock(mutex);
+        renewed = true;
+        wake.notify_all();
+        co_return Result<void>();
+    };
+    auto body = [&]() -> async::Task<Result<std::string>> {
+        auto both = async::both(slow(), renew());
+        auto [answered, done] = co_await std::move(both);
+        EXPECT_TRUE(done);
+        co_return std::move(answered);
+    };
+    EXPECT_TRUE(run(body()));
+    EXPECT_EQ(server.connections(), 1);
+    EXPECT_EQ(ask(client), "");
+    EXPECT_EQ(server.connections(), 2);
 }
 
 TEST_F(Credentials, ANewIdentityReopensWatchesWithoutALoss) {

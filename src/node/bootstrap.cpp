@@ -1,5 +1,7 @@
 #include "node/bootstrap.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "node/certificate_files.h"
 #include "node/certificates.h"
@@ -22,6 +24,9 @@ constexpr int kRemainingPart = 100;
 constexpr int kRetryPart = 20;
 constexpr Duration kRetryMin = std::chrono::seconds(1);
 constexpr Duration kRetryMax = std::chrono::seconds(30);
+// A server that has known nobody of our name for so long will not again: its authorities are
+// others.
+constexpr Duration kRefusedMax = std::chrono::minutes(1);
 
 std::string user_of(const NodeSettings& settings) {
     return "system:node:" + settings.name;
@@ -198,10 +203,13 @@ private:
     WallTime ends_{};
 };
 
+// Whether the node can still ask for itself.
+enum class Standing { known, lost };
+
 // By the node itself while it is known, else by the bootstrap kubeconfig.
-async::Task<Result<void>> replace(NodeSettings settings, IdentityParts parts, bool has_ended,
+async::Task<Result<void>> replace(NodeSettings settings, IdentityParts parts, Standing standing,
                                   BootstrapPace pace) {
-    if (!has_ended) {
+    if (standing == Standing::known) {
         auto renewed = co_await renew(parts.client, settings, parts.clock, pace);
         if (renewed || renewed.error().code != Code::unauthenticated) {
             co_return renewed;
@@ -215,9 +223,12 @@ async::Task<Result<void>> replace(NodeSettings settings, IdentityParts parts, bo
                        settings.bootstrap_kubeconfig.string());
     }
     SKIFF_CO_TRY(auto config, co_await bootstrap(settings, parts.clock, pace));
-    // The server that answers now stays in use.
-    config.server = parts.client.config().server;
-    config.other_servers = parts.client.config().other_servers;
+    const kube::ClientConfig& now = parts.client.config();
+    if (std::ranges::find(config.other_servers, now.server) != config.other_servers.end()) {
+        // The server that answers now stays in use.
+        config.server = now.server;
+        config.other_servers = now.other_servers;
+    }
     parts.client.set_config(std::move(config));
     co_return Result<void>{};
 }
@@ -283,10 +294,14 @@ async::Task<void> keep_identity(NodeSettings settings, IdentityParts parts, Boot
             co_return;
         }
         now = parts.clock.wall_now();
-        if (!is_ours || schedule.until_due(now) > Duration::zero()) {
+        auto refused = parts.client.refused_since();
+        bool is_lost = schedule.has_ended(now) ||
+                       (refused && parts.clock.steady_now() - *refused > kRefusedMax);
+        if (!is_ours || (!is_lost && schedule.until_due(now) > Duration::zero())) {
             continue;
         }
-        auto renewed = co_await replace(settings, parts, schedule.has_ended(now), pace);
+        Standing standing = is_lost ? Standing::lost : Standing::known;
+        auto renewed = co_await replace(settings, parts, standing, pace);
         if (renewed) {
             ++parts.record.renewals;
             parts.record.replaced_after = schedule.age(parts.clock.wall_now());

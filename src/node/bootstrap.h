@@ -32,10 +32,10 @@ struct IdentityParts {
 };
 
 // For ever: renews the certificate at 70–90 % of its life and makes `client` use the new one; when
-// it has ended all the same (or the server does not know it), asks for another with the bootstrap
-// kubeconfig. A certificate that somebody else keeps in files, or that is not to be rotated, is
-// followed: what is new there is used within a minute. Returns at once when the identity is no
-// certificate in files. Spawn it.
+// it has ended all the same, or the server has not known it for a minute (its authorities are
+// others), asks for another with the bootstrap kubeconfig. A certificate that somebody else keeps
+// in files, or that is not to be rotated, is followed: what is new there is used within a minute.
+// Returns at once when the identity is no certificate in files. Spawn it.
 [[nodiscard]] async::Task<void> keep_identity(NodeSettings settings, IdentityParts parts,
                                               BootstrapPace pace = {});
 

@@ -239,6 +239,25 @@ TEST_F(Identity, ThatTheServerDoesNotKnowIsReplacedByTheBootstrapKubeconfig) {
     EXPECT_EQ(posts_[1].by, "token");
 }
 
+TEST_F(Identity, ThatTheServerHasForgottenIsReplacedBeforeItsTime) {
+    auto config = ensure();
+    ASSERT_TRUE(config);
+    kube::ApiClient client(reactor_.executor(), clock_, *config);
+    knows_node_ = false;
+    auto ask = [](kube::ApiClient* its) -> async::Task<Result<std::string>> {
+        kube::ApiRequest request;
+        request.path = "/x";
+        co_return co_await its->call(std::move(request));
+    };
+    auto refused = async::run_to_end(reactor_, ask(&client));
+    EXPECT_EQ(refused.error().code, Code::unauthenticated);
+    clock_.advance(std::chrono::seconds(61));
+    keep(client, [&] { return client.renewals() > 0; });
+    ASSERT_GE(posts_.size(), 2u);
+    EXPECT_EQ(posts_[1].by, "token");
+    EXPECT_FALSE(client.refused_since());
+}
+
 TEST_F(Identity, ThatCannotBeReplacedIsToldAndTriedAgain) {
     auto config = ensure();
     ASSERT_TRUE(config);
