@@ -52,14 +52,18 @@ Doors::Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::S
                }}),
       image_routes_(images_),
       api_(base.clock, rooms.view(), rooms.logs(), reviews, api_settings(settings)),
-      server_(base.reactor.executor(), base.clock, api_, http::ServerLimits{}),
+      metered_api_(base.clock, api_),
+      server_(base.reactor.executor(), base.clock, metered_api_, http::ServerLimits{}),
+      metrics_({base, rooms, metered_api_, server_}, settings.node_name),
       exec_(base.reactor.executor(), rooms),
       scope_(base.reactor.executor()) {
     api_.offer(image_routes_);
+    api_.offer(metrics_);
 }
 
 Result<void> Doors::open(const state::Paths& paths) {
     SKIFF_CHECK(server_.listen_local(paths.agent_socket()));
+    scope_.spawn("reactor lag", metrics_.watch_reactor());
     SKIFF_CHECK(exec_.open(paths.exec_socket()));
     SKIFF_TRY(auto tls, tls_.refresh());
     auto port = server_.listen_tls(settings_.address, static_cast<std::uint16_t>(settings_.port),

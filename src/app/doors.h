@@ -6,6 +6,7 @@
 #include "app/exec_door.h"
 #include "app/image_routes.h"
 #include "app/image_service.h"
+#include "app/node_metrics.h"
 #include "app/rooms.h"
 #include "async/scope.h"
 #include "http/server.h"
@@ -23,6 +24,8 @@ public:
     Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::Settings& settings,
           const node::NodeSettings& node);
 
+    // What the pages of metrics show.
+    [[nodiscard]] NodeMetrics& metrics() { return metrics_; }
     // Fails when a port is taken or a certificate cannot be used; close() is needed all the same.
     [[nodiscard]] Result<void> open(const state::Paths& paths);
     // With serverTLSBootstrap: has the cluster sign the certificate of port 10250 from now on. What
@@ -39,7 +42,9 @@ private:
     ImageService images_;
     ImageRoutes image_routes_;
     server::KubeletApi api_;
+    server::HttpMeter metered_api_;
     http::Server server_;
+    NodeMetrics metrics_;
     ExecDoor exec_;
     async::Scope scope_;
 };

@@ -11,6 +11,7 @@
 #include "app/node_settings.h"
 #include "app/node_shutdown.h"
 #include "app/powers.h"
+#include "app/request_meter.h"
 #include "app/rooms.h"
 #include "app/static_pods.h"
 #include "app/upkeep.h"
@@ -188,7 +189,9 @@ public:
           mirrors_(base.reactor.executor(), pod_api_, status_, settings.node_name,
                    [this] { return node_uid(); }),
           reviews_(client_),
-          scope_(base.reactor.executor()) {}
+          scope_(base.reactor.executor()) {
+        count_requests(client_, base.meters);
+    }
 
     async::Task<Result<void>> run() {
         scope_.spawn("memory", return_memory(base_.pool));
@@ -220,6 +223,8 @@ public:
 private:
     async::Task<Result<void>> serve(Rooms& rooms) {
         Doors doors(base_, rooms, &reviews_, settings_, node_settings_);
+        doors.metrics().set_certificates(
+            {&identity_, [this] { return client_certificate_end(client_.config()); }});
         auto opened = doors.open(instance_.paths());
         if (!opened) {
             co_await doors.close();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/group_stats.h"
 #include "app/pod_use.h"
 #include "node/status.h"
 #include "os/machine.h"
@@ -17,12 +18,14 @@ constexpr Duration kRateMin = std::chrono::seconds(1);
 struct Machine {
     node::MachineFacts facts;
     os::CpuTimes cpu;
+    MachineGroup group;
 };
 
 Result<Machine> look_at_machine(const std::filesystem::path& root_dir) {
     Machine machine;
     SKIFF_TRY(machine.facts, node::observe_machine(root_dir));
     SKIFF_TRY(machine.cpu, os::cpu_times());
+    machine.group = observe_machine_group();
     return machine;
 }
 
@@ -200,6 +203,34 @@ async::Task<void> StatsCollector::add_disks(const kube::Pod& pod, server::PodSta
     }
 }
 
+async::Task<void> StatsCollector::add_groups(const std::vector<pods::PodSnapshot>& snapshots,
+                                             server::NodeStats& stats) const {
+    if (!parts_.look) {
+        co_return;
+    }
+    std::vector<ContainerId> ids;
+    for (const pods::PodSnapshot& snapshot : snapshots) {
+        for (const pods::ContainerRecord& record : snapshot.containers) {
+            ids.push_back(record.id);
+        }
+    }
+    auto looks = co_await parts_.look(std::move(ids));
+    if (!looks) {
+        co_return;
+    }
+    for (std::size_t i = 0; i < snapshots.size(); ++i) {
+        for (const pods::ContainerRecord& record : snapshots[i].containers) {
+            auto look = looks->find(record.id);
+            auto its = std::ranges::find(stats.pods[i].containers, record.name,
+                                         &server::ContainerStats::name);
+            if (look != looks->end() && its != stats.pods[i].containers.end()) {
+                its->group = group_stats(look->second.group);
+                its->cpu.stalls = stall_stats(look->second.group.cpu_stalls);
+            }
+        }
+    }
+}
+
 async::Task<Result<server::NodeStats>> StatsCollector::look(server::StatsScope scope) {
     auto work = [root_dir = root_dir_] { return look_at_machine(root_dir); };
     SKIFF_CO_TRY(Machine machine, co_await parts_.pool.run(std::move(work)));
@@ -209,6 +240,7 @@ async::Task<Result<server::NodeStats>> StatsCollector::look(server::StatsScope s
     stats.booted = machine.cpu.booted;
     stats.memory_total = machine.facts.memory_total;
     stats.memory_available = machine.facts.memory_available;
+    stats.group = machine.group.group;
     const node::MachineFacts& facts = machine.facts;
     stats.fs =
         fs_of(facts.disk_total, facts.disk_available, facts.inodes_total, facts.inodes_available);
@@ -216,19 +248,20 @@ async::Task<Result<server::NodeStats>> StatsCollector::look(server::StatsScope s
                            facts.image_inodes_total, facts.image_inodes_available);
     stats.processes = facts.pids_used;
     stats.processes_max = facts.pids_max;
-    std::vector<std::shared_ptr<const kube::Pod>> pods;
+    const std::vector<pods::PodSnapshot> snapshots = parts_.pods.snapshot();
     // One sample: nothing is awaited in between.
     meter_.begin(parts_.clock.steady_now());
     stats.cpu = meter_.node(machine.cpu.busy);
-    for (const pods::PodSnapshot& snapshot : parts_.pods.snapshot()) {
+    stats.cpu.stalls = machine.group.cpu_stalls;
+    for (const pods::PodSnapshot& snapshot : snapshots) {
         stats.pods.push_back(pod_stats(snapshot));
-        pods.push_back(snapshot.pod);
     }
     if (scope == server::StatsScope::all) {
-        for (std::size_t i = 0; i < pods.size(); ++i) {
-            co_await add_disks(*pods[i], stats.pods[i]);
+        for (std::size_t i = 0; i < snapshots.size(); ++i) {
+            co_await add_disks(*snapshots[i].pod, stats.pods[i]);
         }
         set_rooms(stats);
+        co_await add_groups(snapshots, stats);
     }
     co_return stats;
 }

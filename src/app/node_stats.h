@@ -2,10 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 
+#include "app/container_looks.h"
 #include "async/blocking.h"
 #include "async/task.h"
 #include "base/time.h"
@@ -55,6 +57,8 @@ public:
         pods::Volumes& volumes;
         async::BlockingPool& pool;
         const Clock& clock;
+        // What the kernel counts of containers, with the disks; empty: nothing.
+        std::function<async::Task<Result<ContainerLooks::Looks>>(std::vector<ContainerId>)> look{};
     };
     StatsCollector(Parts parts, std::string node_name, std::filesystem::path root_dir)
         : parts_(parts), node_name_(std::move(node_name)), root_dir_(std::move(root_dir)) {}
@@ -70,6 +74,8 @@ private:
     [[nodiscard]] async::Task<Result<server::NodeStats>> look(server::StatsScope scope);
     [[nodiscard]] server::PodStats pod_stats(const pods::PodSnapshot& snapshot);
     [[nodiscard]] async::Task<void> add_disks(const kube::Pod& pod, server::PodStats& stats) const;
+    [[nodiscard]] async::Task<void> add_groups(const std::vector<pods::PodSnapshot>& snapshots,
+                                               server::NodeStats& stats) const;
 
     Parts parts_;
     std::string node_name_;

@@ -8,6 +8,9 @@ namespace skiff::app {
 
 namespace {
 
+// A kubelet's name for more disk than the pod itself may use.
+constexpr std::string_view kOwnLimit = "ephemeralpodfs.limit";
+
 constexpr Duration kPeriod = std::chrono::seconds(10);
 constexpr Duration kEndAwaited = std::chrono::seconds(30);
 
@@ -67,7 +70,7 @@ async::Task<Result<PressureLoop::Evicted>> PressureLoop::hold_to_limits() {
     Evicted evicted = Evicted::none;
     for (const pods::PodUse& use : uses) {
         if (auto eviction = pods::storage_eviction(use)) {
-            evict(*use.pod, std::move(*eviction));
+            evict(*use.pod, std::move(*eviction), kOwnLimit);
             evicted = Evicted::some;
         }
     }
@@ -112,15 +115,18 @@ async::Task<Result<void>> PressureLoop::evict_one(node::PressureReport report) {
     if (report.due->kind == node::Threshold::Kind::soft) {
         shortage.grace = pressure_.settings().grace_max;
     }
-    evict(*ranked.front()->pod, pods::eviction_for(shortage, *ranked.front()));
+    evict(*ranked.front()->pod, pods::eviction_for(shortage, *ranked.front()), report.due->signal);
     co_return Result<void>{};
 }
 
-void PressureLoop::evict(const kube::Pod& pod, pods::Eviction eviction) {
+void PressureLoop::evict(const kube::Pod& pod, pods::Eviction eviction, std::string_view signal) {
     log::warn("pod evicted", log::kv("pod", pod.metadata.namespace_ + "/" + pod.metadata.name),
               log::kv("why", eviction.message));
     parts_.events.emit(pod, {}, pods::EventType::warning, eviction.reason, eviction.message);
     parts_.pods.evict(PodUid(pod.metadata.uid), std::move(eviction));
+    if (parts_.evicted) {
+        parts_.evicted(signal);
+    }
 }
 
 }  // namespace skiff::app

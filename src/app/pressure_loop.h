@@ -31,6 +31,8 @@ public:
         std::function<void(std::string_view reason, std::string message)> tell_node;
         // The conditions are others than before.
         std::function<void()> changed;
+        // A pod was ended for a signal, by a kubelet's name.
+        std::function<void(std::string_view signal)> evicted;
         // Takes away images and code that no pod needs.
         std::function<async::Task<void>()> drop_unused;
     };
@@ -54,7 +56,7 @@ private:
     [[nodiscard]] async::Task<Result<void>> reclaim(node::PressureReport report);
     [[nodiscard]] async::Task<Result<void>> evict_one(node::PressureReport report);
     [[nodiscard]] async::Task<Result<node::MachineFacts>> observe();
-    void evict(const kube::Pod& pod, pods::Eviction eviction);
+    void evict(const kube::Pod& pod, pods::Eviction eviction, std::string_view signal);
 
     Parts parts_;
     node::Pressure pressure_;

@@ -33,6 +33,7 @@ protected:
                                       told.push_back(std::string(reason) + ": " + message);
                                   },
                                   [this] { ++changes; },
+                                  [this](std::string_view signal) { signals.emplace_back(signal); },
                                   [this]() -> async::Task<void> {
                                       ++drops;
                                       facts.disk_available.value += freed.value;
@@ -65,6 +66,7 @@ protected:
     node::PressureSettings limits;
     Bytes freed;
     std::vector<std::string> told;
+    std::vector<std::string> signals;
     int changes = 0;
     int drops = 0;
     std::optional<PressureLoop> loop;
@@ -90,6 +92,7 @@ TEST_F(PressureLoopTest, EndsOnePodAtATimeForItsMemory) {
     look();
     EXPECT_EQ(published("uid-2").reason, "Evicted");
     EXPECT_EQ(told.size(), 1U) << "once for each shortage";
+    EXPECT_THAT(signals, ElementsAre("memory.available", "memory.available"));
 }
 
 TEST_F(PressureLoopTest, WaitsForTheEndOfItsVictim) {

@@ -132,7 +132,7 @@ runtime::RuntimeSettings runtime_settings(const config::Settings& settings,
 }
 
 Rooms::Rooms(Base& base, const config::Settings&, const state::Instance& instance)
-    : base_(base), instance_(instance) {}
+    : base_(base), instance_(instance), starts_(base.meters, base.clock) {}
 
 Rooms::~Rooms() = default;
 
@@ -192,6 +192,29 @@ async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, 
         }
     }
     co_return Result<void>{};
+}
+
+pods::Ports Rooms::meter(Outside outside) {
+    Meters& meters = base_.meters;
+    metered_runtime_.emplace(*stdin_runtime_, MeteredRuntime::Parts{meters, starts_, base_.clock});
+    metered_images_.emplace(*images_, MeteredImages::Parts{meters, starts_, base_.clock});
+    metered_volumes_.emplace(*volumes_, meters, base_.clock);
+    metered_status_.emplace(outside.status, starts_);
+    looks_.emplace(*runtime_, base_.pool, instance_.paths());
+    images_->set_pull_observer([&meters](const images::NodeImages::Pull& pull) {
+        bool done = pull.end == images::NodeImages::Pull::End::done;
+        meters.pulls.add({done ? "done" : "failed"});
+        meters.pull_bytes.add({}, static_cast<double>(pull.size.value));
+        meters.operations.add({"pull_image"});
+        meters.operation_errors.add({"pull_image"}, done ? 0 : 1);
+        meters.operation_seconds.observe({"pull_image"}, pull.took);
+        if (done) {
+            meters.pull_seconds.observe({size_class(pull.size)}, pull.took);
+        }
+    });
+    return pods::Ports{outside.events,    outside.objects, *metered_images_,
+                       *metered_volumes_, *network_,       *metered_runtime_,
+                       *metered_status_,  *commands_,      *prober_};
 }
 
 // "1.37": for whom probes say that they come.
@@ -262,14 +285,14 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     pods_settings.node_labels = std::move(outside.node_labels);
     pods_settings.observe_node = std::move(outside.observe_node);
     pods_settings.resync = settings.sync_frequency;
-    pods::Ports ports{outside.events,   outside.objects,   *rooms->images_,
-                      *rooms->volumes_, *rooms->network_,  *rooms->stdin_runtime_,
-                      outside.status,   *rooms->commands_, *rooms->prober_};
-    rooms->pods_ = std::make_unique<pods::Pods>(executor, base.clock, base.random, ports,
-                                                std::move(pods_settings));
+    rooms->pods_ = std::make_unique<pods::Pods>(executor, base.clock, base.random,
+                                                rooms->meter(outside), std::move(pods_settings));
     rooms->logs_ = std::make_unique<PodLogs>(*rooms->pods_, *rooms->runtime_, base.pool);
     rooms->stats_.emplace(StatsCollector::Parts{*rooms->pods_, *rooms->runtime_, *rooms->volumes_,
-                                                base.foreign_pool, base.clock},
+                                                base.foreign_pool, base.clock,
+                                                [looks = &*rooms->looks_](auto containers) {
+                                                    return looks->look(std::move(containers));
+                                                }},
                           settings.node_name, settings.root_dir);
     rooms->view_ = std::make_unique<PodView>(*rooms->pods_, base.pool, *rooms->stats_);
     rooms->pods_->start();

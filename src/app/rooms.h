@@ -9,7 +9,11 @@
 #include <vector>
 
 #include "app/container_commands.h"
+#include "app/container_looks.h"
 #include "app/image_rooms.h"
+#include "app/metered_ports.h"
+#include "app/metered_runtime.h"
+#include "app/meters.h"
 #include "app/node_stats.h"
 #include "async/blocking.h"
 #include "async/scope.h"
@@ -46,6 +50,7 @@ struct Base {
     async::Reactor reactor;
     SystemClock clock;
     SystemRandom random;
+    Meters meters;
     async::BlockingPool pool{reactor, 4, 4096};
     os::IdMapProbe id_map_probe;  // one that asks nothing, unless the verb runs pods
     // For what lies on foreign filesystems, which may hang.
@@ -85,6 +90,8 @@ public:
     [[nodiscard]] images::NodeImages& images() { return *images_; }
     [[nodiscard]] runtime::KeeperRuntime& runtime() { return *runtime_; }
     [[nodiscard]] pods::Volumes& volumes() { return *volumes_; }
+    [[nodiscard]] const MeteredVolumes& metered_volumes() const { return *metered_volumes_; }
+    [[nodiscard]] const ContainerLooks& looks() const { return *looks_; }
     [[nodiscard]] probes::Prober& prober() { return *prober_; }
     // For `kubectl logs` and `skiff run`.
     [[nodiscard]] pods::LogSource& logs();
@@ -106,6 +113,8 @@ private:
                                                         Outside outside);
     [[nodiscard]] async::Task<Result<void>> open_runtime(const config::Settings& settings,
                                                          Outside outside);
+    // The ports that pods get.
+    [[nodiscard]] pods::Ports meter(Outside outside);
 
     class PodLogs;
     class PodView;
@@ -117,6 +126,12 @@ private:
     std::optional<images::NodeImages> images_;
     std::unique_ptr<runtime::KeeperRuntime> runtime_;
     std::unique_ptr<StdinRuntime> stdin_runtime_;
+    PodStarts starts_;
+    std::optional<MeteredRuntime> metered_runtime_;
+    std::optional<MeteredImages> metered_images_;
+    std::optional<MeteredVolumes> metered_volumes_;
+    std::optional<MeteredStatus> metered_status_;
+    std::optional<ContainerLooks> looks_;
     std::optional<volumes::PodVolumes> volumes_;
     std::optional<network::NodeNetwork> network_;
     std::optional<ContainerCommands> commands_;

@@ -48,9 +48,12 @@ Upkeep::Upkeep(Base& base, Rooms& rooms, const config::Settings& settings, Node 
                 }}),
       collector_({service_, rooms.store(), base.pool, base.clock, observer(settings), node.tell},
                  gc_settings(settings)),
-      pressure_({base.pool, base.clock, rooms.pods(), rooms.events(), usage_, observer(settings),
-                 node.tell, node.changed, [this] { return collector_.drop_unused(); }},
-                pressure_settings(settings, std::move(thresholds))),
+      pressure_(
+          {base.pool, base.clock, rooms.pods(), rooms.events(), usage_, observer(settings),
+           node.tell, node.changed,
+           [&base](std::string_view signal) { base.meters.evictions.add({std::string(signal)}); },
+           [this] { return collector_.drop_unused(); }},
+          pressure_settings(settings, std::move(thresholds))),
       scope_(base.reactor.executor()) {}
 
 async::Task<void> Upkeep::start() {

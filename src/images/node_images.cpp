@@ -294,17 +294,25 @@ async::Task<Result<pods::Image>> NodeImages::pull(const Task& task) {
         Error error = outcome.error();
         error.message = problem;
         note_failure(key, error);
+        note_pull({Pull::End::failed, parts_.clock.steady_now() - start, {}});
         co_return refuse(task, "ErrImagePull", error.code, std::move(problem));
     }
     back_offs_.erase(key);
     Duration whole = parts_.clock.steady_now() - start;
     Duration alone = std::max(Duration::zero(), whole - outcome->waiting);
+    note_pull({Pull::End::done, whole, outcome->image.stored.size});
     emit(task, EventType::normal, "Pulled",
          fmt::format("Successfully pulled image {:?} in {} ({} including waiting). Image size: {} "
                      "bytes.",
                      task.written, milliseconds(alone), milliseconds(whole),
                      outcome->image.stored.size.value));
     co_return to_port(outcome->image);
+}
+
+void NodeImages::note_pull(const Pull& pull) const {
+    if (pull_observer_) {
+        pull_observer_(pull);
+    }
 }
 
 void NodeImages::note_failure(const Key& key, const Error& error) {

@@ -2,6 +2,7 @@
 // (reasons and texts are its own). Reactor thread only.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -46,6 +47,16 @@ public:
         const PodUid& pod, const std::string& reference) const override;
     void release(const PodUid& pod) override;
 
+    // A pull that came to its end, good or bad.
+    struct Pull {
+        enum class End { done, failed } end = End::done;
+        Duration took{};
+        Bytes size;  // of the image; zero when it failed
+    };
+    // Told of each; empty for nobody.
+    void set_pull_observer(std::function<void(const Pull&)> observer) {
+        pull_observer_ = std::move(observer);
+    }
     // Told about blobs as they arrive, for the command line; empty for none.
     void set_progress(ProgressSink progress) { progress_ = std::move(progress); }
 
@@ -83,10 +94,12 @@ private:
     [[nodiscard]] tl::unexpected<Error> refuse(const Task& task, std::string_view reason, Code code,
                                                std::string message);
     void note_failure(const Key& key, const Error& error);
+    void note_pull(const Pull& pull) const;
 
     Parts parts_;
     BackOffPolicy policy_;
     ProgressSink progress_;
+    std::function<void(const Pull&)> pull_observer_;
     std::map<Key, BackOff> back_offs_;  // by pod uid and reference as written
     // Files in layers by what asked for them, and by what they are: the same file has many names.
     std::map<std::string, pods::ModuleFile> modules_;

@@ -276,6 +276,12 @@ async::Task<Result<bool>> ApiClient::fail_over(std::string server) {
     co_return false;
 }
 
+void ApiClient::tell(const Exchange& exchange) const {
+    if (observer_) {
+        observer_(exchange);
+    }
+}
+
 async::Task<Result<std::unique_ptr<http::Stream>>> ApiClient::open(const ApiRequest& request,
                                                                    Duration idle) {
     bool moved = false;
@@ -290,6 +296,7 @@ async::Task<Result<std::unique_ptr<http::Stream>>> ApiClient::open(const ApiRequ
             out.timeouts.idle = idle;
         }
         std::string server = config_.server;
+        SteadyTime begun = clock_.steady_now();
         auto stream = co_await http_.open(std::move(out));
         if (!stream) {
             suspect(stream.error());
@@ -297,6 +304,7 @@ async::Task<Result<std::unique_ptr<http::Stream>>> ApiClient::open(const ApiRequ
             note_answer((*stream)->status());
         }
         int status = stream ? (*stream)->status() : 0;
+        tell({server, request.method, status, clock_.steady_now() - begun});
         if (status == 401 && !std::exchange(renewed, true) && credentials_.refused(used)) {
             continue;
         }

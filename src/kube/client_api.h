@@ -163,6 +163,18 @@ public:
     // while it does.
     [[nodiscard]] std::optional<SteadyTime> refused_since() const { return refused_since_; }
 
+    // A request as it was sent, a repeated one each time, to the head of its answer.
+    struct Exchange {
+        const std::string& server;  // as in ClientConfig
+        const std::string& method;
+        int status = 0;  // of HTTP; 0: no answer
+        Duration took{};
+    };
+    // Told of each; empty for nobody.
+    void set_observer(std::function<void(const Exchange&)> observer) {
+        observer_ = std::move(observer);
+    }
+
     // Called when connections are given up: those who wait on one (watches) do better to start
     // anew. Either a request timed out, so they are probably half-open, or they were renewed
     // (renewals() has another value then). Returned token ends the subscription.
@@ -209,6 +221,7 @@ private:
     void note_answer(int status);
     void renew_connections();
     void tell_waiting();
+    void tell(const Exchange& exchange) const;
 
     const Clock& clock_;
     ClientConfig config_;
@@ -224,6 +237,7 @@ private:
     std::optional<SteadyTime> last_answer_;
     std::optional<SteadyTime> refused_since_;
     Suspicion suspicion_;
+    std::function<void(const Exchange&)> observer_;
 };
 
 }  // namespace skiff::kube

@@ -75,6 +75,8 @@ Result<Memory> memory() {
             memory.available = value;
         } else if (key == "SwapTotal") {
             memory.swap_total = value;
+        } else if (key == "SwapFree") {
+            memory.swap_free = value;
         }
     }
     if (memory.total.value == 0) {

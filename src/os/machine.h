@@ -22,6 +22,7 @@ struct Memory {
     Bytes total;
     Bytes available;  // MemAvailable
     Bytes swap_total;
+    Bytes swap_free;
 };
 [[nodiscard]] Result<Memory> memory();
 

@@ -1,5 +1,7 @@
 #include "runtime/keepers.h"
 
+#include <algorithm>
+
 #include <signal.h>
 
 #include "base/log.h"
@@ -77,6 +79,12 @@ std::shared_ptr<Keepers::Keeper> Keepers::add(const std::string& build) {
 bool Keepers::exists(const std::string& build) const {
     auto found = keepers_.find(build);
     return found != keepers_.end() && !found->second->gone;
+}
+
+std::size_t Keepers::size() const {
+    auto live =
+        std::ranges::count_if(keepers_, [](const auto& entry) { return !entry.second->gone; });
+    return static_cast<std::size_t>(live);
 }
 
 // ---- finding out -------------------------------------------------------------------------------

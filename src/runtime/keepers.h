@@ -60,6 +60,8 @@ public:
     // Whether a keeper of this build is known and not proved dead.
     [[nodiscard]] bool exists(const std::string& build) const;
     [[nodiscard]] const std::string& current_build() const { return current_build_; }
+    // How many are known and not proved dead.
+    [[nodiscard]] std::size_t size() const;
     // Of the current engine: part of the artifacts' key. Empty before connect_all().
     [[nodiscard]] const std::string& compatibility_key() const { return compatibility_key_; }
 

@@ -174,6 +174,15 @@ std::optional<pods::ContainerUsage> KeeperRuntime::usage(const ContainerId& id) 
     return pods::ContainerUsage{usage->cpu, usage->working_set};
 }
 
+std::optional<KeeperRuntime::Group> KeeperRuntime::group_of(const ContainerId& id) const {
+    auto container = find(id.str());
+    if (!container || container->stored.phase != Phase::running) {
+        return std::nullopt;
+    }
+    const std::string& name = container->stored.cgroup;
+    return Group{name, cgroups_->place(name)};
+}
+
 KeeperRuntime::Held KeeperRuntime::find(const std::string& id) const {
     auto found = containers_.find(id);
     return found == containers_.end() ? nullptr : found->second;

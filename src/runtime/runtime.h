@@ -102,6 +102,20 @@ public:
     // compile.
     void prepare_toolbox();
 
+    // Where the kernel counts what a running container uses: its group's name in the instance's
+    // tree, and its folders.
+    struct Group {
+        std::string name;
+        os::CgroupPlace place;
+    };
+    [[nodiscard]] std::optional<Group> group_of(const ContainerId& id) const;
+    // Keepers whose processes run.
+    [[nodiscard]] std::size_t keepers() const { return keepers_.size(); }
+    // All that the cache of compiled modules has.
+    [[nodiscard]] async::Task<Result<std::vector<CachedArtifact>>> cached_artifacts() {
+        return artifacts_.cached();
+    }
+
     // The modules of which the cache has code, each once.
     [[nodiscard]] async::Task<Result<std::vector<SourceModule>>> compiled_modules();
     // Drops the code of every module that is not in `left` (digests), unless a container runs it:

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "kube/codec.h"
 #include "server/log_query.h"
-#include "server/metrics_text.h"
+#include "server/running_pods.h"
 
 namespace skiff::server {
 
@@ -72,6 +72,7 @@ KubeletApi::KubeletApi(const Clock& clock, const NodeView& node, pods::LogSource
     : clock_(clock),
       node_(node),
       logs_(logs),
+      metrics_(node),
       settings_(std::move(settings)),
       authenticator_(clock, settings_.token_reviews == TokenReviews::enabled ? reviews : nullptr,
                      settings_.anonymous, settings_.token_lifetime),
@@ -146,8 +147,11 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
     } else if (name == "pods" && target.segments.size() == 1) {
         ServerResponse response = is_get ? pod_list() : method_not_allowed();
         co_await answer(exchange, std::move(response));
-    } else if (is_path(target, "metrics", "resource")) {
-        co_await serve_resource_page(exchange);
+    } else if (name == "runningpods" && target.segments.size() == 1) {
+        ServerResponse response = is_get ? running_pods() : method_not_allowed();
+        co_await answer(exchange, std::move(response));
+    } else if (name == "metrics") {
+        co_await metrics_.serve(exchange, target);
     } else if (is_path(target, "stats", "summary")) {
         co_await serve_summary(exchange, target);
     } else if (name == "containerLogs" && target.segments.size() == 4) {
@@ -165,17 +169,6 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
         ServerResponse unknown = plain_text(404, "404: Page Not Found");
         co_await answer(exchange, std::move(unknown));
     }
-}
-
-Task<void> KubeletApi::serve_resource_page(http::Exchange& exchange) {
-    ServerResponse response = method_not_allowed();
-    if (exchange.request().method == "GET") {
-        auto stats = co_await node_.stats(StatsScope::cpu_and_memory);
-        response = ServerResponse();
-        response.headers.set("Content-Type", std::string(kMetricsContentType));
-        response.body = stats ? resource_metrics(*stats) : failed_resource_metrics();
-    }
-    co_await answer(exchange, std::move(response));
 }
 
 Task<void> KubeletApi::serve_summary(http::Exchange& exchange, const RequestTarget& target) {
@@ -233,6 +226,13 @@ ServerResponse KubeletApi::pod_list() const {
         first = false;
     }
     response.body += "]}\n";
+    return response;
+}
+
+ServerResponse KubeletApi::running_pods() const {
+    ServerResponse response;
+    response.headers.set("Content-Type", "application/json");
+    response.body = running_pods_json(node_.pods());
     return response;
 }
 

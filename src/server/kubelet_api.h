@@ -13,6 +13,7 @@
 #include "pods/ports.h"
 #include "server/authentication.h"
 #include "server/authorization.h"
+#include "server/metrics_routes.h"
 #include "server/request_target.h"
 #include "server/stats.h"
 
@@ -68,6 +69,8 @@ public:
     [[nodiscard]] async::Task<void> handle(http::Exchange& exchange) override;
     // Offers `routes`, which outlive this object.
     void offer(LocalRoutes& routes) { local_routes_ = &routes; }
+    // The same.
+    void offer(MetricsPages& pages) { metrics_.offer(pages); }
 
 private:
     [[nodiscard]] async::Task<Result<void>> admit(const http::ServerRequest& request,
@@ -75,15 +78,16 @@ private:
     [[nodiscard]] async::Task<void> route(http::Exchange& exchange, const RequestTarget& target);
     [[nodiscard]] async::Task<void> serve_logs(http::Exchange& exchange,
                                                const RequestTarget& target);
-    [[nodiscard]] async::Task<void> serve_resource_page(http::Exchange& exchange);
     [[nodiscard]] async::Task<void> serve_summary(http::Exchange& exchange,
                                                   const RequestTarget& target);
     [[nodiscard]] http::ServerResponse health(const RequestTarget& target) const;
     [[nodiscard]] http::ServerResponse pod_list() const;
+    [[nodiscard]] http::ServerResponse running_pods() const;
 
     const Clock& clock_;
     const NodeView& node_;
     pods::LogSource& logs_;
+    MetricsRoutes metrics_;
     KubeletApiSettings settings_;
     Authenticator authenticator_;
     Authorizer authorizer_;

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include "server/metrics_text.h"
 #include "server/stats.h"
 
 namespace skiff::server {
@@ -45,9 +44,8 @@ void add_pods(MetricsText& text, const NodeStats& stats, Value&& value) {
 
 }  // namespace
 
-std::string resource_metrics(const NodeStats& stats) {
+void write_resource_metrics(const NodeStats& stats, MetricsText& text) {
     using Type = MetricsText::Type;
-    MetricsText text;
     text.begin("container_cpu_usage_seconds_total", Type::counter,
                "[STABLE] Cumulative cpu time consumed by the container in core-seconds");
     add_containers(text, stats, [](const ContainerStats& c) { return seconds(c.cpu.total); });
@@ -73,13 +71,10 @@ std::string resource_metrics(const NodeStats& stats) {
     add_pods(text, stats,
              [](const PodStats& pod) { return static_cast<double>(pod.memory_working_set.value); });
     add_errors(text, 0);
-    return std::move(text).str();
 }
 
-std::string failed_resource_metrics() {
-    MetricsText text;
+void write_failed_resource_metrics(MetricsText& text) {
     add_errors(text, 1);
-    return std::move(text).str();
 }
 
 }  // namespace skiff::server

@@ -10,13 +10,44 @@
 
 #include "base/time.h"
 #include "base/types.h"
+#include "server/metrics_text.h"
 
 namespace skiff::server {
+
+// Pressure stall information: how long tasks waited for a resource. Shares are in percent.
+struct StallStats {
+    struct Times {
+        double avg10 = 0;
+        double avg60 = 0;
+        double avg300 = 0;
+        std::chrono::microseconds total{};
+    };
+    Times some;
+    Times full;
+};
 
 struct CpuStats {
     std::chrono::nanoseconds total{};
     // Billionths of a core since the sample before; nullopt: there was none.
     std::optional<std::uint64_t> nano_cores;
+    std::optional<StallStats> stalls{};
+};
+
+struct SwapStats {
+    std::optional<Bytes> available;
+    Bytes used;
+};
+
+// What the kernel counts of a group of processes beyond CPU time and working set.
+struct GroupStats {
+    std::optional<Bytes> memory_used;
+    std::optional<Bytes> memory_anonymous;
+    std::optional<Bytes> memory_limit;  // absent: none
+    std::optional<std::uint64_t> page_faults;
+    std::optional<std::uint64_t> major_page_faults;
+    std::optional<SwapStats> swap;
+    std::optional<StallStats> memory_stalls;
+    std::optional<StallStats> io_stalls;
 };
 
 struct FsStats {
@@ -33,6 +64,7 @@ struct ContainerStats {
     WallTime started;
     CpuStats cpu;
     Bytes memory_working_set;
+    GroupStats group;
     std::optional<FsStats> rootfs;
     std::optional<FsStats> logs;
 };
@@ -62,6 +94,7 @@ struct NodeStats {
     CpuStats cpu;
     Bytes memory_total;
     Bytes memory_available;
+    GroupStats group;  // of the machine
     FsStats fs;
     FsStats image_fs;
     std::int64_t processes = 0;
@@ -76,10 +109,10 @@ struct NodeStats {
 // How much is looked at: disks take longer.
 enum class StatsScope { cpu_and_memory, all };
 
-// The text of /metrics/resource. `at` stands behind each sample.
-[[nodiscard]] std::string resource_metrics(const NodeStats& stats);
+// /metrics/resource. `at` stands behind each sample.
+void write_resource_metrics(const NodeStats& stats, MetricsText& text);
 // When the node cannot be looked at: the same page, without samples but the error's.
-[[nodiscard]] std::string failed_resource_metrics();
+void write_failed_resource_metrics(MetricsText& text);
 // The document of /stats/summary.
 [[nodiscard]] std::string summary_json(const NodeStats& stats, StatsScope scope);
 

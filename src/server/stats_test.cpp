@@ -5,8 +5,6 @@
 
 #include <boost/json.hpp>
 
-#include "server/metrics_text.h"
-
 namespace skiff::server {
 namespace {
 
@@ -23,6 +21,9 @@ NodeStats two_pods() {
     stats.memory_total = Bytes{1000};
     stats.memory_available = Bytes{600};
     stats.fs.capacity = Bytes{5000};
+    stats.cpu.stalls = StallStats{{1.5, 0.5, 0.25, 7us}, {}};
+    stats.group.swap = SwapStats{std::nullopt, Bytes{}};
+    stats.group.io_stalls = StallStats{{}, {0, 0, 100, 9us}};
     PodStats& web = stats.pods.emplace_back();
     web.name = {"shop", "web"};
     web.uid = PodUid("uid-1");
@@ -34,6 +35,9 @@ NodeStats two_pods() {
     main.started = WallTime(1'799'500'001s + 500ms);
     main.cpu = {300ms, 12};
     main.memory_working_set = Bytes{70};
+    main.group.memory_used = Bytes{90};
+    main.group.memory_limit = Bytes{100};
+    main.group.swap = SwapStats{Bytes{10}, Bytes{2}};
     main.logs.emplace().used = Bytes{4096};
     VolumeStats& scratch = web.volumes.emplace_back();
     scratch.name = "scratch";
@@ -43,9 +47,15 @@ NodeStats two_pods() {
     return stats;
 }
 
+std::string resource_page(const NodeStats& stats) {
+    MetricsText text;
+    write_resource_metrics(stats, text);
+    return std::move(text).str();
+}
+
 TEST(ResourceMetrics, IsThePageOfMetricsServer) {
     EXPECT_EQ(
-        resource_metrics(two_pods()),
+        resource_page(two_pods()),
         R"(# HELP container_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the container in core-seconds
 # TYPE container_cpu_usage_seconds_total counter
 container_cpu_usage_seconds_total{container="main",namespace="shop",pod="web"} 0.3 1800000000250
@@ -79,17 +89,10 @@ scrape_error 0
 }
 
 TEST(ResourceMetrics, AFamilyWithoutSamplesLeavesNothing) {
-    EXPECT_THAT(resource_metrics(NodeStats()), Not(HasSubstr("container_")));
-    EXPECT_THAT(failed_resource_metrics(), HasSubstr("\nscrape_error 1\n"));
-}
-
-TEST(MetricsText, EscapesLabelsAndWritesLargeNumbersExactly) {
-    MetricsText text;
-    text.begin("x_total", MetricsText::Type::counter, "X");
-    text.sample({{"a", "q\"b\\c\nd"}}, 9'007'199'254'740'991.0);
-    EXPECT_EQ(std::move(text).str(),
-              "# HELP x_total X\n# TYPE x_total counter\n"
-              "x_total{a=\"q\\\"b\\\\c\\nd\"} 9007199254740991\n");
+    EXPECT_THAT(resource_page(NodeStats()), Not(HasSubstr("container_")));
+    MetricsText failed;
+    write_failed_resource_metrics(failed);
+    EXPECT_THAT(std::move(failed).str(), HasSubstr("\nscrape_error 1\n"));
 }
 
 TEST(Summary, HasNodeAndPods) {
@@ -99,6 +102,10 @@ TEST(Summary, HasNodeAndPods) {
     EXPECT_EQ(node["memory"].at("availableBytes").to_number<int>(), 600);
     EXPECT_EQ(node["memory"].at("workingSetBytes").to_number<int>(), 400);
     EXPECT_EQ(node["fs"].at("capacityBytes").to_number<int>(), 5000);
+    EXPECT_FALSE(node["swap"].as_object().contains("swapAvailableBytes"));
+    EXPECT_EQ(node["cpu"].at("psi").at("some").at("avg10").to_number<double>(), 1.5);
+    EXPECT_EQ(node["cpu"].at("psi").at("some").at("total").to_number<int>(), 7000) << "nanoseconds";
+    EXPECT_EQ(node["io"].at("psi").at("full").at("avg300").to_number<double>(), 100);
     auto& web = document["pods"].at(0).as_object();
     EXPECT_EQ(web["podRef"].at("namespace").as_string(), "shop");
     EXPECT_EQ(web["startTime"].as_string(), "2027-01-09T13:06:40Z");
@@ -106,6 +113,11 @@ TEST(Summary, HasNodeAndPods) {
     auto& main = web["containers"].at(0).as_object();
     EXPECT_EQ(main["cpu"].at("usageCoreNanoSeconds").to_number<int>(), 300'000'000);
     EXPECT_EQ(main["logs"].at("usedBytes").to_number<int>(), 4096);
+    EXPECT_EQ(main["memory"].at("usageBytes").to_number<int>(), 90);
+    EXPECT_EQ(main["memory"].at("availableBytes").to_number<int>(), 30) << "of the limit";
+    EXPECT_EQ(main["swap"].at("swapAvailableBytes").to_number<int>(), 10);
+    EXPECT_EQ(main["swap"].at("swapUsageBytes").to_number<int>(), 2);
+    EXPECT_FALSE(main["cpu"].as_object().contains("psi")) << "the kernel does not count it";
     EXPECT_EQ(web["volume"].at(0).at("name").as_string(), "scratch");
     EXPECT_TRUE(document["pods"].at(1).at("startTime").is_null());
 }

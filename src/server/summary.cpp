@@ -20,16 +20,55 @@ void put(json::object& object, std::string_view name, const std::optional<T>& va
     }
 }
 
+json::object stall_times_of(const StallStats::Times& times) {
+    auto total = std::chrono::nanoseconds(times.total).count();
+    return {
+        {"total", total}, {"avg10", times.avg10}, {"avg60", times.avg60}, {"avg300", times.avg300}};
+}
+
+void put_stalls(json::object& object, const std::optional<StallStats>& stalls) {
+    if (stalls) {
+        object["psi"] = {{"full", stall_times_of(stalls->full)},
+                         {"some", stall_times_of(stalls->some)}};
+    }
+}
+
 json::object cpu_of(const CpuStats& cpu, const std::string& at) {
     json::object object{{"time", at}};
     put(object, "usageNanoCores", cpu.nano_cores);
     object["usageCoreNanoSeconds"] = static_cast<std::uint64_t>(cpu.total.count());
+    put_stalls(object, cpu.stalls);
     return object;
 }
 
-json::object memory_of(Bytes working_set, const std::string& at) {
-    return {
-        {"time", at}, {"usageBytes", working_set.value}, {"workingSetBytes", working_set.value}};
+json::object memory_of(Bytes working_set, const GroupStats& group, const std::string& at) {
+    json::object object{{"time", at},
+                        {"usageBytes", group.memory_used.value_or(working_set).value},
+                        {"workingSetBytes", working_set.value}};
+    if (group.memory_limit) {
+        auto limit = group.memory_limit->value;
+        object["availableBytes"] = limit - std::min(limit, working_set.value);
+    }
+    put(object, "rssBytes", group.memory_anonymous);
+    put(object, "pageFaults", group.page_faults);
+    put(object, "majorPageFaults", group.major_page_faults);
+    put_stalls(object, group.memory_stalls);
+    return object;
+}
+
+// Swap and I/O, as far as the kernel tells.
+void put_group(json::object& object, const GroupStats& group, const std::string& at) {
+    if (group.swap) {
+        json::object& swap = object["swap"].emplace_object();
+        swap["time"] = at;
+        put(swap, "swapAvailableBytes", group.swap->available);
+        swap["swapUsageBytes"] = group.swap->used.value;
+    }
+    if (group.io_stalls) {
+        json::object& io = object["io"].emplace_object();
+        io["time"] = at;
+        put_stalls(io, group.io_stalls);
+    }
 }
 
 json::object fs_of(const FsStats& fs, const std::string& at) {
@@ -47,7 +86,8 @@ json::object container_of(const ContainerStats& container, const std::string& at
     json::object object{{"name", container.name},
                         {"startTime", format_rfc3339(container.started)},
                         {"cpu", cpu_of(container.cpu, at)},
-                        {"memory", memory_of(container.memory_working_set, at)}};
+                        {"memory", memory_of(container.memory_working_set, container.group, at)}};
+    put_group(object, container.group, at);
     if (container.rootfs) {
         object["rootfs"] = fs_of(*container.rootfs, at);
     }
@@ -66,7 +106,7 @@ json::object pod_of(const PodStats& pod, const std::string& at, StatsScope scope
         {"podRef", {{"name", pod.name.name}, {"namespace", pod.name.ns}, {"uid", pod.uid.str()}}},
         {"containers", std::move(containers)},
         {"cpu", cpu_of(pod.cpu, at)},
-        {"memory", memory_of(pod.memory_working_set, at)}};
+        {"memory", memory_of(pod.memory_working_set, {}, at)}};
     object["startTime"] = pod.started ? json::value(format_rfc3339(*pod.started)) : nullptr;
     if (scope == StatsScope::cpu_and_memory) {
         return object;
@@ -92,12 +132,13 @@ json::object pod_of(const PodStats& pod, const std::string& at, StatsScope scope
 
 std::string summary_json(const NodeStats& stats, StatsScope scope) {
     std::string at = format_rfc3339(stats.at);
-    json::object memory = memory_of(stats.memory_working_set(), at);
+    json::object memory = memory_of(stats.memory_working_set(), stats.group, at);
     memory["availableBytes"] = stats.memory_available.value;
     json::object node{{"nodeName", stats.name},
                       {"startTime", format_rfc3339(stats.booted)},
                       {"cpu", cpu_of(stats.cpu, at)},
                       {"memory", std::move(memory)}};
+    put_group(node, stats.group, at);
     if (scope == StatsScope::all) {
         json::object images = fs_of(stats.image_fs, at);
         node["fs"] = fs_of(stats.fs, at);
