@@ -163,6 +163,9 @@ def rotate_under_load(signed, seconds, renewals):
     assert not signed.refused(begun)
     loud = [line for line in signed.log().splitlines()[lines:] if " warn " in line or " error " in line]
     assert not loud, loud
+    print(f"{count} pods in {time.time() - begun:.0f} s; client certificate renewed "
+          f"{signed.log_count('client certificate renewed') - clients} times, serving certificate "
+          f"{signed.log_count('certificate of port 10250 stored') - servings} times")
     kept = [f for f in os.listdir(signed.folder / "root/pki") if f.startswith("kubelet-client-2")]
     assert len(kept) <= 2, kept
     return count
