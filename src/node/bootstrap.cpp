@@ -167,6 +167,13 @@ async::Task<Result<kube::ClientConfig>> bootstrap(NodeSettings settings, const C
     co_return own;
 }
 
+// Whether the certificate is the one that Skiff itself keeps, and is to renew.
+bool renews(const kube::ClientConfig& config, const NodeSettings& settings) {
+    auto file = fs::path(config.tls.client_certificate_file).lexically_normal();
+    return settings.rotate_certificates &&
+           file == client_files(settings).current().lexically_normal();
+}
+
 // The certificate in use, and when it is replaced.
 class Schedule {
 public:
@@ -273,6 +280,10 @@ async::Task<void> keep_identity(NodeSettings settings, IdentityParts parts, Boot
     const kube::ClientConfig& config = parts.client.config();
     Schedule schedule;
     Duration pause{};
+    if (!renews(config, settings)) {
+        log::info("client certificate is not renewed by the node",
+                  log::kv("path", config.tls.client_certificate_file));
+    }
     while (uses_certificate(config) && !config.tls.client_certificate_file.empty()) {
         if (schedule.look(config, parts.record, parts.random)) {
             // Connections made with the old certificate end: the server knows a peer by its
@@ -282,8 +293,7 @@ async::Task<void> keep_identity(NodeSettings settings, IdentityParts parts, Boot
                       log::kv("expires", format_rfc3339(*parts.record.expires)));
         }
         WallTime now = parts.clock.wall_now();
-        bool is_ours = settings.rotate_certificates &&
-                       config.tls.client_certificate_file == client_files(settings).current();
+        bool is_ours = renews(config, settings);
         Duration wait = pace.look_every;
         if (is_ours) {
             wait =
