@@ -16,21 +16,17 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 
+pods::PodSnapshot pod_in(std::string phase) {
+    auto pod = std::make_shared<kube::Pod>();
+    pod->status.phase = std::move(phase);
+    pods::PodSnapshot snapshot;
+    snapshot.pod = std::move(pod);
+    snapshot.containers.emplace_back().exit.emplace();
+    return snapshot;
+}
+
 TEST(PodCounts, AreOfWhatRunsAndOfWhatIsWanted) {
-    std::vector<pods::PodSnapshot> snapshots(2);
-    for (pods::PodSnapshot& snapshot : snapshots) {
-        auto pod = std::make_shared<kube::Pod>();
-        pod->status.phase = snapshots[1].pod ? "Running" : "Succeeded";
-        snapshot.pod = std::move(pod);
-        pods::ContainerRecord& ended = snapshot.containers.emplace_back();
-        ended.exit.emplace();
-    }
-    auto done = std::make_shared<kube::Pod>(*snapshots[1].pod);
-    done->status.phase = "Succeeded";
-    snapshots[1].pod = std::move(done);
-    auto runs = std::make_shared<kube::Pod>(*snapshots[0].pod);
-    runs->status.phase = "Running";
-    snapshots[0].pod = std::move(runs);
+    std::vector<pods::PodSnapshot> snapshots = {pod_in("Running"), pod_in("Succeeded")};
     snapshots[0].containers.emplace_back();
     snapshots[0].containers.emplace_back().phase = pods::ContainerRecord::Phase::starting;
     server::MetricsText text;

@@ -124,7 +124,8 @@ def test_numbers_are_those_of_the_pods(reader, busy, node):
     ns = busy.namespace
     of = {"namespace": ns, "container": "main"}
     cadvisor = "/metrics/cadvisor"
-    wait_until(lambda: (reader.value(cadvisor, "container_cpu_cfs_throttled_periods_total", pod="burns", **of) or 0) > 3,
+    throttled = "container_cpu_cfs_throttled_periods_total"
+    wait_until(lambda: (reader.value(cadvisor, throttled, pod="burns", **of) or 0) > 3,
                60, "a throttled pod")
     assert reader.value(cadvisor, "container_cpu_usage_seconds_total", pod="burns", **of) > 0
     assert reader.value(cadvisor, "container_spec_cpu_quota", pod="burns", **of) == 5000
@@ -141,7 +142,8 @@ def test_numbers_are_those_of_the_pods(reader, busy, node):
     assert abs(started - time.time()) < 300
     assert reader.value(cadvisor, "machine_cpu_cores") == os.cpu_count()
     # HTTP: the liveness probe is a request.
-    wait_until(lambda: (reader.value(cadvisor, "skiff_http_server_requests_total", pod="web", code="2xx", **of) or 0) > 1,
+    requests = "skiff_http_server_requests_total"
+    wait_until(lambda: (reader.value(cadvisor, requests, pod="web", code="2xx", **of) or 0) > 1,
                20, "requests")
     assert reader.value(cadvisor, "skiff_http_server_request_duration_seconds_count", pod="web", **of) > 1
     assert reader.value("/metrics/probes", "prober_probe_total", probe_type="Liveness", result="successful",
@@ -171,8 +173,8 @@ def test_the_summary_tells_of_swap_and_stalls(busy, node):
     if os.path.exists("/proc/pressure/cpu"):
         for part in ("cpu", "memory", "io"):
             assert set(summary["node"][part]["psi"]["some"]) == {"total", "avg10", "avg60", "avg300"}
-    web = next(p for p in summary["pods"] if p["podRef"]["name"] == "web" and p["podRef"]["namespace"] == busy.namespace)
-    memory = web["containers"][0]["memory"]
+    mine = {p["podRef"]["name"]: p for p in summary["pods"] if p["podRef"]["namespace"] == busy.namespace}
+    memory = mine["web"]["containers"][0]["memory"]
     assert memory["usageBytes"] >= memory["workingSetBytes"] > 0
     assert memory["availableBytes"] == (64 << 20) - memory["workingSetBytes"]
 

@@ -80,12 +80,14 @@ def build_own(name):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.access(program, os.X_OK):
             go, environment = _go()
-            _go_build(go, environment, module_folder(DEFAULT_VERSION), f"./{name}", program)
+            _go_build(go, environment, module_folder(DEFAULT_VERSION), f"./{name}", program=program)
     return program
 
 
-# Upstream programs with go.mod and go.sum of their own, in test/NAME.
-TOOLS = {"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"}
+# Upstream programs with go.mod and go.sum of their own, in test/NAME: flags of `go build`, and the package.
+TOOLS = {"metrics-server": ["sigs.k8s.io/metrics-server/cmd/metrics-server"],
+         # Without the clouds' service discovery, which is most of it.
+         "prometheus": ["-tags=remove_all_sd", "github.com/prometheus/prometheus/cmd/prometheus"]}
 
 
 def build_tool(name):
@@ -101,15 +103,16 @@ def build_tool(name):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.access(program, os.X_OK):
             go, environment = _go()
-            _go_build(go, environment, folder, TOOLS[name], program)
+            _go_build(go, environment, folder, *TOOLS[name], program=program)
     return program
 
 
-def _go_build(go, environment, folder, package, program):
-    done = subprocess.run([go, "build", "-trimpath", "-ldflags", "-s -w", "-o", program + ".new", package],
+def _go_build(go, environment, folder, *words, program):
+    """`words`: flags, and the package."""
+    done = subprocess.run([go, "build", "-trimpath", "-ldflags", "-s -w", "-o", program + ".new", *words],
                           cwd=folder, env=environment)
     if done.returncode != 0:
-        raise ClusterError(f"go build {package}: exit {done.returncode}")
+        raise ClusterError(f"go build {words[-1]}: exit {done.returncode}")
     os.rename(program + ".new", program)
 
 
