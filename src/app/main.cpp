@@ -81,10 +81,12 @@ void add_node(CLI::App& root, CommandLine& line) {
         "join", "write the bootstrap kubeconfig for a cluster, as kubeadm join");
     join->add_option("SERVER", line.join.server, "the API server, host:port or https://host:port")
         ->required();
-    join->add_option("--token", line.join.token, "bootstrap token (id.secret)")->required();
-    join->add_option("--ca-cert-hash,--discovery-token-ca-cert-hash", line.join.ca_cert_hashes,
-                     "sha256:HASH of the cluster's CA public key")
+    join->add_option("--token", line.join.token,
+                     "bootstrap token (id.secret), or the token of a k3s or RKE2 server "
+                     "(K10HASH::USER:PASSWORD)")
         ->required();
+    join->add_option("--ca-cert-hash,--discovery-token-ca-cert-hash", line.join.ca_cert_hashes,
+                     "sha256:HASH of the cluster's CA public key; a k3s token holds one");
     join->fallthrough();
     CLI::App* reset = node->add_subcommand(
         "reset", "end every pod of this node and remove mounts, namespaces and cgroups");

@@ -6,6 +6,7 @@
 #include "app/commands.h"
 #include "app/doors.h"
 #include "app/file_objects.h"
+#include "app/k3s_upkeep.h"
 #include "app/logind_watch.h"
 #include "app/memory.h"
 #include "app/node_settings.h"
@@ -189,6 +190,7 @@ public:
           mirrors_(base.reactor.executor(), pod_api_, status_, settings.node_name,
                    [this] { return node_uid(); }),
           reviews_(client_),
+          k3s_(base, settings, node_settings_, client_),
           scope_(base.reactor.executor()) {
         count_requests(client_, base.meters);
     }
@@ -208,7 +210,9 @@ public:
             node_settings_.runtime_handlers = {""};
             std::ranges::copy((*rooms)->runtime().handlers(),
                               std::back_inserter(node_settings_.runtime_handlers));
+            k3s_.start();
             result = co_await serve(**rooms);
+            co_await k3s_.stop();
             co_await (*rooms)->stop();
         } else {
             result = fail(std::move(rooms.error()));
@@ -388,6 +392,7 @@ private:
     status::MirrorPods mirrors_;
     server::KubeReviews reviews_;
     node::IdentityRecord identity_;
+    K3sUpkeep k3s_;
     const node::NodeAgent* agent_ = nullptr;  // while the node serves
     Upkeep* upkeep_ = nullptr;                // the same
     NodeShutdown* shutdown_ = nullptr;        // the same

@@ -4,6 +4,7 @@
 #include "app/rooms.h"
 #include "async/scope.h"
 #include "node/join.h"
+#include "node/k3s.h"
 #include "runtime/reset.h"
 
 namespace skiff::app {
@@ -23,12 +24,14 @@ int join_command(const JoinOptions& options) {
     request.token = options.token;
     request.ca_cert_hashes = options.ca_cert_hashes;
     request.bootstrap_kubeconfig = options.bootstrap_kubeconfig;
+    const auto written = node::is_k3s_token(request.token)
+                             ? node::k3s_cluster_file(request.bootstrap_kubeconfig)
+                             : request.bootstrap_kubeconfig;
     auto done = async::run_to_end(base.reactor, node::join(std::move(request), base.clock));
     if (!done) {
         return exit_code_of(done);
     }
-    fmt::print("wrote {}; start the node with: skiff node\n",
-               options.bootstrap_kubeconfig.string());
+    fmt::print("wrote {}; start the node with: skiff node\n", written.string());
     return kExitOk;
 }
 

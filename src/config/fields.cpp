@@ -213,6 +213,11 @@ static std::vector<Field> make_skiff_fields() {
         field(kSkiff, "shutdownOnTerm", "shutdown-on-term", &S::shutdown_on_term,
               "SIGTERM means that the machine goes down: the agent ends its pods within "
               "shutdownGracePeriod before it ends itself. Without it pods outlive the agent."),
+        field(kSkiff, "k3sTunnel", "k3s-tunnel", &S::k3s_tunnel,
+              "Tunnels to the servers of k3s and RKE2, whose API server reaches nodes through them "
+              "only: `auto` opens them when the server offers it, `off` never, and a URL "
+              "(https://HOST:9345/v1-rke2/connect) says where, on a node that did not join with a "
+              "k3s token."),
         field(kSkiff, "wasi03", "wasi03", &S::wasi03,
               "Runs components of WASI 0.3, too. Wasmtime's promise of long support does not "
               "cover 0.3."),

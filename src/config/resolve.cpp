@@ -93,6 +93,15 @@ Result<void> resolve(Settings& settings) {
                     "authorization.mode: \"{}\" is not known; allowed: Webhook, AlwaysAllow",
                     bounded_utf8(settings.authorization_mode, 80));
     }
+    const std::string& tunnel = settings.k3s_tunnel;
+    if (tunnel != "auto" && tunnel != "off" &&
+        !(tunnel.starts_with("https://") && tunnel.find("/v1-") != std::string::npos &&
+          tunnel.ends_with("/connect"))) {
+        return fail(Code::invalid,
+                    "k3sTunnel: \"{}\" is not known; allowed: auto, off, "
+                    "https://HOST:PORT/v1-PROGRAM/connect",
+                    bounded_utf8(tunnel, 80));
+    }
     if (!settings.default_egress.empty()) {
         if (auto egress = parse_egress(settings.default_egress); !egress) {
             return fail(Code::invalid, "defaultEgress: {}", egress.error().message);

@@ -128,6 +128,7 @@ struct Settings {
     std::vector<std::string> api_servers;  // beside the kubeconfig's
     std::int64_t kube_api_qps = 50;
     std::int64_t kube_api_burst = 100;
+    std::string k3s_tunnel = "auto";  // or "off", or the URL of the endpoint
 
     std::string log_level = "info";
 };

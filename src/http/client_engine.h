@@ -15,6 +15,11 @@
 
 namespace skiff::http {
 
+class ByteStream;
+
+// What dial() does.
+inline async::Task<Result<std::unique_ptr<ByteStream>>> dial_alone(Request request);
+
 // One curl multi handle: its connection cache, its sockets watched by the reactor, its timer.
 // Owned jointly by the Client and by every Transfer on it.
 class Client::Engine : public std::enable_shared_from_this<Engine> {
@@ -71,10 +76,17 @@ public:
 
     // From Engine: curl is done with this transfer.
     void finish(CURLcode code);
+
+    // dial() is no part of the client: here it gets at curl's.
+    friend async::Task<Result<std::unique_ptr<ByteStream>>> dial_alone(Request request) {
+        return connect_alone(std::move(request));
+    }
     [[nodiscard]] CURL* easy() const { return easy_; }
     [[nodiscard]] const Request& request() const { return request_; }
 
 private:
+    [[nodiscard]] static async::Task<Result<std::unique_ptr<ByteStream>>> connect_alone(
+        Request request);
     void set_options();
     void set_connection();
     void set_tls();

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "node/certificate_files.h"
 #include "node/certificates.h"
+#include "node/k3s.h"
 #include "node/private_files.h"
 #include "os/file.h"
 
@@ -252,6 +253,11 @@ async::Task<Result<kube::ClientConfig>> ensure_identity(NodeSettings settings, c
         config ? problem_of(*config, settings, clock.wall_now()) : config.error().message;
     if (problem.empty()) {
         co_return std::move(*config);
+    }
+    SKIFF_CO_TRY(auto k3s, find_k3s_cluster(settings));
+    if (k3s) {
+        SKIFF_CO_CHECK(co_await ensure_k3s_identity(settings, std::move(*k3s), pace));
+        co_return load_config(settings.kubeconfig, settings);
     }
     bool is_missing = !config && config.error().code == Code::not_found;
     std::error_code error;

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "kube/client_api.h"
 #include "node/certificates.h"
+#include "node/k3s.h"
 #include "os/file.h"
 
 namespace skiff::node {
@@ -117,6 +118,9 @@ bool is_signed_by_token(std::string_view content, std::string_view jws,
 }
 
 async::Task<Result<void>> join(JoinRequest request, const Clock& clock) {
+    if (is_k3s_token(request.token)) {
+        co_return co_await join_k3s(std::move(request));
+    }
     SKIFF_CO_TRY(auto token, split_token(request.token));
     SKIFF_CO_TRY(auto server, full_server(request.server));
     if (request.ca_cert_hashes.empty()) {

@@ -14,8 +14,8 @@ namespace skiff::node {
 
 struct JoinRequest {
     std::string server;                       // "https://host:port", "host:port" or "host"
-    std::string token;                        // "abcdef.0123456789abcdef"
-    std::vector<std::string> ca_cert_hashes;  // "sha256:<hex>"; one must match
+    std::string token;                        // "abcdef.0123456789abcdef", or one of k3s (k3s.h)
+    std::vector<std::string> ca_cert_hashes;  // "sha256:<hex>"; one must match (not for k3s)
     std::filesystem::path bootstrap_kubeconfig;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "node/certificate_files.h"
+#include "node/k3s.h"
 #include "node/private_files.h"
 #include "os/file.h"
 
@@ -21,6 +22,17 @@ constexpr Duration kRemainingMin = std::chrono::hours(24 * 30);
 bool serves(const std::string& certificate_pem, const NodeSettings& settings, WallTime now) {
     auto facts = read_certificate(certificate_pem);
     return facts && facts->not_after - now > kRemainingMin && names_the_node(*facts, settings);
+}
+
+// What the supervisor of k3s gave (k3s.h), as long as it is of use; nullopt elsewhere.
+std::optional<ServingCertificate> k3s_serving(const NodeSettings& settings, WallTime now) {
+    auto pair = os::read_file(k3s_serving_file(settings), kPemBytesMax);
+    auto facts =
+        pair ? read_certificate(*pair) : Result<CertificateFacts>(fail(Code::not_found, ""));
+    if (!facts || facts->not_after <= now || !key_fits(*pair, *pair)) {
+        return std::nullopt;
+    }
+    return ServingCertificate{*pair, *pair};
 }
 
 }  // namespace
@@ -67,6 +79,11 @@ Result<ServingCertificate> ensure_serving_certificate(const NodeSettings& settin
 
 Result<void> ServingTls::read_own(http::ServerTlsSettings& now) {
     if (files_.certificate.empty()) {
+        if (auto given = k3s_serving(settings_, clock_.wall_now())) {
+            now.certificate_pem = std::move(given->certificate_pem);
+            now.key_pem = std::move(given->key_pem);
+            return {};
+        }
         SKIFF_TRY(auto own, ensure_serving_certificate(settings_, clock_));
         now.certificate_pem = std::move(own.certificate_pem);
         now.key_pem = std::move(own.key_pem);
@@ -100,6 +117,8 @@ Result<std::shared_ptr<const http::ServerTls>> ServingTls::refresh() {
     SKIFF_CHECK(files_.source == ServingSource::cluster ? read_clusters(now) : read_own(now));
     if (!files_.client_ca.empty()) {
         SKIFF_TRY(now.client_ca_pem, os::read_file(files_.client_ca, kPemBytesMax));
+    } else if (auto given = os::read_file(k3s_client_ca_file(settings_), kPemBytesMax)) {
+        now.client_ca_pem = std::move(*given);
     }
     bool same = last_ && now.certificate_pem == last_->certificate_pem &&
                 now.key_pem == last_->key_pem && now.client_ca_pem == last_->client_ca_pem;

@@ -84,8 +84,10 @@ def build_own(name):
     return program
 
 
-# Upstream programs with go.mod and go.sum of their own, in test/NAME: flags of `go build`, and the package.
+# Programs with a go.mod and go.sum of their own, in test/NAME, upstream ones and those made of upstream libraries: flags of
+# `go build`, and the package.
 TOOLS = {"metrics-server": ["sigs.k8s.io/metrics-server/cmd/metrics-server"],
+         "remotedialer": ["."],
          # Without the clouds' service discovery, which is most of it.
          "prometheus": ["-tags=remove_all_sd", "github.com/prometheus/prometheus/cmd/prometheus"]}
 
@@ -94,9 +96,10 @@ def build_tool(name):
     """Makes sure that a program of TOOLS is built; returns it."""
     folder = os.path.join(ROOT, "test", name)
     digest = hashlib.sha256()
-    for part in ("go.mod", "go.sum"):
-        with open(os.path.join(folder, part), "rb") as file:
-            digest.update(file.read())
+    for part in sorted(os.listdir(folder)):
+        if part.endswith((".mod", ".sum", ".go")):
+            with open(os.path.join(folder, part), "rb") as file:
+                digest.update(file.read())
     program = os.path.join(cache_folder(), f"{name}-{digest.hexdigest()[:16]}", name)
     os.makedirs(os.path.dirname(program), exist_ok=True)
     with open(os.path.join(cache_folder(), "cluster-build.lock"), "w") as lock:

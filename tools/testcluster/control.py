@@ -101,7 +101,7 @@ class Cluster:
     def up(self, version, owner, say, variant=None):
         """`variant` is what differs from the usual control plane: signing_duration (Go's text: how long
         certificates of requests live), verify_nodes (the API server verifies their serving
-        certificates), audit (logs/audit.log has every request)."""
+        certificates), audit (logs/audit.log has every request), flags (further ones of the API server)."""
         built = binaries.build(version, say)
         for command in ("docker-registry", "openssl", "ip"):
             if not shutil.which(command):
@@ -221,7 +221,7 @@ class Cluster:
                 json.dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
                            "rules": [{"level": "Metadata"}]}, file)
             flags += [f"--audit-policy-file={path}", f"--audit-log-path={self.logs}/audit.log"]
-        return flags
+        return flags + list(variant.get("flags", []))
 
     def _controller_manager_flags(self):
         keys, config = self.pki, f"{self.pki}/controller-manager.kubeconfig"

@@ -83,8 +83,8 @@ class Node:
 
     # --- life --------------------------------------------------------------------------------
 
-    def create(self, flags, config_path):
-        """Makes the node's place in the cluster, joins it and starts the agent."""
+    def create(self, flags, config_path, server=None, token=None):
+        """Makes the node's place in the cluster, joins it (`server`: by a token that pins its CA) and starts the agent."""
         nodes = self.cluster.state["nodes"]
         if self.name in nodes:
             raise ClusterError(f"node '{self.name}' is there already")
@@ -99,10 +99,10 @@ class Node:
         self.record["cgroups"] = proc.create_cgroups(self.netns)
         self.cluster.store()
         self._write_config(config_path)
-        server = self.cluster.environment()
-        self._command("node", "join", server["SERVER"], "--token", server["BOOTSTRAP_TOKEN"],
-                      "--ca-cert-hash", server["CA_CERT_HASH"],
-                      "--bootstrap-kubeconfig", f"{self.folder}/bootstrap.kubeconfig")
+        its = self.cluster.environment()
+        how = [server, "--token", token] if server else [
+            its["SERVER"], "--token", its["BOOTSTRAP_TOKEN"], "--ca-cert-hash", its["CA_CERT_HASH"]]
+        self._command("node", "join", *how, "--bootstrap-kubeconfig", f"{self.folder}/bootstrap.kubeconfig")
         self.start()
 
     def _write_config(self, config_path):
