@@ -51,6 +51,9 @@ Doors::Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::S
                    return pod_that_needs(its->pods(), image);
                }}),
       image_routes_(images_),
+      remote_exec_(rooms),
+      node_ports_(rooms),
+      streaming_(remote_exec_, node_ports_),
       api_(base.clock, rooms.view(), rooms.logs(), reviews, api_settings(settings)),
       metered_api_(base.clock, api_),
       server_(base.reactor.executor(), base.clock, metered_api_, http::ServerLimits{}),
@@ -59,6 +62,7 @@ Doors::Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::S
       scope_(base.reactor.executor()) {
     api_.offer(image_routes_);
     api_.offer(metrics_);
+    api_.offer(streaming_);
 }
 
 Result<void> Doors::open(const state::Paths& paths) {

@@ -7,6 +7,8 @@
 #include "app/image_routes.h"
 #include "app/image_service.h"
 #include "app/node_metrics.h"
+#include "app/node_ports.h"
+#include "app/remote_exec.h"
 #include "app/rooms.h"
 #include "async/scope.h"
 #include "http/server.h"
@@ -14,6 +16,7 @@
 #include "node/serving.h"
 #include "node/settings.h"
 #include "server/kubelet_api.h"
+#include "server/streaming.h"
 
 namespace skiff::app {
 
@@ -41,6 +44,9 @@ private:
     node::ServingTls tls_;
     ImageService images_;
     ImageRoutes image_routes_;
+    RemoteExec remote_exec_;
+    NodePorts node_ports_;
+    server::StreamingRoutes streaming_;
     server::KubeletApi api_;
     server::HttpMeter metered_api_;
     http::Server server_;

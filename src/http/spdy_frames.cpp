@@ -159,11 +159,9 @@ Result<std::optional<SpdyFrame>> SpdyDecoder::take_fixed() {
     part_size_ = 0;
     left_ -= fixed_size_;
     const std::uint32_t first = number_at(0);
-    const bool has_stream =
-        frame_.kind != SpdyFrame::Kind::ping && frame_.kind != SpdyFrame::Kind::goaway;
-    if (has_stream) {
+    if (frame_.kind != SpdyFrame::Kind::ping) {
         frame_.stream = first & kSpdyStreamIdMax;
-        if (frame_.stream == 0) {
+        if (frame_.stream == 0 && frame_.kind != SpdyFrame::Kind::goaway) {
             return fail(Code::invalid, "a SPDY control frame is of stream 0");
         }
     }

@@ -44,7 +44,8 @@ struct SpdyFrame {
         goaway,
     };
     Kind kind = Kind::data;
-    SpdyStreamId stream = 0;  // of all but ping and goaway
+    // Of all but ping. Of goaway the last that was served, or 0.
+    SpdyStreamId stream = 0;
     // The sender writes no more on this stream: of data (with a frame's last part), syn_stream,
     // syn_reply, headers.
     bool fin = false;

@@ -142,8 +142,8 @@ void set_resources(kube::NodeStatus& status, const NodeSettings& settings,
 
 // What pods may ask of the node that an older node would not do: the scheduler keeps pods that ask
 // for anything else away (contract §8). Sorted, or the server refuses the status.
-constexpr std::array<std::string_view, 1> kDeclaredFeatures = {
-    "RestartAllContainersOnContainerExits"};
+constexpr std::array<std::string_view, 2> kDeclaredFeatures = {
+    "ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits"};
 
 void set_identity(kube::NodeStatus& status, const NodeSettings& settings, const MachineFacts& facts,
                   const StatusInputs& inputs) {

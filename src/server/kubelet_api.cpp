@@ -4,6 +4,7 @@
 #include "kube/codec.h"
 #include "server/log_query.h"
 #include "server/running_pods.h"
+#include "server/streaming.h"
 
 namespace skiff::server {
 
@@ -16,8 +17,8 @@ namespace {
 // Routes that run or show something inside pods; one setting turns them all off.
 constexpr std::string_view kDebugRoutes[] = {"run",  "exec",          "attach",      "portForward",
                                              "logs", "containerLogs", "runningpods", "debug"};
-// Known to clients, but not offered by this version.
-constexpr std::string_view kLaterRoutes[] = {"run", "exec", "attach", "portForward"};
+// Those that act in pods whatever the method. Not every version and node offers them.
+constexpr std::string_view kActingRoutes[] = {"run", "exec", "attach", "portForward"};
 
 bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -86,8 +87,16 @@ Task<Result<void>> KubeletApi::admit(const http::ServerRequest& request,
         SKIFF_CO_TRY(User user, co_await authenticator_.authenticate(request));
         if (target) {
             Attributes attributes = attributes_of(request.method, *target);
-            auto allowed = co_await authorizer_.authorize(std::move(user), std::move(attributes));
+            // A WebSocket begins with GET, but what it does in a pod is not reading.
+            const bool acts = request.method == "GET" && is_one_of(kActingRoutes, target->route());
+            auto allowed = co_await authorizer_.authorize(user, attributes);
             SKIFF_CO_CHECK(std::move(allowed));
+            if (acts) {
+                attributes.verb = "create";
+                auto may_act =
+                    co_await authorizer_.authorize(std::move(user), std::move(attributes));
+                SKIFF_CO_CHECK(std::move(may_act));
+            }
         }
     }
     if (!target) {
@@ -161,7 +170,9 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
             ServerResponse response = method_not_allowed();
             co_await answer(exchange, std::move(response));
         }
-    } else if (is_one_of(kLaterRoutes, name)) {
+    } else if (streaming_ != nullptr && StreamingRoutes::serves(name)) {
+        co_await streaming_->serve(exchange, target);
+    } else if (is_one_of(kActingRoutes, name)) {
         ServerResponse later =
             plain_text(501, fmt::format("{} is not supported by this version of Skiff", name));
         co_await answer(exchange, std::move(later));

@@ -19,6 +19,8 @@
 
 namespace skiff::server {
 
+class StreamingRoutes;
+
 // What the routes show of the node. Reactor thread.
 class NodeView {
 public:
@@ -71,6 +73,7 @@ public:
     void offer(LocalRoutes& routes) { local_routes_ = &routes; }
     // The same.
     void offer(MetricsPages& pages) { metrics_.offer(pages); }
+    void offer(StreamingRoutes& routes) { streaming_ = &routes; }
 
 private:
     [[nodiscard]] async::Task<Result<void>> admit(const http::ServerRequest& request,
@@ -92,6 +95,7 @@ private:
     Authenticator authenticator_;
     Authorizer authorizer_;
     LocalRoutes* local_routes_ = nullptr;
+    StreamingRoutes* streaming_ = nullptr;
 };
 
 }  // namespace skiff::server

@@ -207,6 +207,20 @@ TEST_F(KubeletApiTest, GivesStrangersTheSame401Everywhere) {
     EXPECT_EQ(reviews.tokens_asked, 1) << "a refused token is remembered";
 }
 
+TEST_F(KubeletApiTest, ActingInAPodByGetNeedsCreateToo) {
+    for (const char* path : {"/exec/ns/web/main", "/exec/ns/web/uid/main", "/attach/ns/web/main",
+                             "/portForward/ns/web", "/run/ns/web/main"}) {
+        for (const char* right : {"get", "create"}) {
+            clock.advance(std::chrono::minutes(6));  // nothing from the cache
+            reviews.allowed = {fmt::format("kubelet-client {} proxy", right)};
+            EXPECT_EQ(send(as(request_for(path), admin)).status, 403) << path << " " << right;
+        }
+        clock.advance(std::chrono::minutes(6));
+        reviews.allowed = {"kubelet-client get proxy", "kubelet-client create proxy"};
+        EXPECT_EQ(send(as(request_for(path), admin)).status, 501) << path;
+    }
+}
+
 TEST_F(KubeletApiTest, AsksForEachRouteWhatTheContractSays) {
     struct Case {
         const char* method;
@@ -486,8 +500,8 @@ TEST_F(KubeletApiTest, TurnsDebugRoutesOffTogether) {
     KubeletApiSettings settings;
     settings.debug_handlers = DebugHandlers::disabled;
     start(settings);
-    reviews.allowed = {"kubelet-client get proxy", "kubelet-client get log",
-                       "kubelet-client get pods"};
+    reviews.allowed = {"kubelet-client get proxy", "kubelet-client create proxy",
+                       "kubelet-client get log", "kubelet-client get pods"};
     for (const char* path : {"/containerLogs/ns/web/main", "/exec/a/b/c", "/logs/x",
                              "/runningpods/", "/debug/pprof/"}) {
         http::Response response = send(as(request_for(path), admin));

@@ -59,8 +59,8 @@ public:
     // Of a session with a terminal; nothing otherwise.
     virtual void resize(TerminalSize size) = 0;
     // How it ended, as soon as it has: of a command its exit, of an attached container that its
-    // outputs are at their end (then exit_code is 0). May be called before the outputs were read
-    // to their ends. Fails with cancelled.
+    // outputs are at their end (then exit_code is 0). Called once, from the beginning, beside the
+    // others. Fails with cancelled.
     [[nodiscard]] virtual async::Task<Result<pods::ContainerExit>> wait() = 0;
 };
 

@@ -1,0 +1,23 @@
+// Commands in containers for `kubectl exec`: their streams are pipes, or a terminal of their own.
+// Reactor thread.
+#pragma once
+
+#include "app/rooms.h"
+#include "server/remote_commands.h"
+
+namespace skiff::app {
+
+class RemoteExec final : public server::RemoteCommands {
+public:
+    // `rooms` outlives this object.
+    explicit RemoteExec(Rooms& rooms) : rooms_(rooms) {}
+
+    [[nodiscard]] Result<void> check_exec(const server::RemoteTarget& target) const override;
+    [[nodiscard]] async::Task<Result<std::unique_ptr<server::RemoteSession>>> exec(
+        server::RemoteTarget target, std::vector<std::string> command) override;
+
+private:
+    Rooms& rooms_;
+};
+
+}  // namespace skiff::app

@@ -1,0 +1,369 @@
+"""kubectl exec, cp and port-forward; and port 10250 itself, by protocols of today and of old."""
+
+import base64
+import fcntl
+import hashlib
+import http.client
+import os
+import pty
+import re
+import select
+import socket
+import struct
+import subprocess
+import termios
+import time
+
+import pytest
+
+from kube import pod, wait_until
+from machine import all_processes, command_of, is_skiff, processes_of
+from streams import Kubelet, Refused, exec_path, exit_code, from_base64, outcome
+from test_engine import port, serve  # noqa: F401 (a fixture)
+
+TRANSPORTS = {"websocket": "true", "spdy": "false"}
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request, kube, monkeypatch):
+    """What kubectl speaks to the API server, and by that what reaches the node."""
+    for name in ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS"):
+        kube.environ[name] = TRANSPORTS[request.param]
+    return request.param
+
+
+@pytest.fixture
+def boat(kube, cluster):
+    """A pod that waits, with a volume."""
+    kube.apply(pod("boat", cluster.push("actor"), "write", "/data/note", "hello", ";", "hold",
+                   volumes=[{"name": "data", "emptyDir": {}}],
+                   volumeMounts=[{"name": "data", "mountPath": "/data"}]))
+    return kube.wait_ready("boat", 60)
+
+
+@pytest.fixture
+def kubelet(cluster, node, kube):
+    address = next(a["address"] for a in kube.get("node", node)["status"]["addresses"]
+                   if a["type"] == "InternalIP")
+    return Kubelet(address, cluster.env["CLUSTER_DIR"])
+
+
+def agent_of(run_dir):
+    """The process that serves the node."""
+    return next(pid for pid in all_processes() if run_dir in command_of(pid) and is_skiff(pid)
+                and os.path.basename(command_of(pid).split()[0]) == "skiff")
+
+
+def runners_of(its):
+    identity = its["status"]["containerStatuses"][0]["containerID"]
+    return processes_of(identity.split("//")[1][:16])
+
+
+def test_exec_has_streams_and_an_exit_code(kube, boat, transport):
+    done = kube("exec", "boat", "--", "sh", "-c", "cat /data/note; echo oops >&2; exit 42",
+                check=False)
+    assert (done.returncode, done.stdout) == (42, "hello\n")
+    assert done.stderr.startswith("oops\n") and "exit code 42" in done.stderr
+    assert kube("exec", "-i", "boat", "--", "cat", stdin="ahoy\n").stdout == "ahoy\n"
+    # Without -i there is no standard input, and with it, its end is seen.
+    assert kube("exec", "boat", "--", "cat", stdin="ahoy\n").stdout == ""
+    assert kube("exec", "-i", "boat", "--", "sh", stdin="echo $((6*7))\n").stdout == "42\n"
+    missing = kube("exec", "boat", "--", "no-such-tool", check=False)
+    assert missing.returncode == 127, missing
+    wrong = kube("exec", "boat", "-c", "other", "--", "ls", check=False)
+    assert wrong.returncode == 1 and "container" in wrong.stderr
+
+
+def test_exec_carries_much_both_ways(kube, boat, transport, tmp_path):
+    done = kube("exec", "boat", "--", "seq", "1", "500000")
+    assert hashlib.sha256(done.stdout.encode()).hexdigest() == hashlib.sha256(
+        "".join(f"{i}\n" for i in range(1, 500001)).encode()).hexdigest()
+    # A command that reads nothing does not hold its client up.
+    many = "x" * 3_000_000
+    assert kube("exec", "-i", "boat", "--", "echo", "done", stdin=many).stdout == "done\n"
+    kept = kube("exec", "-i", "boat", "--", "sh", "-c", "cat > /data/many; sha256sum < /data/many",
+                stdin=many)
+    assert kept.stdout.split()[0] == hashlib.sha256(many.encode()).hexdigest()
+
+
+def test_cp_copies_both_ways(kube, boat, transport, tmp_path):
+    folder = tmp_path / "hold"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep/bytes").write_bytes(os.urandom(300_000))
+    (folder / "text").write_text("ahoy\n")
+    kube("cp", str(folder), "boat:/data")
+    assert kube("exec", "boat", "--", "cat", "/data/hold/text").stdout == "ahoy\n"
+    kube("cp", "boat:/data/hold", str(tmp_path / "back"))
+    for name in ("deep/bytes", "text"):
+        assert (tmp_path / "back" / name).read_bytes() == (folder / name).read_bytes()
+
+
+class Terminal:
+    """kubectl in a terminal."""
+
+    def __init__(self, kube, *words):
+        self.outer, inner = pty.openpty()
+        self.resize(80, 24)
+        self.process = subprocess.Popen([kube.program, "-n", kube.namespace, *words], stdin=inner,
+                                        stdout=inner, stderr=inner, env=kube.environ,
+                                        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(
+                                            0, termios.TIOCSCTTY, 0))
+        os.close(inner)
+        self.said = ""
+
+    def resize(self, columns, rows):
+        fcntl.ioctl(self.outer, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text):
+        os.write(self.outer, text.encode())
+
+    def read_until(self, mark, seconds=30):
+        deadline = time.monotonic() + seconds
+        while not re.search(mark, self.said):
+            assert time.monotonic() < deadline, self.said
+            if select.select([self.outer], [], [], 1)[0]:
+                try:
+                    self.said += os.read(self.outer, 65536).decode(errors="replace")
+                except OSError:  # the other end is gone
+                    break
+        assert re.search(mark, self.said), self.said
+        self.said = re.split(mark, self.said, maxsplit=1)[-1]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.outer)
+
+
+def size_of(pid):
+    """Columns and rows of the terminal that a process has, None while it has none."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        path = f"/proc/{pid}/fd/{name}"
+        if os.readlink(path).startswith("/dev/pts/"):
+            fd = os.open(path, os.O_RDONLY | os.O_NOCTTY)
+            try:
+                rows, columns, _, _ = struct.unpack(
+                    "HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
+            finally:
+                os.close(fd)
+            return columns, rows
+    return None
+
+
+def test_a_shell_in_a_terminal(kube, boat, transport):
+    before = set(runners_of(boat))
+    its = Terminal(kube, "exec", "-it", "boat", "--", "sh")
+    try:
+        its.read_until(r"\$ $")
+        its.type("echo $((6*7))\n")
+        its.read_until(r"\b42\r\n")
+        (shell,) = set(runners_of(boat)) - before
+        wait_until(lambda: size_of(shell) == (80, 24), 10, "the size at the start")
+        its.resize(100, 40)
+        wait_until(lambda: size_of(shell) == (100, 40), 10, "the new size")
+        its.type("exit 7\n")
+        assert its.process.wait(30) == 7
+    finally:
+        its.close()
+    # ^C ends what runs, as there is nobody who could get a signal.
+    its = Terminal(kube, "exec", "-it", "boat", "--", "sleep", "1000")
+    try:
+        wait_until(lambda: set(runners_of(boat)) - before, 20, "the command")
+        its.type("\x03")
+        assert its.process.wait(30) == 130
+    finally:
+        its.close()
+    wait_until(lambda: set(runners_of(boat)) == before, 10, "the command's end")
+
+
+def forward(kube, target, ports):
+    """kubectl port-forward, and the local ports that it listens on."""
+    its = kube.start("port-forward", target, *[f":{number}" for number in ports])
+    local = []
+    while len(local) < len(ports):
+        line = its.stdout.readline()
+        assert line, its.stderr.read()
+        if found := re.match(r"Forwarding from 127\.0\.0\.1:(\d+)", line):
+            local.append(int(found[1]))
+    return its, local
+
+
+def get(local, path="/"):
+    connection = http.client.HTTPConnection("127.0.0.1", local, timeout=20)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
+
+
+def test_port_forward_reaches_a_server(kube, cluster, transport, port):  # noqa: F811
+    serve(kube, cluster, "http-hello", "web", port)
+    with socket.socket() as free:
+        free.bind(("", 0))
+        nobody = free.getsockname()[1]
+    its, (local, dead) = forward(kube, "pod/web", [port, nobody])
+    try:
+        for _ in range(20):
+            assert get(local) == (200, b"Hello from Skiff!\n")
+        # Several at once.
+        connections = [http.client.HTTPConnection("127.0.0.1", local, timeout=20) for _ in range(8)]
+        for connection in connections:
+            connection.request("GET", "/")
+        assert [c.getresponse().read() for c in connections] == [b"Hello from Skiff!\n"] * 8
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            get(dead)
+    finally:
+        its.terminate()
+        story = its.communicate()[1]
+    assert f"error forwarding port {nobody}" in story
+
+
+WEBSOCKET_PROTOCOLS = [None, "channel.k8s.io", "base64.channel.k8s.io", "v4.channel.k8s.io",
+                       "v4.base64.channel.k8s.io", "v5.channel.k8s.io"]
+
+
+@pytest.mark.parametrize("protocol", WEBSOCKET_PROTOCOLS)
+def test_every_websocket_protocol_runs_a_command(kube, kubelet, boat, protocol):
+    decode = from_base64 if protocol and "base64" in protocol else bytes
+    path = exec_path(kube.namespace, "boat", ["sh", "-c", "cat /data/note; echo oops >&2; exit 3"],
+                     output=1, error=1)
+    out, err, status = outcome(kubelet.websocket(path, protocol), decode)
+    assert (out, err) == (b"hello\n", b"oops\n")
+    if protocol and protocol.startswith(("v4", "v5")):
+        assert exit_code(status) == 3
+    else:
+        assert status == "command terminated with non-zero exit code: 3"
+
+
+def test_websocket_clients_send_input(kube, kubelet, boat):
+    path = exec_path(kube.namespace, "boat", ["head", "-n", "1"], input=1, output=1)
+    plain = kubelet.websocket(path, "v4.channel.k8s.io")
+    plain.send(b"\0ahoy\n")
+    assert outcome(plain)[0] == b"ahoy\n"
+    coded = kubelet.websocket(path, "base64.channel.k8s.io")
+    coded.send(b"0" + base64.b64encode(b"ahoy\n"), opcode=1)
+    assert outcome(coded, from_base64)[0] == b"ahoy\n"
+    ends = kubelet.websocket(exec_path(kube.namespace, "boat", ["cat"], input=1, output=1),
+                             "v5.channel.k8s.io")
+    ends.send(b"\0ahoy")
+    ends.send(b"\xff\0")
+    out, _, status = outcome(ends)
+    assert (out, exit_code(status)) == (b"ahoy", 0)
+
+
+def test_websocket_channels_forward_ports(kube, cluster, kubelet, port):  # noqa: F811
+    serve(kube, cluster, "http-hello", "web", port)
+    its = kubelet.websocket(f"/portForward/{kube.namespace}/web?port={port}", "v4.channel.k8s.io")
+    its.send(b"\0GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")
+    said = {0: b"", 1: b""}
+    for message in its.messages():
+        said[message[0]] += message[1:]
+    number = struct.pack("<H", port)
+    assert said[0].startswith(number + b"HTTP/1.1 200") and b"Hello from Skiff!" in said[0]
+    assert said[1] == number
+
+
+def test_what_cannot_be_is_refused_before_the_upgrade(kube, kubelet, boat):
+    def status_of(path, headers=(("Upgrade", "websocket"),), method="GET"):
+        with pytest.raises(Refused) as refused:
+            kubelet.upgrade(method, path, headers)
+        return refused.value.status
+
+    good = exec_path(kube.namespace, "boat", ["ls"], output=1)
+    assert status_of(good.replace("boat", "none")) == 404
+    assert status_of(good.replace("/main", "/other")) == 404
+    assert status_of(exec_path(kube.namespace, "boat", ["ls"])) == 400
+    assert status_of(good, [("Upgrade", "SPDY/3.1")]) == 400
+    assert status_of(good, [("Upgrade", "SPDY/3.1"),
+                            ("X-Stream-Protocol-Version", "v9.channel.k8s.io")]) == 403
+    assert status_of(good, []) == 400
+    assert status_of(f"/portForward/{kube.namespace}/none") == 404
+
+
+def test_a_get_that_acts_needs_create(kube, kubelet, cluster, boat):
+    """The right to read a node's statistics by proxy is no right to run commands on it."""
+    kube("create", "serviceaccount", "sailor")
+    token = kube("create", "token", "sailor").stdout.strip()
+    sailor = Kubelet(kubelet.address, cluster.env["CLUSTER_DIR"], token)
+    path = exec_path(kube.namespace, "boat", ["cat", "/data/note"], output=1)
+
+    def allow(*verbs):
+        name = f"{kube.namespace}-{'-'.join(verbs)}"
+        kube("create", "clusterrole", name, f"--verb={','.join(verbs)}", "--resource=nodes/proxy")
+        kube("create", "clusterrolebinding", name, f"--clusterrole={name}",
+             f"--serviceaccount={kube.namespace}:sailor")
+        return name
+
+    names = [allow("get")]
+    try:
+        with pytest.raises(Refused) as refused:
+            sailor.websocket(path, "v4.channel.k8s.io")
+        assert refused.value.status == 403 and "verb=create" in refused.value.body
+        names.append(allow("create"))
+
+        # The node remembers a refusal for 30 s.
+        def run_it():
+            try:
+                return outcome(sailor.websocket(path, "v4.channel.k8s.io"))
+            except Refused:
+                return None
+
+        out, _, status = wait_until(run_it, 60, "create is allowed")
+        assert (out, exit_code(status)) == (b"hello\n", 0)
+    finally:
+        for name in names:
+            kube("delete", "clusterrole,clusterrolebinding", name)
+
+
+@pytest.fixture
+def fleet(kube, cluster):
+    """Pods that wait: one has room for some dozens of processes only."""
+    names = [f"boat-{i}" for i in range(5)]
+    kube.apply(*[pod(name, cluster.push("actor"), "hold") for name in names])
+    return [kube.wait_ready(name, 60) for name in names]
+
+
+def cut_many(kube, kubelet, fleet, run_dir, streams):
+    """Opens that many streams to each pod, cuts all, and looks for what is left."""
+    agent = agent_of(run_dir)
+
+    def held():
+        return len(os.listdir(f"/proc/{agent}/fd")), len(os.listdir(f"/proc/{agent}/task"))
+
+    def runners():
+        return {pid for its in fleet for pid in runners_of(its)}
+
+    before, those = held(), runners()
+    open_now = []
+    for i in range(streams * len(fleet)):
+        name = fleet[i % len(fleet)]["metadata"]["name"]
+        path = exec_path(kube.namespace, name, ["cat"], input=1, output=1, error=1)
+        protocol = WEBSOCKET_PROTOCOLS[i % len(WEBSOCKET_PROTOCOLS)]
+        websocket = kubelet.websocket(path, protocol)
+        open_now.append(websocket)
+        if i % 3 == 0:
+            # More than its command has read when it is cut.
+            channel = b"0" if protocol and "base64" in protocol else b"\0"
+            websocket.send(channel + b"AAAA" * 5000, opcode=1)
+    wait_until(lambda: len(runners()) == len(those) + len(open_now), 120, "all commands")
+    for websocket in open_now:
+        websocket.cut()
+    deadline = time.monotonic() + 10
+    while runners() != those or held() > before:
+        assert time.monotonic() < deadline, (runners() - those, before, held())
+        time.sleep(0.2)
+
+
+def test_streams_that_are_cut_leave_nothing(kube, kubelet, fleet, run_dir):
+    cut_many(kube, kubelet, fleet, run_dir, 1)  # what is only made once is there
+    cut_many(kube, kubelet, fleet, run_dir, 10)
+    assert kube("exec", "boat-0", "--", "echo", "ahoy").stdout == "ahoy\n"
+
+
+@pytest.mark.long
+def test_a_thousand_streams_that_are_cut_leave_nothing(kube, kubelet, fleet, run_dir):
+    cut_many(kube, kubelet, fleet, run_dir, 1)
+    for _ in range(10):
+        cut_many(kube, kubelet, fleet, run_dir, 20)
+    assert kube("exec", "boat-0", "--", "echo", "ahoy").stdout == "ahoy\n"
