@@ -1,12 +1,13 @@
 #include "app/node_metrics.h"
 
+#include <sys/statvfs.h>
+
 #include <map>
 #include <set>
 #include <tuple>
 
 #include "app/process_metrics.h"
 #include "node/status.h"
-#include "os/file.h"
 #include "os/machine.h"
 #include "pods/observed.h"
 
@@ -44,11 +45,26 @@ struct Claim {
     std::filesystem::path path;
 };
 
-std::vector<std::pair<Claim, os::DiskUsage>> measure(const std::vector<Claim>& claims) {
-    std::vector<std::pair<Claim, os::DiskUsage>> measured;
+// Of its filesystem. What only root may still use is neither used nor available, as a kubelet has
+// it.
+struct ClaimUsage {
+    std::uint64_t total = 0;
+    std::uint64_t available = 0;
+    std::uint64_t used = 0;
+    std::uint64_t inodes = 0;
+    std::uint64_t inodes_free = 0;
+};
+using MeasuredClaims = std::vector<std::pair<Claim, ClaimUsage>>;
+
+MeasuredClaims measure(const std::vector<Claim>& claims) {
+    MeasuredClaims measured;
     for (const Claim& claim : claims) {
-        if (auto usage = os::disk_usage(claim.path)) {
-            measured.emplace_back(claim, *usage);
+        struct statvfs fs{};
+        if (::statvfs(claim.path.c_str(), &fs) == 0) {
+            measured.emplace_back(
+                claim,
+                ClaimUsage{fs.f_blocks * fs.f_frsize, fs.f_bavail * fs.f_frsize,
+                           (fs.f_blocks - fs.f_bfree) * fs.f_frsize, fs.f_files, fs.f_ffree});
         }
     }
     return measured;
@@ -80,30 +96,27 @@ std::vector<ContainerSample> running_containers(const std::vector<pods::PodSnaps
     return samples;
 }
 
-void write_claim_families(const std::vector<std::pair<Claim, os::DiskUsage>>& claims,
-                          MetricsText& text) {
+void write_claim_families(const MeasuredClaims& claims, MetricsText& text) {
     auto family = [&](std::string_view name, std::string_view help, auto&& value) {
         text.begin(name, Type::gauge, help);
         for (const auto& [claim, usage] : claims) {
             text.sample({{"namespace", claim.ns}, {"persistentvolumeclaim", claim.name}},
-                        number(value(usage)));
+                        static_cast<double>(value(usage)));
         }
     };
-    using Usage = os::DiskUsage;
+    using Usage = ClaimUsage;
     family("kubelet_volume_stats_capacity_bytes", "Size of the volume's filesystem",
-           [](const Usage& u) { return u.total.value; });
+           [](const Usage& u) { return u.total; });
     family("kubelet_volume_stats_available_bytes", "Room left in the volume's filesystem",
-           [](const Usage& u) { return u.available.value; });
+           [](const Usage& u) { return u.available; });
     family("kubelet_volume_stats_used_bytes", "What is used of the volume's filesystem",
-           [](const Usage& u) { return u.total.value - std::min(u.total, u.available).value; });
+           [](const Usage& u) { return u.used; });
     family("kubelet_volume_stats_inodes", "Inodes of the volume's filesystem",
-           [](const Usage& u) { return u.inodes_total; });
+           [](const Usage& u) { return u.inodes; });
     family("kubelet_volume_stats_inodes_free", "Inodes left in the volume's filesystem",
-           [](const Usage& u) { return u.inodes_available; });
+           [](const Usage& u) { return u.inodes_free; });
     family("kubelet_volume_stats_inodes_used", "Inodes used in the volume's filesystem",
-           [](const Usage& u) {
-               return u.inodes_total - std::min(u.inodes_total, u.inodes_available);
-           });
+           [](const Usage& u) { return u.inodes - u.inodes_free; });
 }
 
 }  // namespace
@@ -355,9 +368,7 @@ async::Task<void> NodeMetrics::write_claims(std::vector<pods::PodSnapshot> snaps
     for (auto& [key, claim] : claims) {
         list.push_back(std::move(claim));
     }
-    auto work = [list = std::move(list)]() -> Result<std::vector<std::pair<Claim, os::DiskUsage>>> {
-        return measure(list);
-    };
+    auto work = [list = std::move(list)]() -> Result<MeasuredClaims> { return measure(list); };
     auto measuring = parts_.base.foreign_pool.run(std::move(work));
     SteadyTime deadline = after(kForeignPatience);
     auto measured = co_await async::with_deadline(std::move(measuring), deadline, "volumes");

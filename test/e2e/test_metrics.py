@@ -12,6 +12,7 @@ import pytest
 
 from conftest import ROOT
 from kube import Kube, pod, wait_until
+from test_storage import claim, claiming, storage  # noqa: F401
 
 PAGES = ["/metrics", "/metrics/cadvisor", "/metrics/probes", "/metrics/resource", "/metrics/slis"]
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
@@ -156,6 +157,27 @@ def test_numbers_are_those_of_the_pods(reader, busy, node):
     assert reader.value("/metrics", "kubelet_certificate_manager_client_ttl_seconds") > 60
     assert reader.value("/metrics", "process_start_time_seconds") < time.time()
     assert reader.value("/metrics/slis", "kubernetes_healthcheck", name="syncloop") == 1
+
+
+def test_claims_show_their_filesystems(reader, kube, cluster, storage, files):  # noqa: F811
+    """kubelet_volume_stats_*: what rules warn of that a volume fills up."""
+    storage(kube.namespace, hostPath={"path": str(files)})
+    kube.apply(claim("data", kube.namespace))
+    kube.apply(claiming("uses", cluster.push("sleeper"), "data"))
+    kube.wait_ready("uses")
+    its = {"namespace": kube.namespace, "persistentvolumeclaim": "data"}
+    disk = os.statvfs(files)
+    assert reader.value("/metrics", "kubelet_volume_stats_capacity_bytes", **its) == disk.f_blocks * disk.f_frsize
+    assert reader.value("/metrics", "kubelet_volume_stats_inodes", **its) == disk.f_files
+    # Others write to the same disk.
+    used = reader.value("/metrics", "kubelet_volume_stats_used_bytes", **its)
+    assert abs(used - (disk.f_blocks - disk.f_bfree) * disk.f_frsize) < 4 << 30
+    available = reader.value("/metrics", "kubelet_volume_stats_available_bytes", **its)
+    assert abs(available - disk.f_bavail * disk.f_frsize) < 4 << 30
+    assert reader.value("/metrics", "volume_manager_total_volumes", state="actual_state_of_world",
+                        plugin_name="kubernetes.io/persistent-volume-claim") == 1
+    kube("delete", "pod", "uses")
+    assert reader.value("/metrics", "kubelet_volume_stats_capacity_bytes", **its) is None
 
 
 def test_running_pods_are_listed(busy, node):
