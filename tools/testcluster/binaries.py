@@ -96,10 +96,10 @@ def build_tool(name):
     """Makes sure that a program of TOOLS is built; returns it."""
     folder = os.path.join(ROOT, "test", name)
     digest = hashlib.sha256()
-    for part in sorted(os.listdir(folder)):
-        if part.endswith((".mod", ".sum", ".go")):
-            with open(os.path.join(folder, part), "rb") as file:
-                digest.update(file.read())
+    sources = sorted(part for part in os.listdir(folder) if part.endswith(".go")) if TOOLS[name] == ["."] else []
+    for part in ["go.mod", "go.sum", *sources]:
+        with open(os.path.join(folder, part), "rb") as file:
+            digest.update(file.read())
     program = os.path.join(cache_folder(), f"{name}-{digest.hexdigest()[:16]}", name)
     os.makedirs(os.path.dirname(program), exist_ok=True)
     with open(os.path.join(cache_folder(), "cluster-build.lock"), "w") as lock:
