@@ -180,6 +180,18 @@ def test_a_long_log_comes_whole(k3s, kube):
     assert len(kube.logs("talker").splitlines()) == 40000
 
 
+@pytest.mark.parametrize("websockets", ["true", "false"])
+def test_kubectl_exec_goes_through_the_tunnel(k3s, kube, websockets):
+    kube.environ["KUBECTL_REMOTE_COMMAND_WEBSOCKETS"] = websockets
+    kube.apply(pod("boat", k3s.cluster.push("actor"), "hold"))
+    kube.wait_ready("boat", 60)
+    done = kube("exec", "boat", "--", "sh", "-c", "echo out; echo oops >&2; exit 42", check=False)
+    assert (done.returncode, done.stdout) == (42, "out\n")
+    assert done.stderr.startswith("oops\n")
+    sent = "".join(f"{number:07}\n" for number in range(200_000))
+    assert kube("exec", "-i", "boat", "--", "cat", stdin=sent).stdout == sent
+
+
 def test_the_server_dials_nothing_else(k3s):
     for proto, address in (("tcp", "127.0.0.1:10248"), ("tcp", "127.0.0.1:22"), ("tcp", f"{k3s.first.address}:6443"),
                            ("udp", "127.0.0.1:10250"), ("unix", "/run/skiff/skiff.sock")):
