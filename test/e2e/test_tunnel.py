@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import urllib.parse
@@ -154,6 +155,7 @@ def k3s(pytestconfig, tmp_path_factory):
             if one.its and one.its.poll() is None:
                 one.stop()
         done = its.cluster.down()
+        shutil.rmtree(its.sockets)
         assert done.returncode == 0, done.stderr
 
 
