@@ -61,6 +61,10 @@ public:
     async::Task<Result<std::unique_ptr<pods::ExecSession>>> exec(pods::ExecSpec spec) override {
         return timed("exec", inner_.exec(std::move(spec)));
     }
+    async::Task<Result<std::unique_ptr<pods::AttachSession>>> attach(
+        pods::AttachSpec spec) override {
+        return timed("attach", inner_.attach(std::move(spec)));
+    }
 
 private:
     template <typename T>

@@ -272,9 +272,11 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     pods_settings.node.allocatable = std::move(status.allocatable);
     pods_settings.node.memory_capacity = observed->memory_total;
     pods_settings.node.crash_back_off_max = settings.max_container_restart_period;
-    pods_settings.node.guest_input = outside.stdin_fd >= 0 ? pods::NodeFacts::GuestInput::given
-                                                           : pods::NodeFacts::GuestInput::none;
+    pods_settings.node.guest_input = pods::NodeFacts::GuestInput::attached;
     if (outside.lifetime == os::OnParentDeath::die) {
+        // Nobody can attach to a pod of `skiff run`.
+        pods_settings.node.guest_input = outside.stdin_fd >= 0 ? pods::NodeFacts::GuestInput::given
+                                                               : pods::NodeFacts::GuestInput::none;
         pods_settings.node.listening = pods::NodeFacts::Listening::everywhere;
     }
     pods_settings.node.handlers = rooms->runtime_->handlers();
@@ -288,6 +290,8 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     rooms->pods_ = std::make_unique<pods::Pods>(executor, base.clock, base.random,
                                                 rooms->meter(outside), std::move(pods_settings));
     rooms->logs_ = std::make_unique<PodLogs>(*rooms->pods_, *rooms->runtime_, base.pool);
+    rooms->attachments_.emplace(executor,
+                                Attachments::Parts{*rooms->pods_, *rooms->runtime_, base.pool});
     rooms->stats_.emplace(StatsCollector::Parts{*rooms->pods_, *rooms->runtime_, *rooms->volumes_,
                                                 base.foreign_pool, base.clock,
                                                 [looks = &*rooms->looks_](auto containers) {
@@ -304,6 +308,9 @@ std::vector<kube::ContainerImage> Rooms::image_list() const {
 }
 
 async::Task<void> Rooms::stop() {
+    if (attachments_) {
+        co_await attachments_->stop();
+    }
     if (pods_) {
         co_await pods_->stop();
     }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "app/attachments.h"
 #include "app/container_commands.h"
 #include "app/container_looks.h"
 #include "app/image_rooms.h"
@@ -99,6 +100,8 @@ public:
     // else as pods::exec_command() does.
     [[nodiscard]] async::Task<Result<std::unique_ptr<pods::ExecSession>>> exec(
         PodName pod, pods::ExecRequest request);
+    // For `kubectl attach`.
+    [[nodiscard]] Attachments& attachments() { return *attachments_; }
     // For the kubelet API.
     [[nodiscard]] const server::NodeView& view() const;
     // For the node's status.
@@ -139,6 +142,7 @@ private:
     std::unique_ptr<pods::Pods> pods_;
     std::optional<StatsCollector> stats_;
     std::unique_ptr<PodLogs> logs_;
+    std::optional<Attachments> attachments_;
     std::unique_ptr<PodView> view_;
 };
 

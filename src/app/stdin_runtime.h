@@ -65,6 +65,10 @@ public:
     async::Task<Result<std::unique_ptr<pods::ExecSession>>> exec(pods::ExecSpec spec) override {
         return inner_.exec(std::move(spec));
     }
+    async::Task<Result<std::unique_ptr<pods::AttachSession>>> attach(
+        pods::AttachSpec spec) override {
+        return inner_.attach(std::move(spec));
+    }
 
 private:
     pods::Runtime& inner_;

@@ -38,16 +38,18 @@ struct Child {
     std::uint64_t memory_bytes_limit = 0;
     std::uint64_t drain_ms = 0;  // as in wire::Start
     std::uint32_t drain_share = 0;
-    std::int64_t kill_at_ns = 0;  // monotonic; 0: no deadline
-    std::int32_t report_fd = -1;  // a socket, while building
-    std::int32_t stop_fd = -1;    // eventfd, -1 for StopMode::none
-    std::string failed_stage;     // phase failed
+    std::int64_t kill_at_ns = 0;   // monotonic; 0: no deadline
+    std::int32_t report_fd = -1;   // a socket, while building
+    std::int32_t stop_fd = -1;     // eventfd, -1 for StopMode::none
+    std::int32_t console_fd = -1;  // as it came with the Start, -1 for none
+    std::string failed_stage;      // phase failed
     std::string failed_message;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.request_id, s.container_id, s.pod_uid, s.pid, s.start_time, s.started_ns, s.phase,
           s.intent, s.stop, s.oom_counter, s.oom_kills_before, s.memory_bytes_limit, s.kill_at_ns,
-          s.report_fd, s.stop_fd, s.failed_stage, s.failed_message, s.drain_ms, s.drain_share);
+          s.report_fd, s.stop_fd, s.failed_stage, s.failed_message, s.drain_ms, s.drain_share,
+          s.console_fd);
     }
 };
 

@@ -22,7 +22,10 @@ Result<std::optional<Packet>> Connection::receive() {
 
 Result<void> Connection::flush() {
     while (!outbox_.empty()) {
-        SKIFF_TRY(const auto sent, os::send_packet(socket_.get(), outbox_.front(), {}));
+        const Outgoing& next = outbox_.front();
+        const int rider = next.rider.get();
+        const std::span<const int> riders(&rider, next.rider.valid() ? 1 : 0);
+        SKIFF_TRY(const auto sent, os::send_packet(socket_.get(), next.bytes, riders));
         if (sent == os::Sent::would_block) {
             return {};
         }
@@ -31,11 +34,11 @@ Result<void> Connection::flush() {
     return {};
 }
 
-Result<void> Connection::send(const wire::Message& message) {
+Result<void> Connection::send(const wire::Message& message, os::Fd rider) {
     if (outbox_.size() >= kOutboxMax) {
         return fail(Code::exhausted, "the agent does not read");
     }
-    outbox_.push_back(wire::encode_message(message));
+    outbox_.push_back({wire::encode_message(message), std::move(rider)});
     return flush();
 }
 

@@ -33,14 +33,19 @@ public:
     // The next packet, or nullopt when there is none now. Fails with unavailable when the other
     // side is gone, corrupt or unsupported when it does not speak our language; then drop it.
     [[nodiscard]] Result<std::optional<Packet>> receive();
-    // Sends or keeps a packet. Fails when the other side is gone or too slow; then drop it.
-    [[nodiscard]] Result<void> send(const wire::Message& message);
+    // Sends or keeps a packet, with a descriptor if there is one. Fails when the other side is gone
+    // or too slow; then drop it.
+    [[nodiscard]] Result<void> send(const wire::Message& message, os::Fd rider = os::Fd());
     // Sends what waits, as far as it goes.
     [[nodiscard]] Result<void> flush();
 
 private:
+    struct Outgoing {
+        std::string bytes;
+        os::Fd rider;
+    };
     os::Fd socket_;
-    std::deque<std::string> outbox_;
+    std::deque<Outgoing> outbox_;
 };
 
 }  // namespace skiff::engine

@@ -178,7 +178,8 @@ void Keeper::handle(Connection& from, Packet packet) {
             using T = std::remove_cvref_t<decltype(message)>;
             if constexpr (std::is_same_v<T, wire::Start>) {
                 on(from, message, std::move(packet.fds));
-            } else if constexpr (std::is_same_v<T, wire::Hello> || std::is_same_v<T, wire::List>) {
+            } else if constexpr (std::is_same_v<T, wire::Hello> || std::is_same_v<T, wire::List> ||
+                                 std::is_same_v<T, wire::Lend>) {
                 on(from, message);
             } else if constexpr (std::is_same_v<T, wire::Stop> || std::is_same_v<T, wire::Kill> ||
                                  std::is_same_v<T, wire::Forget> ||
@@ -232,8 +233,17 @@ void Keeper::on(Connection& from, const wire::List&) {
     (void)from.send(running);
 }
 
+void Keeper::on(Connection& from, const wire::Lend& lend) {
+    os::Fd console;
+    const auto found = children_.find(lend.container_id);
+    if (found != children_.end() && found->second.console_fd >= 0) {
+        console.reset(::fcntl(found->second.console_fd, F_DUPFD_CLOEXEC, 0));
+    }
+    (void)from.send(wire::Lent{lend.container_id}, std::move(console));
+}
+
 void Keeper::on(Connection& from, const wire::Start& request, std::vector<os::Fd> fds) {
-    auto started = start(request, fds);
+    auto started = start(request, std::move(fds));
     if (started) {
         return;
     }
@@ -315,7 +325,7 @@ void Keeper::broadcast(const wire::Message& message) {
     }
 }
 
-Result<void> Keeper::start(const wire::Start& request, const std::vector<os::Fd>& fds) {
+Result<void> Keeper::start(const wire::Start& request, std::vector<os::Fd> fds) {
     if (!wire::valid_container_id(request.container_id)) {
         return fail(Code::invalid, "the container id is not valid");
     }
@@ -330,6 +340,11 @@ Result<void> Keeper::start(const wire::Start& request, const std::vector<os::Fd>
     }
     if (children_.size() >= kChildrenMax) {
         return fail(Code::exhausted, "{} containers run already", children_.size());
+    }
+    os::Fd console;
+    if (request.has_console && fds.size() > wire::kFirstFreeFd) {
+        console = std::move(fds.back());
+        fds.pop_back();
     }
     os::Fd stop;
     if (request.stop != wire::StopMode::none) {
@@ -350,6 +365,7 @@ Result<void> Keeper::start(const wire::Start& request, const std::vector<os::Fd>
     child.drain_share = request.drain_share;
     child.report_fd = runner.socket.release();
     child.stop_fd = stop.release();
+    child.console_fd = console.release();
     children_.emplace(child.container_id, std::move(child));
     ++starts_;
     spare_wanted_ = true;
@@ -491,11 +507,10 @@ void Keeper::reap() {
 }
 
 void Keeper::bury(Child child, int wait_status) {
-    if (child.stop_fd >= 0) {
-        ::close(child.stop_fd);
-    }
-    if (child.report_fd >= 0) {
-        ::close(child.report_fd);
+    for (const int fd : {child.stop_fd, child.report_fd, child.console_fd}) {
+        if (fd >= 0) {
+            ::close(fd);
+        }
     }
     if (child.phase != ChildPhase::running) {
         if (child.intent != Intent::none) {

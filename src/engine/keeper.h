@@ -64,11 +64,12 @@ private:
     void on(const wire::Stop& stop);
     void on(const wire::Kill& kill);
     void on(Connection& from, const wire::List& list);
+    void on(Connection& from, const wire::Lend& lend);
     void on(const wire::Forget& forget);
     void on(const wire::Shutdown& shutdown);
     void broadcast(const wire::Message& message);
 
-    Result<void> start(const wire::Start& start, const std::vector<os::Fd>& fds);
+    Result<void> start(const wire::Start& start, std::vector<os::Fd> fds);
     // A runner and the socket that takes its order and brings its report.
     struct Spare {
         pid_t pid = -1;

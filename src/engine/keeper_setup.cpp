@@ -44,7 +44,7 @@ Result<os::Fd> take_signals() {
     return fd;
 }
 
-// Three descriptors for each runner, at most.
+// Four descriptors for each runner, at most.
 void raise_open_files() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -135,6 +135,7 @@ Result<void> Keeper::take_over(int state_fd) {
     }
     for (Child& child : state.children) {
         close_on_exec(child.stop_fd);
+        close_on_exec(child.console_fd);
         children_.emplace(child.container_id, std::move(child));
     }
     exits_ = std::move(state.exits);
@@ -176,6 +177,7 @@ void Keeper::execute_anew() {
     fds.insert(fds.end(), state.connection_fds.begin(), state.connection_fds.end());
     for (const Child& child : state.children) {
         fds.push_back(child.stop_fd);
+        fds.push_back(child.console_fd);
     }
     for (const int fd : fds) {
         keep_through_exec(fd);

@@ -63,16 +63,26 @@ void reset_signals() {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// False, with errno, when not everything could be written. Who gave the descriptor may have made it
-// one that does not wait.
-bool write_patiently(int fd, std::string_view bytes) {
+// Whether anybody reads the FIFO of which this is the writing end.
+bool has_reader(int fifo) {
+    pollfd entry{fifo, 0, 0};
+    return ::poll(&entry, 1, 0) <= 0 || (entry.revents & POLLERR) == 0;
+}
+
+// False, with errno, when not everything could be written; EPIPE when the audience went (-1: there
+// is none that could). Who gave the descriptor may have made it one that does not wait.
+bool write_patiently(int fd, std::string_view bytes, int audience) {
     while (!bytes.empty()) {
+        if (audience >= 0 && !has_reader(audience)) {
+            errno = EPIPE;
+            return false;
+        }
         const ssize_t count = ::write(fd, bytes.data(), bytes.size());
         if (count >= 0) {
             bytes.remove_prefix(static_cast<std::size_t>(count));
         } else if (errno == EAGAIN) {
-            pollfd room{fd, POLLOUT, 0};
-            (void)::poll(&room, 1, -1);
+            std::array<pollfd, 2> waits = {pollfd{fd, POLLOUT, 0}, pollfd{audience, 0, 0}};
+            (void)::poll(waits.data(), waits.size(), -1);
         } else if (errno != EINTR) {
             return false;
         }
@@ -126,17 +136,22 @@ private:
     [[noreturn]] void finish(const wasm::Outcome& outcome);
     void lose_reader(int error);
 
-    // Output to the log and, where the grant says so, to a terminal or pipe as well.
+    // Output to the log and, where the grant says so, to a terminal or pipe as well: while somebody
+    // listens, if it has an audience.
     class Output final : public wasm::OutputSink {
     public:
         explicit Output(Runner& runner)
             : runner_(runner),
               copies_{runner.fd_of(runner.grant_.log.stdout_fd),
-                      runner.fd_of(runner.grant_.log.stderr_fd)} {}
+                      runner.fd_of(runner.grant_.log.stderr_fd)},
+              audience_(runner.fd_of(runner.grant_.log.audience_fd)) {}
         void write(int stream, std::string_view bytes) override {
             runner_.log_->write(stream, bytes);
             int& copy = copies_[stream == 2 ? 1 : 0];
-            if (copy >= 0 && !write_patiently(copy, bytes)) {
+            if (copy < 0 || write_patiently(copy, bytes, audience_)) {
+                return;
+            }
+            if (audience_ < 0 || errno != EPIPE) {
                 runner_.lose_reader(errno);
                 copy = -1;  // Whoever listened is gone; the guest and its log go on.
             }
@@ -145,6 +160,7 @@ private:
     private:
         Runner& runner_;
         std::array<int, 2> copies_;
+        int audience_;
     };
 
     const RunnerParts& parts_;
@@ -365,6 +381,7 @@ std::vector<int> Runner::guests_fds() const {
                              fd_of(grant_.stdin_fd),
                              fd_of(grant_.log.stdout_fd),
                              fd_of(grant_.log.stderr_fd),
+                             fd_of(grant_.log.audience_fd),
                              fd_of(grant_.coredump_fd)};
     for (const std::int32_t index : grant_.log.slot_fds) {
         kept.push_back(fd_of(index));

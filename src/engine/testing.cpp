@@ -149,6 +149,22 @@ wire::Message Agent::receive() {
     return std::move(*message);
 }
 
+os::Fd Agent::borrow(const std::string& id) {
+    send(wire::Lend{id});
+    std::string buffer(wire::kMessageBytesMax, '\0');
+    while (true) {
+        auto packet = os::receive_packet(socket_.get(), buffer, os::Wait::yes);
+        SKIFF_ASSERT(packet && packet->size > 0, "the keeper hung up");
+        auto message = wire::decode_message({buffer.data(), packet->size});
+        SKIFF_ASSERT(message);
+        if (const auto* lent = std::get_if<wire::Lent>(&*message)) {
+            SKIFF_ASSERT(lent->container_id == id);
+            return packet->fds.empty() ? os::Fd() : std::move(packet->fds.front());
+        }
+        skipped_.push_back(std::move(*message));
+    }
+}
+
 void Agent::start(const std::string& id, const std::string& guest_name, wire::Grant grant,
                   wire::Start header) {
     grant.container_id = id;

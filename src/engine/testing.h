@@ -58,6 +58,8 @@ public:
     [[nodiscard]] std::int64_t sent_ns() const { return sent_ns_; }
     void send(const wire::Message& message);
     wire::Message receive();
+    // What the keeper holds of the container; invalid: nothing.
+    os::Fd borrow(const std::string& id);
     template <typename T>
     T expect() {
         while (true) {

@@ -81,8 +81,9 @@ private:
                 offset_ += kChunkBytes;  // no newline in so much text: not a log line
             }
             chunk = std::string();  // not held while a slow reader takes the text
-            if (!text_.empty()) {
-                SKIFF_CO_CHECK(co_await flush());
+            if (!text_.empty() || request_.by_stream) {
+                std::string text = std::exchange(text_, {});
+                SKIFF_CO_CHECK(co_await sink_.write(std::move(text)));
             }
             if (!whole_file_read) {
                 continue;

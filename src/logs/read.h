@@ -26,8 +26,8 @@ struct ReadRequest {
     pods::LogOptions options;
     // Whether more may be written: asked while following. Once false, what is there is the rest.
     std::function<bool()> is_running;
-    // For the command line: whole lines go there with their stream, instead of text to the sink's
-    // one stream.
+    // Whole lines go there with their stream, instead of text to the sink's one stream. The sink is
+    // then written nothing, between chunks: it may wait, or end the reading.
     std::function<void(CriLine::Stream, std::string_view)> by_stream;
 };
 

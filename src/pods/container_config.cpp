@@ -249,4 +249,16 @@ Result<Command> command_of(const kube::Container& container, const Image& image,
     return command;
 }
 
+Console console_of(const kube::Container& container) {
+    Console console;
+    if (container.stdin) {
+        console.kind = Console::Kind::pipes;
+        console.input = container.stdinOnce ? Console::Input::once : Console::Input::open;
+    }
+    if (container.tty) {
+        console.kind = Console::Kind::terminal;
+    }
+    return console;
+}
+
 }  // namespace skiff::pods

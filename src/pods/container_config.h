@@ -43,4 +43,7 @@ struct Command {
 // CreateContainerConfigError where no file can be.
 [[nodiscard]] Result<std::string> termination_path(const kube::Container& container);
 
+// What clients who attach to the container find, by its `stdin`, `stdinOnce` and `tty`.
+[[nodiscard]] Console console_of(const kube::Container& container);
+
 }  // namespace skiff::pods

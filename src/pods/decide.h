@@ -129,8 +129,9 @@ struct NodeFacts {
     kube::ResourceList allocatable;
     Bytes memory_capacity;  // of the machine
     Duration crash_back_off_max = kCrashBackOffMax;
-    // Whether containers with `stdin: true` get an input (`skiff run -i`), or read its end at once.
-    enum class GuestInput { none, given } guest_input = GuestInput::none;
+    // What containers with `stdin: true` or `tty: true` get: nothing, so that they read the end of
+    // their input at once; this process's (`skiff run -i`); or clients who attach.
+    enum class GuestInput { none, given, attached } guest_input = GuestInput::none;
     // Where servers listen that share the machine's network: a node's only on its own address,
     // those of `skiff run` on every one, localhost among them.
     enum class Listening { node_address, everywhere } listening = Listening::node_address;

@@ -125,6 +125,56 @@ public:
     std::set<PodUid> present;
 };
 
+// A client of a container, as the test sees it.
+struct FakeClient {
+    AttachSpec spec;
+    std::string written;  // to the container's input
+    enum class Input { open, closed } input = Input::open;
+    TerminalSize size;
+    std::string out;  // what it has not read yet
+    std::string err;
+    async::Event readable;
+    async::Event over;
+    // The container writes.
+    void print(std::string_view text) {
+        out += text;
+        readable.set();
+    }
+    void finish() {
+        over.set();
+        readable.set();
+    }
+};
+
+class FakeAttachment final : public AttachSession {
+public:
+    explicit FakeAttachment(std::shared_ptr<FakeClient> client) : client_(std::move(client)) {}
+    ~FakeAttachment() override { client_->finish(); }
+    Task<Result<void>> write_stdin(std::string bytes) override {
+        auto client = client_;
+        client->written += bytes;
+        co_return Result<void>();
+    }
+    void close_stdin() override { client_->input = FakeClient::Input::closed; }
+    Task<Result<std::string>> read(OutputStream stream) override {
+        auto client = client_;
+        std::string& text = stream == OutputStream::out ? client->out : client->err;
+        while (text.empty() && !client->over.is_set()) {
+            client->readable.reset();
+            SKIFF_CO_CHECK(co_await client->readable.wait());
+        }
+        co_return std::exchange(text, {});
+    }
+    void resize(TerminalSize size) override { client_->size = size; }
+    Task<Result<void>> wait() override {
+        auto client = client_;
+        co_return co_await client->over.wait();
+    }
+
+private:
+    std::shared_ptr<FakeClient> client_;
+};
+
 // Guests run until the test ends them, or until they are stopped. With `answers` closed the keeper
 // is silent: what starts stays `starting`, whoever goes on waiting for it.
 class Guests : public Runtime {
@@ -222,6 +272,7 @@ public:
         record.image_id = copy.image.image_id;
         record.ids = ContainerIds{copy.uid, copy.gid, copy.groups};
         record.resources = copy.resources;
+        record.console = copy.console;
         record.phase = ContainerRecord::Phase::starting;
         record.created = clock_.wall_now();
         record.log_path = fmt::format("/logs/{}/{}.log", copy.name, copy.attempt);
@@ -299,6 +350,24 @@ public:
         std::unique_ptr<ExecSession> session = std::make_unique<Session>(running);
         co_return std::move(session);
     }
+    // Clients stay until their container or session ends.
+    Task<Result<std::unique_ptr<AttachSession>>> attach(AttachSpec spec) override {
+        if (auto error = faults.take("attach")) {
+            co_return fail(std::move(*error));
+        }
+        if (!runs(spec.container)) {
+            co_return fail(Code::conflict, "container \"{}\" is not running", spec.container);
+        }
+        auto record = std::ranges::find(records, spec.container, &ContainerRecord::id);
+        if (record->console.kind == Console::Kind::none) {
+            co_return fail(Code::unsupported, "container \"{}\" has no console", record->name);
+        }
+        auto client = std::make_shared<FakeClient>();
+        client->spec = std::move(spec);
+        clients.push_back(client);
+        std::unique_ptr<AttachSession> session = std::make_unique<FakeAttachment>(client);
+        co_return std::move(session);
+    }
     // The latest command ends.
     void end_command(int code) { sessions.back()->end(code, ExitKind::exited); }
 
@@ -343,6 +412,11 @@ public:
                 for (auto& session : sessions) {
                     if (session->container == id) {
                         session->end(137, ExitKind::killed);
+                    }
+                }
+                for (auto& client : clients) {
+                    if (client->spec.container == id) {
+                        client->finish();
                     }
                 }
                 changed(record.pod);
@@ -392,6 +466,7 @@ public:
         }
     };
     std::vector<std::shared_ptr<Running>> sessions;
+    std::vector<std::shared_ptr<FakeClient>> clients;
 
 private:
     class Session final : public ExecSession {

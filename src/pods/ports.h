@@ -167,6 +167,22 @@ struct ContainerIds {
     friend bool operator==(const ContainerIds&, const ContainerIds&) = default;
 };
 
+// What clients who attach to a container find besides its log.
+struct Console {
+    enum class Kind {
+        none,      // its log is all there is
+        pipes,     // its standard input, and its output as it is written
+        terminal,  // the same through one terminal, which is all three of its streams
+    } kind = Kind::none;
+    // What clients may send it.
+    enum class Input {
+        none,
+        open,  // it waits for the next client when one goes
+        once,  // it ends when the first client who sends goes; a terminal's stays open all the same
+    } input = Input::none;
+    friend bool operator==(const Console&, const Console&) = default;
+};
+
 // One container as the node has it: from the moment its start is asked for until it is removed.
 struct ContainerRecord {
     enum class Phase {
@@ -197,6 +213,7 @@ struct ContainerRecord {
     std::optional<ContainerExit> exit;  // nullopt while it starts or runs
     std::int32_t pid = 0;               // on the host, 0 once ended
     std::filesystem::path log_path;     // the CRI log file (`<n>.log`) that is written now
+    Console console;
 
     [[nodiscard]] bool runs() const { return phase == Phase::started && !exit; }
 };
@@ -317,6 +334,8 @@ struct ContainerSpec {
     // `skiff run -i/-t`: descriptors of the command line that become the guest's; -1 otherwise.
     int stdin_fd = -1;
     bool tty = false;
+    // For clients who attach; of no effect beside a stdin_fd.
+    Console console;
 };
 
 // A pod's share of the node that exists before its first container.
@@ -365,6 +384,45 @@ public:
     virtual ~ExecSession() = default;
     // How it ended, as soon as it has. Fails only with cancelled.
     [[nodiscard]] virtual Task<Result<ContainerExit>> wait() = 0;
+};
+
+// A client of a container's console (`kubectl attach`). Copied.
+struct AttachSpec {
+    ContainerId container;
+    bool sends = false;  // it will write to the standard input
+    // What it will read; the other stream is written without it.
+    bool reads_out = true;
+    bool reads_err = true;
+};
+
+enum class OutputStream { out, err };
+
+struct TerminalSize {
+    std::uint16_t columns = 0;
+    std::uint16_t rows = 0;
+};
+
+// One client. Destroying the session detaches it; the container goes on.
+class AttachSession {
+public:
+    virtual ~AttachSession() = default;
+    // Resolves when the container's input has taken all of it. What nobody will read any more (the
+    // container or its input has ended, or has none for this client) is dropped. One task at a
+    // time. Fails only with cancelled.
+    [[nodiscard]] virtual Task<Result<void>> write_stdin(std::string bytes) = 0;
+    // The client sends no more: ends an input that is `once`, for good, unless it is a terminal.
+    // Any other input goes on without this client, whose session is over. Of no effect where there
+    // is no input.
+    virtual void close_stdin() = 0;
+    // What was written to the stream since the client came or read last, waiting for some. Empty:
+    // the session is over. A terminal has `out` alone. One task for each stream. Fails with
+    // cancelled, or exhausted for a client who has not read for a minute what all others had.
+    [[nodiscard]] virtual Task<Result<std::string>> read(OutputStream stream) = 0;
+    // Of no effect without a terminal, and for a size of nothing.
+    virtual void resize(TerminalSize size) = 0;
+    // Until the session is over: the container has ended, or its client was done. What read() has
+    // not given out yet can still be read. Fails as read() does.
+    [[nodiscard]] virtual Task<Result<void>> wait() = 0;
 };
 
 class Runtime {
@@ -432,6 +490,11 @@ public:
     // (the container is not running), unsupported (it takes no commands), exhausted (too many run),
     // or as compile() and start() do.
     [[nodiscard]] virtual Task<Result<std::unique_ptr<ExecSession>>> exec(ExecSpec spec) = 0;
+    // Brings a client to a running container's console: it gets what is written from now on. A
+    // guest waits for clients who do not read, and for nobody when there are none. Fails with
+    // conflict (the container is not running), unsupported (it has no console), exhausted (too many
+    // clients), unavailable (an agent and the keeper of the console died at the same time).
+    [[nodiscard]] virtual Task<Result<std::unique_ptr<AttachSession>>> attach(AttachSpec spec) = 0;
 };
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -205,6 +205,9 @@ void describe(Starting& starting) {
     spec.pod_network = starting.request.network;
     spec.runtime_handler = starting.request.handler;
     spec.tty = container.tty;
+    if (starting.request.guest_input == NodeFacts::GuestInput::attached) {
+        spec.console = console_of(container);
+    }
 }
 
 Result<void> identify(Starting& starting) {

@@ -38,6 +38,7 @@ struct StartRequest {
     PodFacts facts;
     Egress default_egress;  // the node's
     NodeFacts::Listening listening = NodeFacts::Listening::node_address;
+    NodeFacts::GuestInput guest_input = NodeFacts::GuestInput::none;
     PodNetwork network;
     std::map<std::string, MountedVolume> volumes;
 };

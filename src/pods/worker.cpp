@@ -384,6 +384,7 @@ void Worker::begin_start(const Action& action) {
     request.facts = facts();
     request.default_egress = context_.node.default_egress;
     request.listening = context_.node.listening;
+    request.guest_input = context_.node.guest_input;
     request.network = network_;
     request.volumes = volumes_;
     starts_.spawn("start container", start(std::move(request), action.back_off));

@@ -131,6 +131,9 @@ Result<KeeperRuntime::Held> KeeperRuntime::make_container(const pods::ContainerS
                       settings_.lifetime == os::OnParentDeath::live_on;
     stored.memory_limit = spec.limits.memory.value_or(Bytes()).value;
     stored.resources = kube::to_json(spec.resources);
+    if (spec.stdin_fd < 0) {
+        stored.console = spec.console;
+    }
     container->resources = spec.resources;
     bool has_layer = spec.image.kind == pods::ImageKind::layered &&
                      spec.root == pods::ContainerSpec::Root::writable;
@@ -174,6 +177,10 @@ Task<Result<void>> KeeperRuntime::launch(Held container, const pods::ContainerSp
     auto plan = make_start_plan(spec, stored, context, std::move(*files));
     if (!plan) {
         co_return fail(std::move(plan.error()));
+    }
+    if (plan->console) {
+        SKIFF_CO_TRY(os::Fd far_end, plan->console.duplicate());
+        consoles_.add(stored, std::move(far_end));
     }
     plan->start.request_id = next_request_++;
     wire::Message message = std::move(plan->start);
@@ -224,6 +231,7 @@ void KeeperRuntime::discard(const Held& container) {
                    log::kv("error", format_as(removed.error())));
     }
     remove_cgroup_later(stored.cgroup);
+    consoles_.remove(stored.id);
     drop(container);
     container->ended.set();
 }

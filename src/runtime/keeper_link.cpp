@@ -1,9 +1,6 @@
 #include "runtime/keeper_link.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 #include "os/packet.h"
 
@@ -26,8 +23,8 @@ Task<Result<std::unique_ptr<KeeperLink>>> KeeperLink::connect(std::filesystem::p
     wire::Message greeting = hello;
     std::vector<int> none;
     SKIFF_CO_CHECK(co_await link->send(std::move(greeting), std::move(none), deadline));
-    SKIFF_CO_TRY(wire::Message answer, co_await link->receive(deadline));
-    auto* welcome = std::get_if<wire::Welcome>(&answer);
+    SKIFF_CO_TRY(Received answer, co_await link->receive(deadline));
+    auto* welcome = std::get_if<wire::Welcome>(&answer.message);
     if (welcome == nullptr) {
         co_return fail(Code::corrupt, "the keeper did not begin with Welcome");
     }
@@ -59,25 +56,23 @@ Task<Result<void>> KeeperLink::send(wire::Message message, std::vector<int> fds,
     }
 }
 
-Task<Result<wire::Message>> KeeperLink::receive(SteadyTime deadline) {
+Task<Result<KeeperLink::Received>> KeeperLink::receive(SteadyTime deadline) {
     std::string buffer;
     buffer.resize(wire::kMessageBytesMax);
     while (true) {
-        ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-        if (n > 0) {
-            co_return wire::decode_message(
-                std::string_view(buffer).substr(0, static_cast<std::size_t>(n)));
-        }
-        if (n == 0) {
-            co_return fail(Code::unavailable, "the keeper closed the connection");
-        }
-        if (errno == EINTR) {
+        SKIFF_CO_TRY(auto packet, os::receive_packet(socket_.get(), buffer, os::Wait::no));
+        if (packet.would_block) {
+            SKIFF_CO_CHECK(co_await async::wait_readable(socket_.get(), deadline));
             continue;
         }
-        if (errno != EAGAIN) {
-            co_return fail_errno(errno, "receive from the keeper");
+        if (packet.size == 0) {
+            co_return fail(Code::unavailable, "the keeper closed the connection");
         }
-        SKIFF_CO_CHECK(co_await async::wait_readable(socket_.get(), deadline));
+        Received received;
+        SKIFF_CO_TRY(received.message,
+                     wire::decode_message(std::string_view(buffer).substr(0, packet.size)));
+        received.fds = std::move(packet.fds);
+        co_return std::move(received);
     }
 }
 

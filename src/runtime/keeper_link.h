@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "async/task.h"
 #include "base/result.h"
@@ -24,8 +25,12 @@ public:
     // Sends one message; the descriptors stay the caller's. Waits when the keeper is slow to read.
     [[nodiscard]] async::Task<Result<void>> send(wire::Message message, std::vector<int> fds,
                                                  SteadyTime deadline);
+    struct Received {
+        wire::Message message;
+        std::vector<os::Fd> fds;  // that rode with it
+    };
     // The next message. unavailable: the keeper has closed the connection.
-    [[nodiscard]] async::Task<Result<wire::Message>> receive(SteadyTime deadline);
+    [[nodiscard]] async::Task<Result<Received>> receive(SteadyTime deadline);
 
     KeeperLink(const KeeperLink&) = delete;
     KeeperLink& operator=(const KeeperLink&) = delete;

@@ -233,18 +233,24 @@ Task<Result<void>> Keepers::connect(std::shared_ptr<Keeper> keeper) {
 Task<void> Keepers::listen(std::shared_ptr<Keeper> keeper) {
     auto link = keeper->link;
     while (true) {
-        auto message = co_await link->receive(async::kNoDeadline);
-        if (!message) {
-            if (message.error().code == Code::corrupt ||
-                message.error().code == Code::unsupported) {
+        auto received = co_await link->receive(async::kNoDeadline);
+        if (!received) {
+            if (received.error().code == Code::corrupt ||
+                received.error().code == Code::unsupported) {
                 log::error("keeper message not understood", log::kv("build", keeper->build),
-                           log::kv("error", format_as(message.error())));
+                           log::kv("error", format_as(received.error())));
                 continue;
             }
             break;
         }
-        events_.on_keeper_message(keeper->build, *message);
-        const auto* running = std::get_if<wire::Running>(&*message);
+        const wire::Message& message = received->message;
+        if (const auto* lent = std::get_if<wire::Lent>(&message)) {
+            os::Fd far_end = received->fds.empty() ? os::Fd() : std::move(received->fds.front());
+            events_.on_console_lent(lent->container_id, std::move(far_end));
+            continue;
+        }
+        events_.on_keeper_message(keeper->build, message);
+        const auto* running = std::get_if<wire::Running>(&message);
         if (running != nullptr && running->last) {
             keeper->listed.set();
         }

@@ -32,6 +32,8 @@ class KeeperEvents {
 public:
     virtual ~KeeperEvents() = default;
     virtual void on_keeper_message(const std::string& build, const wire::Message& message) = 0;
+    // The answer to Lend; invalid: the keeper has no console of that container.
+    virtual void on_console_lent(const std::string& container, os::Fd far_end) = 0;
     // The keeper's process is gone for good; its runners may live.
     virtual void on_keeper_gone(const std::string& build) = 0;
 };

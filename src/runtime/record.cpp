@@ -97,6 +97,7 @@ pods::ContainerRecord StoredContainer::to_record() const {
                                             : pods::ContainerRecord::Phase::started;
     record.created = wall(created_ns);
     record.started = wall(started_ns);
+    record.console = console;
     record.log_path = std::filesystem::path(log_folder) / pods::log_file_name(attempt);
     if (phase == Phase::ended) {
         pods::ContainerExit ended;

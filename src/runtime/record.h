@@ -24,6 +24,12 @@ constexpr ContainerKind last_of(ContainerKind) {
 constexpr ExitKind last_of(ExitKind) {
     return ExitKind::lost;
 }
+constexpr Console::Kind last_of(Console::Kind) {
+    return Console::Kind::terminal;
+}
+constexpr Console::Input last_of(Console::Input) {
+    return Console::Input::once;
+}
 constexpr ContainerSpec::MessageFallback last_of(ContainerSpec::MessageFallback) {
     return ContainerSpec::MessageFallback::log;
 }
@@ -95,12 +101,15 @@ struct StoredContainer {
     std::uint32_t round = 0;  // pods::ContainerSpec::round
     // What it runs with, as JSON of ResourceRequirements; empty in records of an older agent.
     std::string resources;
+    pods::Console console;
+    bool input_used = false;  // an input that is `once` has had its client
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.id, s.pod_uid, s.pod_namespace, s.pod_name, s.name, s.kind, s.attempt, s.spec_hash,
           s.image, s.image_id, s.created_ns, s.started_ns, s.phase, s.exit, s.pid, s.start_time,
           s.keeper, s.cgroup, s.log_folder, s.log_link, s.layer, s.stop_mode, s.memory_limit,
-          s.message_fallback, s.ids, s.keep_end, s.core_dump, s.artifact, s.round, s.resources);
+          s.message_fallback, s.ids, s.keep_end, s.core_dump, s.artifact, s.round, s.resources,
+          s.console.kind, s.console.input, s.input_used);
     }
 
     [[nodiscard]] PodName full_pod_name() const { return PodName{pod_namespace, pod_name}; }

@@ -169,6 +169,9 @@ void KeeperRuntime::sweep_leftovers() {
     remove_strangers(paths_.grants(), known);
     remove_strangers(wire::exits_folder(run_dir), known);
     remove_strangers(paths_.termination(), known);
+    remove_strangers(paths_.consoles(), [&](const std::string& name) {
+        return known(name.substr(0, name.find('.')));
+    });
     std::set<std::string> in_use;
     for (const auto& [id, container] : containers_) {
         if (container->stored.phase != Phase::ended) {
@@ -299,6 +302,7 @@ void KeeperRuntime::on_running(const std::string& build, const wire::Running& ru
             started.start_time = item.start_time;
             started.started_ns = item.started_ns;
             on_started(build, started);
+            ask_for_console(build, item.container_id);
         }
     }
     if (running.last) {
@@ -405,6 +409,9 @@ void KeeperRuntime::adopt_orphan(const Held& container, os::Fd pidfd) {
     container->unknown = false;
     container->orphan = std::move(pidfd);
     container->answered.set();
+    if (container->stored.console.kind != pods::Console::Kind::none) {
+        consoles_.add(container->stored, os::Fd());  // nobody will lend it
+    }
     scope_.spawn("orphan " + container->stored.id, watch_orphan(container));
     if (container->stop_by) {
         scope_.spawn("stop orphan " + container->stored.id, go_on_stopping(container));
@@ -505,7 +512,9 @@ void KeeperRuntime::finish_as(const Held& container, StoredExit exit) {
     stored.phase = Phase::ended;
     stored.exit = std::move(exit);
     execs_.end_sessions(stored.id);
+    consoles_.remove(stored.id);
     (void)os::remove_file(paths_.grant(ContainerId(stored.id)));
+    (void)remove_console_files(paths_, ContainerId(stored.id));
     record_end(container);
     remove_cgroup_later(stored.cgroup);
     container->answered.set();

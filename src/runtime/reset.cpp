@@ -26,6 +26,7 @@ class Deaf final : public KeeperEvents {
 public:
     void on_keeper_message(const std::string&, const wire::Message&) override {}
     void on_keeper_gone(const std::string&) override {}
+    void on_console_lent(const std::string&, os::Fd) override {}
 };
 
 // Keeps the first failure and lets the rest go on.

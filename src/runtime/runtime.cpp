@@ -93,7 +93,8 @@ KeeperRuntime::KeeperRuntime(RuntimeSettings settings, RuntimeParts parts,
       keepers_(keeper_settings(settings_), paths_, *cgroups_, parts.reactor.executor(), *this),
       artifacts_(compile_settings(settings_), paths_, *cgroups_, parts.reactor.executor(), pool_,
                  random_),
-      execs_(settings_.toolbox_folder, {paths_, pool_, random_, cgroups_, keepers_, artifacts_}) {}
+      execs_(settings_.toolbox_folder, {paths_, pool_, random_, cgroups_, keepers_, artifacts_}),
+      consoles_(paths_) {}
 
 KeeperRuntime::~KeeperRuntime() = default;
 
@@ -353,6 +354,34 @@ Task<Result<std::unique_ptr<pods::ExecSession>>> KeeperRuntime::exec(pods::ExecS
     Execs::Start start{std::move(spec), container->stored, std::move(grant), std::move(artifact),
                        std::move(keeper)};
     co_return co_await execs_.start(std::move(start));
+}
+
+Task<Result<std::unique_ptr<pods::AttachSession>>> KeeperRuntime::attach(pods::AttachSpec spec) {
+    SKIFF_CO_TRY(Held container, running(spec.container));
+    auto on_use = [this](const std::string& id) {
+        if (Held used = find(id)) {
+            used->stored.input_used = true;
+            write_record(used->stored);
+        }
+    };
+    co_return co_await consoles_.attach(std::move(spec), container->stored, std::move(on_use),
+                                        scope_);
+}
+
+void KeeperRuntime::on_console_lent(const std::string& id, os::Fd far_end) {
+    if (Held container = find(id); container && container->stored.phase != Phase::ended) {
+        consoles_.add(container->stored, std::move(far_end));
+    }
+}
+
+void KeeperRuntime::ask_for_console(const std::string& build, const std::string& id) {
+    Held container = find(id);
+    bool has_one = container && container->stored.console.kind != pods::Console::Kind::none;
+    if (has_one && !consoles_.has(id)) {
+        wire::Lend lend;
+        lend.container_id = id;
+        keepers_.post(build, lend);
+    }
 }
 
 void KeeperRuntime::prepare_toolbox() {

@@ -23,6 +23,7 @@
 #include "os/cgroup.h"
 #include "pods/ports.h"
 #include "runtime/artifacts.h"
+#include "runtime/consoles.h"
 #include "runtime/exec.h"
 #include "runtime/keepers.h"
 #include "runtime/record.h"
@@ -98,6 +99,8 @@ public:
     [[nodiscard]] Result<pods::Image> image_of(const ContainerId& id) const override;
     [[nodiscard]] async::Task<Result<std::unique_ptr<pods::ExecSession>>> exec(
         pods::ExecSpec spec) override;
+    [[nodiscard]] async::Task<Result<std::unique_ptr<pods::AttachSession>>> attach(
+        pods::AttachSpec spec) override;
     // In the background, a while after the start of a node: the first command need not wait for a
     // compile.
     void prepare_toolbox();
@@ -177,6 +180,9 @@ private:
     [[nodiscard]] Artifacts::Spared artifacts_in_use() const;
     void on_keeper_message(const std::string& build, const wire::Message& message) override;
     void on_keeper_gone(const std::string& build) override;
+    void on_console_lent(const std::string& id, os::Fd far_end) override;
+    // Of a container that an agent before this one has started.
+    void ask_for_console(const std::string& build, const std::string& id);
     void on_started(const std::string& build, const wire::Started& started);
     void on_start_failed(const wire::StartFailed& failed);
     void on_exited(const std::string& build, const wire::Exited& exited);
@@ -268,6 +274,7 @@ private:
     Keepers keepers_;
     Artifacts artifacts_;
     Execs execs_;
+    Consoles consoles_;
 };
 
 // The cgroup tree of the instance: the one that an earlier agent of this boot recorded, else a new

@@ -310,6 +310,7 @@ Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredConta
         }
         ++next_fd;
     }
+    next_fd = grant_console(stored.console, next_fd, grant);
     if (stored.core_dump) {
         grant.coredump_fd = next_fd;
         grant.coredump_bytes_max = kCoreDumpMax.value;
@@ -337,6 +338,7 @@ Result<ContainerFiles> make_container_files(const state::Paths& paths,
     if (stored.core_dump) {
         SKIFF_TRY(files.core_dump, make_core_dump_file(paths, stored));
     }
+    SKIFF_TRY(files.console, make_console_files(paths, ContainerId(stored.id), stored.console));
     return files;
 }
 
@@ -363,9 +365,21 @@ Result<StartPlan> make_start_plan(const pods::ContainerSpec& spec, const StoredC
     if (spec.stdin_fd >= 0) {
         plan.fds.push_back(spec.stdin_fd);
     }
+    ConsoleFiles& console = files.console;
+    for (int fd : console_fds(console)) {
+        plan.fds.push_back(fd);
+    }
+    for (os::Fd* fd : {&console.input, &console.out, &console.err, &console.audience}) {
+        plan.owned.push_back(std::move(*fd));
+    }
     if (files.core_dump) {
         plan.fds.push_back(files.core_dump.get());
         plan.owned.push_back(std::move(files.core_dump));
+    }
+    plan.console = std::move(console.far_end);
+    if (plan.console) {
+        plan.start.has_console = true;
+        plan.fds.push_back(plan.console.get());
     }
     std::ranges::move(files.logs, std::back_inserter(plan.owned));
     plan.owned.push_back(std::move(grant_fd));
@@ -390,6 +404,7 @@ Result<void> remove_container_files(const state::Paths& paths, const StoredConta
     }
     SKIFF_CHECK(os::remove_file(paths.termination_file(ContainerId(stored.id))));
     SKIFF_CHECK(os::remove_file(paths.grant(ContainerId(stored.id))));
+    SKIFF_CHECK(remove_console_files(paths, ContainerId(stored.id)));
     SKIFF_CHECK(os::remove_file(wire::runner_page_file(run_dir, stored.id)));
     return os::remove_file(wire::exit_file(run_dir, stored.id));
 }

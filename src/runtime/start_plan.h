@@ -11,6 +11,7 @@
 #include "os/fd.h"
 #include "pods/ports.h"
 #include "runtime/artifacts.h"
+#include "runtime/console_files.h"
 #include "runtime/record.h"
 #include "state/paths.h"
 #include "wire/grant.h"
@@ -38,6 +39,7 @@ struct StartPlan {
     wire::Start start;
     std::vector<int> fds;
     std::vector<os::Fd> owned;
+    os::Fd console;  // the far end of the container's console, if it has one
     // For later commands in the container.
     StoredGrant grant;
 };
@@ -46,7 +48,8 @@ struct StartPlan {
 [[nodiscard]] wire::StopMode stop_mode_of(pods::ContainerSpec::StopMode mode);
 
 // Pure: the grant for `spec`, with descriptors numbered from wire::kFirstFreeFd: log slots first,
-// then stdin. Fails with reason CreateContainerConfigError for what cannot be granted.
+// then stdin or the console. Fails with reason CreateContainerConfigError for what cannot be
+// granted.
 [[nodiscard]] Result<wire::Grant> grant_for(const pods::ContainerSpec& spec,
                                             const StoredContainer& stored,
                                             const StartContext& context);
@@ -68,6 +71,7 @@ struct ContainerFiles {
     std::vector<os::Fd> logs;  // in the order of their slots
     os::Fd page;
     os::Fd core_dump;  // invalid: none is wanted
+    ConsoleFiles console;
 };
 // Makes the logs and their link, the page, the termination message file and the writable layer.
 // On failure what was made is removed by remove_container_files(). For the pool's threads.

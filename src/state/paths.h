@@ -32,6 +32,7 @@
 //   ├── pods/<uid>                   checkpoint: the pod's ids
 //   ├── exits/<id>  runners/<id>  root/     (src/wire/paths.h)
 //   ├── termination/<id>             the container's termination message file
+//   ├── consoles/<id>.out, .err      FIFOs: what an attached container writes
 //   ├── checked/<key>                artifacts whose MAC was checked in this boot
 //   └── netns/                       named network namespaces of pods
 //   <pod-log-dir>/<ns>_<name>_<uid>/<container>/<n>.log        default /var/log/pods
@@ -130,6 +131,13 @@ struct Paths {
     [[nodiscard]] fs::path termination() const { return run_dir / "termination"; }
     [[nodiscard]] fs::path termination_file(const ContainerId& id) const {
         return termination() / id.str();
+    }
+    [[nodiscard]] fs::path consoles() const { return run_dir / "consoles"; }
+    [[nodiscard]] fs::path console_out(const ContainerId& id) const {
+        return consoles() / (id.str() + ".out");
+    }
+    [[nodiscard]] fs::path console_err(const ContainerId& id) const {
+        return consoles() / (id.str() + ".err");
     }
     // What a guest with `skiff/stop: file` sees at /run/skiff.
     [[nodiscard]] fs::path stop_folder(const ContainerId& id) const {

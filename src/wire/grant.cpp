@@ -190,7 +190,8 @@ Result<void> check(const Grant& grant, std::size_t fd_count) {
     SKIFF_CHECK(check_join(grant, fd_count));
     SKIFF_CHECK(check_fd("the core dump", grant.coredump_fd, fd_count));
     SKIFF_CHECK(check_fd("stdout", grant.log.stdout_fd, fd_count));
-    return check_fd("stderr", grant.log.stderr_fd, fd_count);
+    SKIFF_CHECK(check_fd("stderr", grant.log.stderr_fd, fd_count));
+    return check_fd("the audience", grant.log.audience_fd, fd_count);
 }
 
 }  // namespace

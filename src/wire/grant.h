@@ -259,13 +259,18 @@ struct HttpServer {
 struct LogGrant {
     std::vector<std::int32_t> slot_fds;  // O_WRONLY | O_APPEND, regular files; empty: no log
     std::uint64_t slot_bytes_max = 10U << 20;
-    // Where the guest's output goes besides the log, unchanged: a terminal or pipe of `skiff run`.
+    // Where the guest's output goes besides the log, unchanged: a terminal or pipe of `skiff run`,
+    // or what clients attach to.
     std::int32_t stdout_fd = -1;
     std::int32_t stderr_fd = -1;
+    // Whether somebody listens to these two: the writing end of a FIFO, not blocking as they are.
+    // While nobody reads the FIFO nothing is written, and who blocks goes on. -1: they are written
+    // until that fails.
+    std::int32_t audience_fd = -1;
     friend bool operator==(const LogGrant&, const LogGrant&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
-        a(s.slot_fds, s.slot_bytes_max, s.stdout_fd, s.stderr_fd);
+        a(s.slot_fds, s.slot_bytes_max, s.stdout_fd, s.stderr_fd, s.audience_fd);
     }
 };
 

@@ -62,11 +62,14 @@ struct Start {
     // As a server's, for a guest of StopMode::none that listens: the keeper lets it go on.
     std::uint64_t drain_ms = 0;
     std::uint32_t drain_share = 0;
+    // The last descriptor is not the runner's: the keeper holds it for as long as the container
+    // runs, and lends it to every agent that asks.
+    bool has_console = false;
     friend bool operator==(const Start&, const Start&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.request_id, s.container_id, s.pod_uid, s.stop, s.oom_counter, s.oom_kills_before,
-          s.memory_bytes_limit, s.drain_ms, s.drain_share);
+          s.memory_bytes_limit, s.drain_ms, s.drain_share, s.has_console);
     }
 };
 
@@ -126,6 +129,17 @@ struct Shutdown {
     template <typename A, typename S>
     static void fields(A& a, S& s) {
         a(s.mode);
+    }
+};
+
+// Asks for the console of a container that runs: answered by Lent. Only of what was started with
+// one: an older keeper does not know this message.
+struct Lend {
+    std::string container_id;
+    friend bool operator==(const Lend&, const Lend&) = default;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.container_id);
     }
 };
 
@@ -232,9 +246,19 @@ struct Running {
     }
 };
 
+// A descriptor rides with it; none when there is no such container, or it has no console.
+struct Lent {
+    std::string container_id;
+    friend bool operator==(const Lent&, const Lent&) = default;
+    template <typename A, typename S>
+    static void fields(A& a, S& s) {
+        a(s.container_id);
+    }
+};
+
 // The order is the type number on the wire: append only.
 using Message = std::variant<Hello, Start, Stop, Kill, List, Forget, Shutdown, Welcome, Started,
-                             StartFailed, Exited, Running>;
+                             StartFailed, Exited, Running, Lend, Lent>;
 
 // One packet: magic, version, type, then the structure. Always below kMessageBytesMax for what this
 // header allows (long texts are cut by their producers).

@@ -41,7 +41,8 @@ std::vector<Message> samples() {
     exited.message = "wasm trap: unreachable";
     exited.finished_ns = -5;
     return {Hello{1, "skiff 0.1 pid 3"},
-            Start{7, "abc", "uid", StopMode::file, "/sys/fs/cgroup/x/memory.events", 2, 1 << 20},
+            Start{7, "abc", "uid", StopMode::file, "/sys/fs/cgroup/x/memory.events", 2, 1 << 20, 5,
+                  2, true},
             Stop{"abc", 30000},
             Kill{"abc"},
             List{},
@@ -51,7 +52,9 @@ std::vector<Message> samples() {
             Started{7, "abc", 123, 456, 789},
             StartFailed{7, "abc", "mounts", "no such file"},
             exited,
-            Running{{RunningItem{"abc", "uid", 1, 2, 3}, RunningItem{"d", "", 4, 5, 0}}, false}};
+            Running{{RunningItem{"abc", "uid", 1, 2, 3}, RunningItem{"d", "", 4, 5, 0}}, false},
+            Lend{"abc"},
+            Lent{"abc"}};
 }
 
 TEST(WireMessage, EveryMessageSurvivesTheWire) {
@@ -180,6 +183,7 @@ TEST(WireGrant, RefusesWhatCouldReachOutside) {
     EXPECT_TRUE(refused([](Grant& g) { g.root.kind = RootKind::none; }));
     EXPECT_TRUE(refused([](Grant& g) { g.root.work.clear(); }));
     EXPECT_TRUE(refused([](Grant& g) { g.log.slot_fds = {-1}; }));
+    EXPECT_TRUE(refused([](Grant& g) { g.log.audience_fd = 9; }));
     const auto joins = [](Grant& g) {
         g.mounts.clear();
         g.join = {3, 4, 5, 6};
