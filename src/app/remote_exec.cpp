@@ -216,4 +216,12 @@ Task<Session> RemoteExec::exec(server::RemoteTarget target, std::vector<std::str
     return run_with_pipes(rooms_, std::move(target.pod), std::move(request), target.streams);
 }
 
+Result<void> RemoteExec::check_attach(const server::RemoteTarget& target) const {
+    return rooms_.attachments().check(target);
+}
+
+Task<Session> RemoteExec::attach(server::RemoteTarget target) {
+    return rooms_.attachments().attach(std::move(target));
+}
+
 }  // namespace skiff::app

@@ -1,4 +1,5 @@
 // Commands in containers for `kubectl exec`: their streams are pipes, or a terminal of their own.
+// `kubectl attach` goes to the rooms' attachments.
 // Reactor thread.
 #pragma once
 
@@ -15,6 +16,9 @@ public:
     [[nodiscard]] Result<void> check_exec(const server::RemoteTarget& target) const override;
     [[nodiscard]] async::Task<Result<std::unique_ptr<server::RemoteSession>>> exec(
         server::RemoteTarget target, std::vector<std::string> command) override;
+    [[nodiscard]] Result<void> check_attach(const server::RemoteTarget& target) const override;
+    [[nodiscard]] async::Task<Result<std::unique_ptr<server::RemoteSession>>> attach(
+        server::RemoteTarget target) override;
 
 private:
     Rooms& rooms_;
