@@ -86,6 +86,9 @@ public:
     pods::Task<Result<std::unique_ptr<pods::ExecSession>>> exec(pods::ExecSpec) override {
         co_return fail(Code::conflict, "no commands here");
     }
+    pods::Task<Result<std::unique_ptr<pods::AttachSession>>> attach(pods::AttachSpec) override {
+        co_return fail(Code::conflict, "no commands here");
+    }
 
 private:
     using Held = std::shared_ptr<Run>;
