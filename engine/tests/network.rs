@@ -166,7 +166,7 @@ fn krustlets(mode: u32, hosts: &[&'static str], egress: u32) -> Grant {
         http_mode: mode,
         http_mode_set: mode != NOTHING,
         http_hosts: hosts.to_vec(),
-        ca_file: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/ca.pem")),
+        ca_file: Some("tests/tls/ca.pem"),
         ..Network::default()
     };
     granted(network, 0)

@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Said by others (the scheduler, kubectl, curl, the engine), put together, or a class of answers.
 OTHERS = {"FailedScheduling", "untolerated taint {kubernetes.io/arch", "-wasi}",
           "wasm trap", "OutOfmemory", "5xx", "connection refused", "server gave HTTP response", "kubectl logs", "dial tcp", "10250: connect", "Unauthorized",
-          "Forbidden", "NotReady", "join"}
+          "Forbidden", "NotReady", "join", "remote error"}
 
 
 def quoted():

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ["bin/skiff", "libexec/skiff/skiff-engine", "lib/systemd/system/skiff.service",
-         "share/skiff/cluster.yaml", "share/doc/skiff/README.md", "share/doc/skiff/LICENSE",
+         "share/skiff/cluster.yaml", "share/skiff/grafana-dashboard.json", "share/doc/skiff/README.md", "share/doc/skiff/LICENSE",
          "share/doc/skiff/docs/quick-start.md",
          "libexec/skiff/toolbox.wasm", "libexec/skiff/toolbox-component.wasm"]
 

@@ -530,8 +530,7 @@ pub fn run_everywhere(wat: &str, grant: &Grant) -> Report {
 
 /// A guest of the folder `guests`; `guests/build` makes them.
 pub fn guest(name: &str) -> Vec<u8> {
-    let folder = std::env::var("SKIFF_GUESTS")
-        .unwrap_or_else(|_| format!("{}/../build/guests", env!("CARGO_MANIFEST_DIR")));
+    let folder = std::env::var("SKIFF_GUESTS").unwrap_or_else(|_| "../build/guests".into());
     let path = format!("{folder}/{name}.wasm");
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run guests/build first"))
 }
