@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "app/events_command.h"
 #include "app/local.h"
 #include "app/top.h"
 #include "app/workload.h"
@@ -71,6 +72,14 @@ struct NodeOptions {
 };
 [[nodiscard]] int node_command(NodeOptions options);
 
+struct CheckOptions {
+    config::Settings settings;
+    bool standalone = false;
+    OutputFormat format = OutputFormat::table;
+};
+// kExitFailure when the node would not work.
+[[nodiscard]] int check_command(const CheckOptions& options);
+
 struct JoinOptions {
     std::string server;                       // https://host:port, or host:port
     std::string token;                        // "id.secret"
@@ -85,6 +94,7 @@ enum class ResetScope { running, everything };
 [[nodiscard]] int ps_command(const std::filesystem::path& run_dir, OutputFormat format);
 [[nodiscard]] int top_command(const std::filesystem::path& run_dir, OutputFormat format,
                               Watching watching);
+[[nodiscard]] int events_command(const std::filesystem::path& run_dir, EventsQuery query);
 [[nodiscard]] int logs_command(const std::filesystem::path& run_dir, LogsQuery query);
 
 // What a verb's work came to: a failure is told on stderr, being cancelled is none.

@@ -1,6 +1,7 @@
 #include "app/doors.h"
 
 #include "base/log.h"
+#include "config/fields.h"
 #include "node/serving_request.h"
 
 namespace skiff::app {
@@ -23,6 +24,7 @@ server::KubeletApiSettings api_settings(const config::Settings& settings) {
         settings.webhook_auth ? server::TokenReviews::enabled : server::TokenReviews::disabled;
     its.token_lifetime = settings.webhook_auth_cache_ttl;
     its.answer_lifetimes = {settings.authorized_cache_ttl, settings.unauthorized_cache_ttl};
+    its.configz = config::render_configz(settings);
     return its;
 }
 
@@ -51,6 +53,7 @@ Doors::Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::S
                    return pod_that_needs(its->pods(), image);
                }}),
       image_routes_(images_),
+      event_routes_(base.events),
       remote_exec_(rooms),
       node_ports_(rooms),
       streaming_(remote_exec_, node_ports_),
@@ -60,7 +63,8 @@ Doors::Doors(Base& base, Rooms& rooms, server::Reviews* reviews, const config::S
       metrics_({base, rooms, metered_api_, server_}, settings.node_name),
       exec_(base.reactor.executor(), rooms),
       scope_(base.reactor.executor()) {
-    api_.offer(image_routes_);
+    api_.offer("images", image_routes_);
+    api_.offer("events", event_routes_);
     api_.offer(metrics_);
     api_.offer(streaming_);
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "app/event_routes.h"
 #include "app/exec_door.h"
 #include "app/image_routes.h"
 #include "app/image_service.h"
@@ -44,6 +45,7 @@ private:
     node::ServingTls tls_;
     ImageService images_;
     ImageRoutes image_routes_;
+    EventRoutes event_routes_;
     RemoteExec remote_exec_;
     NodePorts node_ports_;
     server::StreamingRoutes streaming_;

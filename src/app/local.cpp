@@ -12,7 +12,7 @@ std::filesystem::path local_socket(const std::filesystem::path& run_dir) {
     return run_dir / "skiff.sock";
 }
 
-static Error no_node(Error error, const std::filesystem::path& socket) {
+Error no_node(Error error, const std::filesystem::path& socket) {
     return Error{
         Code::unavailable,
         {},
@@ -45,10 +45,8 @@ static async::Task<Result<kube::List<kube::Pod>>> fetch_pods(http::Client& clien
     co_return kube::list_from_json<kube::Pod>(response.body);
 }
 
-// "3d4h", "5m", "12s": as kubectl shows ages.
-static std::string age_of(WallTime since) {
-    auto seconds =
-        std::chrono::duration_cast<std::chrono::seconds>(SystemClock().wall_now() - since).count();
+std::string age_of(WallTime since, WallTime now) {
+    auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - since).count();
     if (seconds < 120) {
         return fmt::format("{}s", std::max<std::int64_t>(0, seconds));
     }
@@ -95,8 +93,9 @@ static void print_table(const std::vector<kube::Pod>& pods) {
             ready += status.ready ? 1 : 0;
             restarts += status.restartCount;
         }
-        std::string age =
-            pod.status.startTime ? age_of(pod.status.startTime->at) : std::string("-");
+        std::string age = pod.status.startTime
+                              ? age_of(pod.status.startTime->at, SystemClock().wall_now())
+                              : std::string("-");
         fmt::print("{:<{}}  {:<{}}  {:<7}  {:<24}  {:<8}  {}\n", pod.metadata.namespace_, ns,
                    pod.metadata.name, name, fmt::format("{}/{}", ready, pod.spec.containers.size()),
                    status_of(pod), restarts, age);

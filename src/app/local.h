@@ -8,6 +8,7 @@
 
 #include "async/task.h"
 #include "base/result.h"
+#include "base/time.h"
 #include "http/client.h"
 
 namespace skiff::app {
@@ -16,6 +17,12 @@ enum class OutputFormat { table, json };
 
 // The socket below a run folder that serves the node's own API to root on this machine.
 [[nodiscard]] std::filesystem::path local_socket(const std::filesystem::path& run_dir);
+
+// `error` of a request to the socket, in words for its user.
+[[nodiscard]] Error no_node(Error error, const std::filesystem::path& socket);
+
+// "3d", "5h", "12s": as kubectl shows ages.
+[[nodiscard]] std::string age_of(WallTime since, WallTime now);
 
 // The node's answer to a request to its socket. Fails with unavailable when no node listens there,
 // or when it answers anything but 200.

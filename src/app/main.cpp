@@ -6,6 +6,7 @@
 #include "app/commands.h"
 #include "app/exec_command.h"
 #include "base/log.h"
+#include "base/log_format.h"
 #include "config/fields.h"
 #include "wire/grant.h"
 
@@ -20,6 +21,7 @@ std::vector<std::string> engines() {
 struct CommandLine {
     std::filesystem::path config_file = "/etc/skiff/config.yaml";
     bool config_given = false;
+    std::filesystem::path config_dir;
     std::vector<std::pair<const config::Field*, std::string>> flags;
     bool show_config = false;
     NodeOptions node;
@@ -33,6 +35,7 @@ struct CommandLine {
     std::filesystem::path run_dir = "/run/skiff";
     std::string output = "table";
     LogsQuery logs;
+    EventsQuery events;
     std::string since;
     bool once = false;  // top
     ExecOptions exec;
@@ -63,20 +66,36 @@ void add_field_flags(CLI::App& app, CommandLine& line) {
     }
 }
 
+void add_config(CLI::App& app, CommandLine& line) {
+    app.add_option_function<std::string>(
+           "--config",
+           [&line](const std::string& path) {
+               line.config_file = path;
+               line.config_given = true;
+           },
+           "configuration file (default /etc/skiff/config.yaml)")
+        ->type_name("path");
+    app.add_option("--config-dir", line.config_dir,
+                   "folder of *.conf files that are merged over the configuration file")
+        ->type_name("path");
+    add_field_flags(app, line);
+}
+
+void add_check(CLI::App& root, CommandLine& line) {
+    CLI::App* check = root.add_subcommand(
+        "check", "find out what keeps this machine from being a node, and how to mend it");
+    check->add_flag("--standalone", line.node.standalone, "for a node without an API server");
+    check->add_option("-o,--output", line.output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}));
+    add_config(*check, line);
+}
+
 void add_node(CLI::App& root, CommandLine& line) {
     CLI::App* node = root.add_subcommand("node", "join this machine to a cluster, and serve pods");
-    node->add_option_function<std::string>(
-            "--config",
-            [&line](const std::string& path) {
-                line.config_file = path;
-                line.config_given = true;
-            },
-            "configuration file (default /etc/skiff/config.yaml)")
-        ->type_name("path");
+    add_config(*node, line);
     node->add_flag("--standalone", line.node.standalone,
-                   "no API server: run the pods of --pod-manifest-path");
+                   "no API server: run the pods of --pod-manifest-path and --manifest-url");
     node->add_flag("--show-config", line.show_config, "print the effective settings and end");
-    add_field_flags(*node, line);
     CLI::App* join = node->add_subcommand(
         "join", "write the bootstrap kubeconfig for a cluster, as kubeadm join");
     join->add_option("SERVER", line.join.server, "the API server, host:port or https://host:port")
@@ -212,6 +231,14 @@ void add_local(CLI::App& root, CommandLine& line) {
         ->check(CLI::IsMember({"table", "json"}));
     top->add_flag("--once", line.once, "one picture, also on a terminal");
     top->add_option("--run-dir", line.run_dir, "run folder of the node");
+    CLI::App* events = root.add_subcommand(
+        "events", "print the latest events of this node, also without a cluster");
+    events->add_option("POD", line.events.pod, "only those about this pod");
+    events->add_option("-n,--namespace", line.events.ns, "only those in this namespace");
+    events->add_flag("-w,--watch", line.events.watch, "go on with what comes");
+    events->add_option("-o,--output", line.output, "table, or json: one object a line")
+        ->check(CLI::IsMember({"table", "json"}));
+    events->add_option("--run-dir", line.run_dir, "run folder of the node");
     CLI::App* logs = root.add_subcommand("logs", "print a container's log");
     logs->add_option("POD", line.logs.pod, "name of the pod")->required();
     logs->add_option("-c,--container", line.logs.container, "container, if there are several");
@@ -272,13 +299,18 @@ int print_version(const std::string& output) {
 
 // Defaults, file, flags, in this order.
 Result<config::Settings> effective_settings(const CommandLine& line) {
-    auto missing = line.config_given ? config::Missing::is_error : config::Missing::is_fine;
-    SKIFF_TRY(auto loaded, config::load_settings(line.config_file, missing, config::Settings{}));
+    config::ConfigFiles files;
+    files.file = line.config_file;
+    files.missing = line.config_given ? config::Missing::is_error : config::Missing::is_fine;
+    files.folder = line.config_dir;
+    SKIFF_TRY(auto loaded, config::load_settings(files, config::Settings{}));
     for (const auto& [field, text] : line.flags) {
         SKIFF_CHECK(config::set_flag(loaded.settings, *field, text));
     }
     SKIFF_CHECK(config::resolve(loaded.settings));
     log::set_level(log::parse_level(loaded.settings.log_level));
+    log::set_format(loaded.settings.logging_format == "json" ? log::Format::json
+                                                             : log::Format::text);
     for (const std::string& warning : loaded.warnings) {
         log::warn("configuration", log::kv("detail", warning));
     }
@@ -302,8 +334,19 @@ int node(const CLI::App& app, CommandLine& line) {
         return reset_command(*settings,
                              line.reset_all ? ResetScope::everything : ResetScope::running);
     }
+    for (const config::Field& field : config::fields()) {
+        log::debug("setting", log::kv("name", field.name), log::kv("value", field.show(*settings)));
+    }
     line.node.settings = std::move(*settings);
     return node_command(std::move(line.node));
+}
+
+int check(CommandLine& line, OutputFormat format) {
+    auto settings = effective_settings(line);
+    if (!settings) {
+        return report(settings.error(), kExitUsage);
+    }
+    return check_command({std::move(*settings), line.node.standalone, format});
 }
 
 int image(const CLI::App& app, CommandLine& line) {
@@ -353,6 +396,7 @@ int main_of(int argc, char** argv) {
     root.require_subcommand(1);
     add_run(root, line);
     add_node(root, line);
+    add_check(root, line);
     add_inspect(root, line);
     add_image(root, line);
     add_local(root, line);
@@ -379,6 +423,9 @@ int main_of(int argc, char** argv) {
         return node(*root.get_subcommand("node"), line);
     }
     const auto format = line.output == "json" ? OutputFormat::json : OutputFormat::table;
+    if (root.got_subcommand("check")) {
+        return check(line, format);
+    }
     if (root.got_subcommand("inspect")) {
         line.inspect.format = format;
         return inspect_command(std::move(line.inspect));
@@ -393,6 +440,10 @@ int main_of(int argc, char** argv) {
     if (root.got_subcommand("top")) {
         return top_command(line.run_dir, format,
                            line.once ? Watching::once : Watching::on_terminal);
+    }
+    if (root.got_subcommand("events")) {
+        line.events.format = format;
+        return events_command(line.run_dir, line.events);
     }
     if (root.got_subcommand("logs")) {
         return logs(line);

@@ -14,6 +14,7 @@
 #include "app/powers.h"
 #include "app/request_meter.h"
 #include "app/rooms.h"
+#include "app/service_watch.h"
 #include "app/static_pods.h"
 #include "app/upkeep.h"
 #include "base/log.h"
@@ -59,14 +60,20 @@ private:
 // A node without an API server: statuses are asked for at the local socket, events go to the log.
 class LogEvents final : public pods::EventSink {
 public:
+    LogEvents(EventRing& ring, const Clock& clock, std::string node_name)
+        : ring_(ring), clock_(clock), node_name_(std::move(node_name)) {}
     void emit(const kube::Pod& pod, std::string_view container, pods::EventType type,
               std::string_view reason, std::string_view message) override {
-        auto write = type == pods::EventType::warning ? log::Level::warn : log::Level::info;
-        log::write(write, "event",
-                   {log::kv("pod", pod.metadata.namespace_ + "/" + pod.metadata.name),
-                    log::kv("container", container), log::kv("reason", reason),
-                    log::kv("message", message)});
+        kube::Event event =
+            node::make_event(node::reference_to(pod, container), {type, reason, message},
+                             node_name_, clock_.wall_now());
+        record_event(ring_, std::move(event));
     }
+
+private:
+    EventRing& ring_;
+    const Clock& clock_;
+    std::string node_name_;
 };
 
 class NoStatus final : public pods::StatusSink {
@@ -78,8 +85,8 @@ public:
 
 std::shared_ptr<StaticPods> static_pods(Base& base, Rooms& rooms,
                                         const config::Settings& settings) {
-    return std::make_shared<StaticPods>(rooms.pods(), rooms.store(), base.clock,
-                                        settings.static_pod_path, settings.node_name);
+    StaticPorts ports{rooms.pods(), rooms.store(), base.clock, settings.node_name};
+    return std::make_shared<StaticPods>(base.reactor.executor(), std::move(ports), settings);
 }
 
 using Watch = kube::Reflector<kube::Pod>;
@@ -94,12 +101,31 @@ Spared spared_by(std::shared_ptr<const StaticPods> files, std::shared_ptr<const 
     };
 }
 
-// Until somebody asks the agent to end.
-async::Task<int> wait_for_the_end() {
+// node_command() has looked at the environment before.
+node::ServiceLink service_link() {
+    auto link = node::ServiceLink::from_environment();
+    return link ? *link : node::ServiceLink();
+}
+
+// Serves until somebody asks the agent to end, and keeps the service manager informed.
+async::Task<int> wait_for_the_end(Rooms& rooms, std::string node_name, async::Scope& scope) {
+    Rooms* its = &rooms;
+    ServiceWatch::Sources sources;
+    sources.health = [its] { return its->view().sync_loop_health(); };
+    sources.status = [its, node_name] {
+        return fmt::format("node {}: {} pods", node_name, its->pods().size());
+    };
+    auto service = std::make_shared<ServiceWatch>(service_link(), std::move(sources));
+    service->ready();
+    auto beats = [](std::shared_ptr<ServiceWatch> watch) -> async::Task<void> {
+        co_await watch->run();
+    };
+    scope.spawn("service manager", beats(service));
     std::vector<int> signals = {SIGTERM, SIGINT};
     auto signal = co_await async::wait_signal(std::move(signals));
     int number = signal ? *signal : 0;
     log::info("stopping", log::kv("signal", number));
+    service->stopping();
     co_return number;
 }
 
@@ -107,7 +133,11 @@ async::Task<int> wait_for_the_end() {
 class AloneNode {
 public:
     AloneNode(Base& base, const config::Settings& settings, const state::Instance& instance)
-        : base_(base), settings_(settings), instance_(instance), scope_(base.reactor.executor()) {}
+        : base_(base),
+          settings_(settings),
+          instance_(instance),
+          events_(base.events, base.clock, settings.node_name),
+          scope_(base.reactor.executor()) {}
 
     async::Task<Result<void>> run() {
         SKIFF_CO_TRY(auto ips, node_addresses(settings_, Company::alone));
@@ -137,16 +167,15 @@ public:
             upkeep_ = upkeep->get();
             co_await upkeep_->start();
             auto files = static_pods(base_, *rooms, settings_);
-            co_await files->scan();
+            co_await files->start(scope_);
             rooms->pods().sources_ready(spared_by(files, nullptr));
             scope_.spawn("memory", return_memory(base_.pool));
             rooms->runtime().prepare_toolbox();
-            scope_.spawn("static pods", files->run(settings_.file_check_frequency));
             log::info("node started", log::kv("node", settings_.node_name),
                       log::kv("pods", settings_.static_pod_path.string()));
             NodeShutdown shutdown(rooms->pods(), base_.clock, shutdown_groups(settings_), {});
             scope_.spawn("logind", obey_logind(base_.pool, shutdown, {}));
-            int signal = co_await wait_for_the_end();
+            int signal = co_await wait_for_the_end(*rooms, settings_.node_name, scope_);
             if (signal == SIGTERM && settings_.shutdown_on_term && shutdown.is_wanted()) {
                 (void)co_await shutdown.run();
             }
@@ -197,6 +226,8 @@ public:
 
     async::Task<Result<void>> run() {
         scope_.spawn("memory", return_memory(base_.pool));
+        events_.set_observer(
+            [ring = &base_.events](const kube::Event& event) { record_event(*ring, event); });
         scope_.spawn("events", events_.run());
         objects_.start();
         status_.start();
@@ -288,7 +319,7 @@ private:
         inner.spawn("logind", obey_logind(base_.pool, shutdown, {}));
         log::info("node started", log::kv("node", settings_.node_name),
                   log::kv("server", client_.config().server));
-        int signal = co_await wait_for_the_end();
+        int signal = co_await wait_for_the_end(rooms, settings_.node_name, inner);
         if (signal == SIGTERM && settings_.shutdown_on_term && shutdown.is_wanted()) {
             (void)co_await shutdown.run();
         }
@@ -345,10 +376,7 @@ private:
                                  std::shared_ptr<StaticPods> files, Rooms& rooms,
                                  async::Scope& inner) {
         // These run without an API server, so they do not wait for it.
-        if (!settings_.static_pod_path.empty()) {
-            co_await files->scan();
-            inner.spawn("static pods", files->run(settings_.file_check_frequency));
-        }
+        co_await files->start(inner);
         // The node authorizer knows nothing of us before the Node exists; on a restart it is there
         // already, and while the server is away the pods that run are looked after all the same.
         auto registered = co_await agent.wait_registered(async::kNoDeadline);
@@ -360,10 +388,7 @@ private:
         if (!synced) {
             co_return;
         }
-        // No path: no file that could own anything.
-        std::shared_ptr<const StaticPods> owners =
-            settings_.static_pod_path.empty() ? nullptr : files;
-        rooms.pods().sources_ready(spared_by(owners, watch));
+        rooms.pods().sources_ready(spared_by(files, watch));
         mirrors_.sources_ready();
         log::info("pods listed", log::kv("pods", rooms.pods().size()));
     }
@@ -402,6 +427,7 @@ private:
 async::Task<Result<void>> run_cluster_node(Base& base, const config::Settings& settings,
                                            const state::Instance& instance) {
     SKIFF_CO_TRY(auto ips, node_addresses(settings, Company::cluster));
+    service_link().tell_status("getting an identity from the cluster");
     auto identity = co_await node::ensure_identity(node_settings(settings, ips), base.clock);
     if (!identity) {
         co_return fail(std::move(identity.error()));
@@ -419,8 +445,15 @@ async::Task<Result<void>> run_alone(Base& base, const config::Settings& settings
 }  // namespace
 
 int node_command(NodeOptions options) {
-    if (options.standalone && options.settings.static_pod_path.empty()) {
-        print_error("--standalone needs --pod-manifest-path, the folder with the pods to run");
+    if (options.standalone && options.settings.static_pod_path.empty() &&
+        options.settings.static_pod_url.empty()) {
+        print_error(
+            "--standalone needs --pod-manifest-path, the folder with the pods to run, or "
+            "--manifest-url");
+        return kExitUsage;
+    }
+    if (auto link = node::ServiceLink::from_environment(); !link) {
+        print_error(link.error().message);
         return kExitUsage;
     }
     ::signal(SIGPIPE, SIG_IGN);

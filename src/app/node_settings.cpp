@@ -42,6 +42,7 @@ node::NodeSettings node_settings(const config::Settings& settings,
                                               : node::NodeSettings::Registration::by_somebody_else;
     its.provider_id = settings.provider_id;
     its.max_pods = settings.max_pods;
+    its.status_images_max = settings.node_status_max_images;
     its.system_reserved = resources_of(settings.system_reserved);
     its.kube_reserved = resources_of(settings.kube_reserved);
     its.eviction_hard = settings.eviction_hard;

@@ -61,6 +61,12 @@ int top_command(const std::filesystem::path& run_dir, OutputFormat format, Watch
     return exit_code_of(async::run_to_end(base.reactor, std::move(printed)));
 }
 
+int events_command(const std::filesystem::path& run_dir, EventsQuery query) {
+    Base base;
+    return exit_code_of(
+        async::run_to_end(base.reactor, print_events(local_socket(run_dir), std::move(query))));
+}
+
 int logs_command(const std::filesystem::path& run_dir, LogsQuery query) {
     Base base;
     return exit_code_of(

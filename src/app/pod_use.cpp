@@ -13,7 +13,7 @@ namespace {
 void tell_uncounted(const kube::Pod& pod, const Error& error) {
     log::warn("disk use of a pod not counted",
               log::kv("pod", pod.metadata.namespace_ + "/" + pod.metadata.name),
-              log::kv("error", format_as(error)));
+              log::kv("uid", pod.metadata.uid), log::kv("error", format_as(error)));
 }
 
 bool is_empty_dir(const kube::PodSpec& spec, const std::string& name) {

@@ -121,7 +121,7 @@ async::Task<Result<void>> PressureLoop::evict_one(node::PressureReport report) {
 
 void PressureLoop::evict(const kube::Pod& pod, pods::Eviction eviction, std::string_view signal) {
     log::warn("pod evicted", log::kv("pod", pod.metadata.namespace_ + "/" + pod.metadata.name),
-              log::kv("why", eviction.message));
+              log::kv("uid", pod.metadata.uid), log::kv("why", eviction.message));
     parts_.events.emit(pod, {}, pods::EventType::warning, eviction.reason, eviction.message);
     parts_.pods.evict(PodUid(pod.metadata.uid), std::move(eviction));
     if (parts_.evicted) {

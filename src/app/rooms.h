@@ -11,6 +11,7 @@
 #include "app/attachments.h"
 #include "app/container_commands.h"
 #include "app/container_looks.h"
+#include "app/event_ring.h"
 #include "app/image_rooms.h"
 #include "app/metered_ports.h"
 #include "app/metered_runtime.h"
@@ -53,6 +54,7 @@ struct Base {
     SystemRandom random;
     Meters meters;
     async::BlockingPool pool{reactor, 4, 4096};
+    EventRing events;             // of pods and node, for `skiff events`
     os::IdMapProbe id_map_probe;  // one that asks nothing, unless the verb runs pods
     // For what lies on foreign filesystems, which may hang.
     async::BlockingPool foreign_pool{reactor, 4, 1024};

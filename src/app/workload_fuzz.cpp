@@ -1,6 +1,6 @@
 #include "app/workload.h"
 
-#include "app/static_pods.h"
+#include "app/static_manifest.h"
 #include "base/fuzz.h"
 #include "kube/validate.h"
 
@@ -8,7 +8,8 @@ namespace skiff::app {
 
 static void check_static_pods(std::string_view text) {
     const WallTime now = std::chrono::sys_days(std::chrono::year(2026) / 11 / 25);
-    const auto pods = parse_static_pods(text, "/etc/skiff/manifests/x.yaml", "node", now);
+    const ManifestSource source{ManifestSource::Kind::file, "/etc/skiff/manifests/x.yaml"};
+    const auto pods = parse_static_pods(text, source, "node", now);
     if (!pods) {
         fuzz::check_error(pods.error());
         return;

@@ -5,14 +5,25 @@
 #include <atomic>
 #include <chrono>
 
+#include "base/log_format.h"
+#include "base/text.h"
 #include "base/time.h"
 
 namespace skiff::log {
 
 static std::atomic<Level> g_level{Level::info};
+static std::atomic<Format> g_format{Format::text};
 
 void set_level(Level level) {
     g_level = level;
+}
+
+void set_format(Format format) {
+    g_format = format;
+}
+
+Format format() {
+    return g_format.load(std::memory_order_relaxed);
 }
 
 bool enabled(Level level) {
@@ -74,19 +85,57 @@ static void append_value(std::string& out, std::string_view value) {
     out += '"';
 }
 
+static void append_json(std::string& out, std::string_view value) {
+    out += '"';
+    for (char c : bounded_utf8(value, value.size() * 3)) {
+        if (c == '"' || c == '\\') {
+            out += '\\';
+            out += c;
+        } else if (c == '\n') {
+            out += "\\n";
+        } else if (static_cast<unsigned char>(c) < 0x20) {
+            out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+        } else {
+            out += c;
+        }
+    }
+    out += '"';
+}
+
+std::string format_line(Format format, std::string_view at, Level level, std::string_view event,
+                        std::initializer_list<Field> fields) {
+    if (format == Format::text) {
+        std::string line = fmt::format("{} {} {}", at, name_of(level), event);
+        for (const Field& field : fields) {
+            line += ' ';
+            line += field.key;
+            line += '=';
+            append_value(line, field.value);
+        }
+        return line;
+    }
+    std::string line = R"({"ts":)";
+    append_json(line, at);
+    line += R"(,"level":)";
+    append_json(line, trim(name_of(level)));
+    line += R"(,"msg":)";
+    append_json(line, event);
+    for (const Field& field : fields) {
+        line += ',';
+        append_json(line, field.key);
+        line += ':';
+        append_json(line, field.value);
+    }
+    return line + '}';
+}
+
 void write(Level level, std::string_view event, std::initializer_list<Field> fields) {
     if (!enabled(level)) {
         return;
     }
-    std::string line = fmt::format("{} {} {}", format_rfc3339_nano(SystemClock().wall_now()),
-                                   name_of(level), event);
-    for (const Field& field : fields) {
-        line += ' ';
-        line += field.key;
-        line += '=';
-        append_value(line, field.value);
-    }
-    line += '\n';
+    std::string line =
+        format_line(format(), format_rfc3339_nano(SystemClock().wall_now()), level, event, fields) +
+        '\n';
     // A log that cannot be written has nowhere to be reported.
     [[maybe_unused]] auto written = ::write(STDERR_FILENO, line.data(), line.size());
 }

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 #include <sstream>
+#include <thread>
 
 #include "config/fields.h"
 
@@ -61,7 +63,9 @@ TEST(Config, AnUnknownOrUnusedKubeletFieldIsAWarning) {
     auto loaded = parse(std::string(kKubelet) + "oomScoreAdj: -999\nbogus: 1\n");
     ASSERT_TRUE(loaded);
     ASSERT_EQ(loaded->warnings.size(), 2u);
-    EXPECT_EQ(loaded->warnings[0], "f.yaml:3: oomScoreAdj has no effect on a Skiff node");
+    EXPECT_EQ(
+        loaded->warnings[0],
+        "f.yaml:3: oomScoreAdj is accepted, it has no meaning here: the service's unit sets it");
     EXPECT_EQ(loaded->warnings[1], "f.yaml:4: bogus is not a field of KubeletConfiguration");
 }
 
@@ -143,6 +147,148 @@ TEST(Config, CertificatesRotateUnlessTheFileSaysOtherwise) {
     EXPECT_TRUE(loaded->warnings.empty());
     EXPECT_FALSE(loaded->settings.rotate_certificates);
     EXPECT_TRUE(loaded->settings.server_tls_bootstrap);
+}
+
+TEST(Config, ADropInFileIsMergedOverTheOthers) {
+    std::string kubelet(kKubelet);
+    std::vector<Layer> layers = {
+        {kubelet + "maxPods: 10\nclusterDNS: [a, b]\nsystemReserved: {cpu: 1, memory: 1Gi}\n"
+                   "port: 1234\nauthentication: {x509: {clientCAFile: /ca}}\n",
+         "config.yaml"},
+        {kubelet +
+             "clusterDNS: [c]\nsystemReserved: {cpu: null, pid: '5'}\nport: null\n"
+             "authentication: {anonymous: {enabled: true}}\n---\n" +
+             std::string(kSkiff) + "nodeLabels: {zone: a}\n",
+         "10.conf"},
+        {kubelet + "maxPods: 20\nbogus: 1\n", "20.conf"}};
+    auto loaded = parse_layers(layers, Settings{});
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    const Settings& s = loaded->settings;
+    EXPECT_EQ(s.max_pods, 20);
+    EXPECT_EQ(s.cluster_dns, std::vector<std::string>{"c"}) << "a list replaces";
+    std::map<std::string, std::string> reserved = {{"memory", "1Gi"}, {"pid", "5"}};
+    EXPECT_EQ(s.system_reserved, reserved) << "a map is merged, null takes away";
+    EXPECT_EQ(s.port, 10250);
+    EXPECT_EQ(s.client_ca_file, "/ca");
+    EXPECT_TRUE(s.anonymous_auth);
+    EXPECT_EQ(s.node_labels.at("zone"), "a");
+    EXPECT_EQ(loaded->warnings,
+              std::vector<std::string>{"20.conf:4: bogus is not a field of KubeletConfiguration"});
+}
+
+TEST(Config, AnErrorNamesItsDropInFile) {
+    std::vector<Layer> layers = {{std::string(kKubelet) + "maxPods: 10\n", "config.yaml"},
+                                 {std::string(kKubelet) + "maxPods: x\n", "10.conf"}};
+    EXPECT_EQ(parse_layers(layers, Settings{}).error().message,
+              "10.conf:3: maxPods: \"x\" is not a whole number");
+}
+
+TEST(Config, ADropInFolderIsReadInTheOrderOfNames) {
+    std::string pattern = ::testing::TempDir() + "skiff-config-XXXXXX";
+    std::filesystem::path folder = ::mkdtemp(pattern.data());
+    std::filesystem::create_directory(folder / "05.d");
+    auto write = [&](std::string_view name, int pods) {
+        std::ofstream(folder / name) << kKubelet << "maxPods: " << pods << "\n";
+    };
+    write("20-b.conf", 2);
+    write("10-a.conf", 1);
+    write("05.d/99.conf", 3);
+    write("30-c.yaml", 4);
+    ConfigFiles files{folder / "none.yaml", Missing::is_fine, folder};
+    auto loaded = load_settings(files, Settings{});
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_EQ(loaded->settings.max_pods, 2);
+    for (std::size_t i = 0; i <= kDropInFilesMax; ++i) {
+        write(fmt::format("x{}.conf", i), 1);
+    }
+    EXPECT_FALSE(load_settings(files, Settings{}));
+    std::filesystem::remove_all(folder);
+    EXPECT_FALSE(load_settings(files, Settings{})) << "a folder that was named has to be there";
+}
+
+TEST(Config, AMapIsBounded) {
+    std::string text(kKubelet);
+    for (int i = 0; i < 2000; ++i) {
+        text += fmt::format("k{}: 1\n", i);
+    }
+    EXPECT_FALSE(parse(text));
+}
+
+TEST(Config, KnowsEveryFieldOfAKubeletOnceAndNoOther) {
+    // The JSON names of KubeletConfiguration v1beta1 in k8s.io/kubelet v0.37.2.
+    std::ifstream file(SKIFF_SOURCE_DIR "/src/config/kubelet_fields.txt");
+    std::set<std::string> all;
+    for (std::string name; std::getline(file, name);) {
+        all.insert(name);
+    }
+    ASSERT_GT(all.size(), 100U);
+    std::set<std::string> known;
+    std::set<std::string_view> names;
+    auto top = [](std::string_view name) { return std::string(name.substr(0, name.find('.'))); };
+    for (const Field& field : fields()) {
+        if (field.document == Document::kubelet) {
+            EXPECT_TRUE(names.insert(field.name).second) << field.name;
+            known.insert(top(field.name));
+        }
+    }
+    for (const UnusedField& field : unused_fields()) {
+        EXPECT_TRUE(names.insert(field.name).second) << field.name;
+        known.insert(top(field.name));
+    }
+    EXPECT_EQ(known, all);
+}
+
+TEST(Config, ConfigzShowsWhatHoldsAndNoSecret) {
+    auto loaded = parse(std::string(kKubelet) +
+                        "maxPods: 250\noomScoreAdj: 5\nstaticPodURL: https://x/\n"
+                        "authentication:\n  anonymous: {enabled: true}\n"
+                        "staticPodURLHeader: {X-Token: [hunter2]}\n");
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    std::string text = render_configz(loaded->settings);
+    EXPECT_EQ(text.find("hunter2"), std::string::npos);
+    EXPECT_EQ(render_settings(loaded->settings).find("hunter2"), std::string::npos);
+    for (std::string_view part :
+         {R"({"kubeletconfig":{"kind":"KubeletConfiguration")", R"("maxPods":250)",
+          R"("oomScoreAdj":-999)", R"("anonymous":{"enabled":true})", R"("syncFrequency":"1m0s")",
+          R"("staticPodURLHeader":{"X-Token":["<masked>"]})", R"("containerLogMaxSize":"10Mi")",
+          R"("skiffconfig":{"kind":"SkiffConfiguration")",
+          R"("registerWithTaints":[{"key":"kubernetes.io/arch")"}) {
+        EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+    }
+    auto bad = parse(std::string(kKubelet) + "staticPodURLHeader: {X-Token: hunter2}\n");
+    ASSERT_FALSE(bad);
+    EXPECT_EQ(bad.error().message.find("hunter2"), std::string::npos);
+}
+
+TEST(Config, HeadersOfTheFlagAreThoseOfAKubelet) {
+    Settings s;
+    ASSERT_TRUE(set_flag(s, *find_flag("manifest-url-header"), "a:x,a:y,b:z:1"));
+    EXPECT_EQ(s.static_pod_url_header.fields.at("a"), (std::vector<std::string>{"x", "y"}));
+    EXPECT_EQ(s.static_pod_url_header.fields.at("b"), std::vector<std::string>{"z:1"});
+    EXPECT_FALSE(set_flag(s, *find_flag("manifest-url-header"), "a:x\r\nHost: y"));
+}
+
+TEST(Config, ResolveJudgesLoggingAndStaticPods) {
+    Settings s;
+    s.logging_verbosity = 4;
+    s.file_check_frequency = Duration::zero();
+    s.eviction_hard = {{"memory.available", "5%"}};
+    s.merge_default_eviction_settings = true;
+    s.pods_per_core = 1;
+    ASSERT_TRUE(resolve(s));
+    EXPECT_EQ(s.log_level, "debug");
+    EXPECT_EQ(s.file_check_frequency, std::chrono::seconds(20));
+    EXPECT_EQ(s.eviction_hard.at("memory.available"), "5%");
+    EXPECT_EQ(s.eviction_hard.at("nodefs.available"), "10%");
+    EXPECT_LE(s.max_pods, std::max(1U, std::thread::hardware_concurrency()));
+    for (auto spoil : std::vector<std::function<void(Settings&)>>{
+             [](Settings& its) { its.logging_format = "xml"; },
+             [](Settings& its) { its.log_level = "loud"; },
+             [](Settings& its) { its.static_pod_url = "file:///etc/passwd"; }}) {
+        Settings bad;
+        spoil(bad);
+        EXPECT_FALSE(resolve(bad));
+    }
 }
 
 TEST(Config, TheReferencePageIsCurrent) {

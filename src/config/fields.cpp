@@ -2,6 +2,7 @@
 #include "config/fields.h"
 
 #include "config/value.h"
+#include "config/value_json.h"
 
 namespace skiff::config {
 
@@ -30,6 +31,7 @@ static Field field(Document document, std::string name, std::string flag, T Sett
         return {};
     };
     field.show = [member](const Settings& settings) { return show_value(settings.*member); };
+    field.json = [member](const Settings& settings) { return json_value(settings.*member); };
     return field;
 }
 
@@ -80,6 +82,9 @@ static std::vector<Field> make_kubelet_fields() {
               "The machine's name at a cloud provider."),
         field(kKubelet, "maxPods", "max-pods", &S::max_pods, "How many pods the node takes.", 1,
               100000),
+        field(kKubelet, "podsPerCore", "pods-per-core", &S::pods_per_core,
+              "At most so many pods for each processor, if that is less than maxPods; 0: no limit.",
+              0, 1000),
         field(kKubelet, "systemReserved", "system-reserved", &S::system_reserved,
               "Resources kept from pods for the system: cpu, memory, ephemeral-storage."),
         field(kKubelet, "kubeReserved", "kube-reserved", &S::kube_reserved,
@@ -88,7 +93,7 @@ static std::vector<Field> make_kubelet_fields() {
             kKubelet, "evictionHard", "eviction-hard", &S::eviction_hard,
             "Below these the node reports pressure and ends a pod at once; memory.available and "
             "nodefs.available are also kept from what pods may request. A map in the file replaces "
-            "all of it."),
+            "all of it, unless mergeDefaultEvictionSettings is true."),
         field(kKubelet, "evictionSoft", "eviction-soft", &S::eviction_soft,
               "Below these for longer than evictionSoftGracePeriod the node ends a pod, which has "
               "up to evictionMaxPodGracePeriod for it."),
@@ -104,6 +109,10 @@ static std::vector<Field> make_kubelet_fields() {
         field(kKubelet, "evictionMaxPodGracePeriod", "eviction-max-pod-grace-period",
               &S::eviction_max_pod_grace_period,
               "Seconds that a pod has to end when a soft threshold is met.", 0, 86400),
+        field(kKubelet, "mergeDefaultEvictionSettings", "", &S::merge_default_eviction_settings,
+              "Signals that evictionHard does not name keep their defaults."),
+        field(kKubelet, "nodeStatusMaxImages", "node-status-max-images", &S::node_status_max_images,
+              "How many images the node's status lists; -1: all.", -1, 100000),
         field(kKubelet, "nodeStatusUpdateFrequency", "node-status-update-frequency",
               &S::node_status_update_frequency, "How often the node's status is computed."),
         field(kKubelet, "nodeStatusReportFrequency", "", &S::node_status_report_frequency,
@@ -118,6 +127,15 @@ static std::vector<Field> make_kubelet_fields() {
               "Resolver file that pods with dnsPolicy Default inherit."),
         field(kKubelet, "staticPodPath", "pod-manifest-path", &S::static_pod_path,
               "Folder (or file) with pods that run without an API server."),
+        field(kKubelet, "staticPodURL", "manifest-url", &S::static_pod_url,
+              "URL (http or https) of pods that run without an API server, beside staticPodPath."),
+        field(kKubelet, "staticPodURLHeader", "manifest-url-header", &S::static_pod_url_header,
+              "Header fields of requests to staticPodURL; the flag takes `name:value,name:value`. "
+              "Their values are never shown."),
+        field(kKubelet, "httpCheckFrequency", "http-check-frequency", &S::http_check_frequency,
+              "How often staticPodURL is asked."),
+        field(kKubelet, "podLogsDir", "", &S::pod_log_dir,
+              "Logs of containers; podLogDir of SkiffConfiguration is the same."),
         field(kKubelet, "syncFrequency", "sync-frequency", &S::sync_frequency,
               "How often a pod is looked at without an event."),
         field(kKubelet, "fileCheckFrequency", "file-check-frequency", &S::file_check_frequency,
@@ -151,6 +169,12 @@ static std::vector<Field> make_kubelet_fields() {
               "Younger images stay."),
         field(kKubelet, "imageMaximumGCAge", "", &S::image_maximum_age,
               "Images that nobody used for longer go however empty the disk is; 0: they stay."),
+        field(kKubelet, "logging.format", "logging-format", &S::logging_format,
+              "`text` (a line of key=value) or `json` (an object a line). What skiff-engine writes "
+              "to the "
+              "same place stays text."),
+        field(kKubelet, "logging.verbosity", "v", &S::logging_verbosity,
+              "4 and more is logLevel `debug`.", 0, 10),
         field(kKubelet, "kubeAPIQPS", "kube-api-qps", &S::kube_api_qps,
               "Requests per second to the API server.", 1, 10000),
         field(kKubelet, "kubeAPIBurst", "kube-api-burst", &S::kube_api_burst,
@@ -244,82 +268,6 @@ const Field* find_flag(std::string_view flag) {
         }
     }
     return nullptr;
-}
-
-bool is_known_kubelet_field(std::string_view name) {
-    constexpr std::string_view kUnused[] = {"enableServer",
-                                            "podLogsDir",
-                                            "httpCheckFrequency",
-                                            "staticPodURL",
-                                            "staticPodURLHeader",
-                                            "readOnlyPort",
-                                            "tlsCipherSuites",
-                                            "tlsMinVersion",
-                                            "registryPullQPS",
-                                            "registryBurst",
-                                            "imagePullCredentialsVerificationPolicy",
-                                            "eventRecordQPS",
-                                            "eventBurst",
-                                            "enableContentionProfiling",
-                                            "oomScoreAdj",
-                                            "streamingConnectionIdleTimeout",
-                                            "volumeStatsAggPeriod",
-                                            "kubeletCgroups",
-                                            "systemCgroups",
-                                            "cgroupRoot",
-                                            "cgroupsPerQOS",
-                                            "cgroupDriver",
-                                            "cpuManagerPolicy",
-                                            "cpuManagerPolicyOptions",
-                                            "cpuManagerReconcilePeriod",
-                                            "memoryManagerPolicy",
-                                            "topologyManagerPolicy",
-                                            "topologyManagerScope",
-                                            "qosReserved",
-                                            "runtimeRequestTimeout",
-                                            "hairpinMode",
-                                            "podCIDR",
-                                            "podPidsLimit",
-                                            "cpuCFSQuota",
-                                            "cpuCFSQuotaPeriod",
-                                            "nodeStatusMaxImages",
-                                            "maxOpenFiles",
-                                            "contentType",
-                                            "mergeDefaultEvictionSettings",
-                                            "podsPerCore",
-                                            "enableControllerAttachDetach",
-                                            "protectKernelDefaults",
-                                            "makeIPTablesUtilChains",
-                                            "featureGates",
-                                            "failSwapOn",
-                                            "memorySwap",
-                                            "containerLogMaxWorkers",
-                                            "containerLogMonitorInterval",
-                                            "configMapAndSecretChangeDetectionStrategy",
-                                            "systemReservedCgroup",
-                                            "kubeReservedCgroup",
-                                            "enforceNodeAllocatable",
-                                            "allowedUnsafeSysctls",
-                                            "volumePluginDir",
-                                            "kernelMemcgNotification",
-                                            "logging",
-                                            "enableSystemLogHandler",
-                                            "enableSystemLogQuery",
-                                            "reservedMemory",
-                                            "enableProfilingHandler",
-                                            "enableDebugFlagsHandler",
-                                            "seccompDefault",
-                                            "memoryThrottlingFactor",
-                                            "localStorageCapacityIsolation",
-                                            "containerRuntimeEndpoint",
-                                            "imageServiceEndpoint",
-                                            "failCgroupV1",
-                                            "userNamespaces",
-                                            "tracing",
-                                            "reservedSystemCPUs",
-                                            "showHiddenMetricsForVersion",
-                                            "singleProcessOOMKill"};
-    return std::find(std::begin(kUnused), std::end(kUnused), name) != std::end(kUnused);
 }
 
 }  // namespace skiff::config

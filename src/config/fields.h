@@ -29,6 +29,8 @@ struct Field {
     std::function<Result<void>(Settings&, const YAML::Node&)> set;
     // The present value, as it would stand in the file.
     std::function<std::string(const Settings&)> show;
+    // The same as JSON.
+    std::function<std::string(const Settings&)> json;
 };
 
 // Every setting that Skiff obeys.
@@ -36,9 +38,14 @@ struct Field {
 // The field with this flag, nullptr if there is none.
 [[nodiscard]] const Field* find_flag(std::string_view flag);
 
-// Fields of KubeletConfiguration that a kubelet knows and Skiff does not use: accepted, with one
-// line each.
-[[nodiscard]] bool is_known_kubelet_field(std::string_view top_level_name);
+// A field of KubeletConfiguration that has no meaning on a Skiff node: accepted, with one line.
+struct UnusedField {
+    std::string_view name;
+    std::string_view holds;  // what is true of a Skiff node whatever the file says, as JSON
+    std::string_view why;    // what Skiff does instead, one clause
+};
+// All of them: with fields() this is every field of KubeletConfiguration.
+[[nodiscard]] std::span<const UnusedField> unused_fields();
 
 struct Loaded {
     Settings settings;
@@ -46,17 +53,35 @@ struct Loaded {
     std::vector<std::string> warnings;
 };
 
-// Parses up to two YAML documents, KubeletConfiguration (kubelet.config.k8s.io/v1beta1) and
-// SkiffConfiguration (skiff.dev/v1alpha1), over `base`. An unknown field is an error in
-// SkiffConfiguration and a warning in KubeletConfiguration. Errors name `origin`, the line, the
-// field, the value and what is allowed.
+// The text of one file.
+struct Layer {
+    std::string text;
+    std::string origin;  // its name
+};
+// Parses files of up to two YAML documents each, KubeletConfiguration
+// (kubelet.config.k8s.io/v1beta1) and SkiffConfiguration (skiff.dev/v1alpha1). A later file is
+// merged over the earlier ones as a kubelet merges its drop-in files: maps key by key, everything
+// else is replaced, null takes away. The result goes over `base`. An unknown field is an error in
+// SkiffConfiguration and a warning in KubeletConfiguration. Errors name file, line, field, value
+// and what is allowed.
+[[nodiscard]] Result<Loaded> parse_layers(const std::vector<Layer>& layers, Settings base);
+// The same for one file.
 [[nodiscard]] Result<Loaded> parse_settings(std::string_view text, std::string_view origin,
                                             Settings base);
 
-// Reads and parses `path`; a missing file is fine when `must_exist` says so.
+// Most files of a drop-in folder; more are a mistake.
+inline constexpr std::size_t kDropInFilesMax = 256;
+
 enum class Missing { is_fine, is_error };
-[[nodiscard]] Result<Loaded> load_settings(const std::filesystem::path& path, Missing missing,
-                                           Settings base);
+struct ConfigFiles {
+    std::filesystem::path file;
+    Missing missing = Missing::is_error;  // of `file`
+    // Drop-in folder: its *.conf files, those of its folders included, in the order of their names.
+    // Empty: none.
+    std::filesystem::path folder;
+};
+// Reads and parses them.
+[[nodiscard]] Result<Loaded> load_settings(const ConfigFiles& files, Settings base);
 
 // Sets one field from a flag's text: lists by commas, maps as k=v,k=v, taints as key=value:effect.
 [[nodiscard]] Result<void> set_flag(Settings& settings, const Field& field, std::string_view text);
@@ -70,5 +95,8 @@ enum class Missing { is_fine, is_error };
 // The effective settings, one `name: value` a line: printed at start at debug level and by `skiff
 // node --show-config`.
 [[nodiscard]] std::string render_settings(const Settings& settings);
+// The answer of /configz: `kubeletconfig` has every field of KubeletConfiguration with the value
+// that holds, `skiffconfig` those of SkiffConfiguration. Shows no secret.
+[[nodiscard]] std::string render_configz(const Settings& settings);
 
 }  // namespace skiff::config

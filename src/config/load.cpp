@@ -2,8 +2,9 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 
 #include "base/text.h"
 #include "config/fields.h"
@@ -15,10 +16,14 @@ namespace skiff::config {
 // A configuration larger than this is a mistake.
 constexpr std::size_t kConfigBytesMax = 1 << 20;
 constexpr std::size_t kConfigDepthMax = 16;
+constexpr std::size_t kMapEntriesMax = 1000;
 // The largest value that an error message repeats.
 constexpr std::size_t kShownBytesMax = 80;
 
-static std::string shown(const YAML::Node& node) {
+static std::string shown(const Field& field, const YAML::Node& node) {
+    if (field.type == type_name<HeaderSettings>()) {
+        return std::string(kMasked);
+    }
     std::string text = node.IsScalar() ? node.Scalar() : YAML::Dump(node);
     return bounded_utf8(text, kShownBytesMax);
 }
@@ -39,6 +44,11 @@ static bool is_prefix_of_a_field(Document document, const std::string& name) {
         }
     }
     return false;
+}
+
+static const UnusedField* find_unused(std::string_view name) {
+    auto found = std::ranges::find(unused_fields(), name, &UnusedField::name);
+    return found == unused_fields().end() ? nullptr : &*found;
 }
 
 namespace {
@@ -71,7 +81,7 @@ private:
             auto set = field->set(loaded_.settings, value);
             if (!set) {
                 return fail(Code::invalid, "{}:{}: {}: \"{}\" {}", origin_, key.Mark().line + 1,
-                            name, shown(value), set.error().message);
+                            name, shown(*field, value), set.error().message);
             }
             return {};
         }
@@ -82,11 +92,12 @@ private:
             return fail(Code::invalid, "{}:{}: SkiffConfiguration has no field \"{}\"", origin_,
                         key.Mark().line + 1, name);
         }
-        std::string top(split(name, '.').front());
-        bool known = is_known_kubelet_field(top) || name != top;
-        loaded_.warnings.push_back(fmt::format(
-            "{}:{}: {} {}", origin_, key.Mark().line + 1, name,
-            known ? "has no effect on a Skiff node" : "is not a field of KubeletConfiguration"));
+        const UnusedField* unused = find_unused(name);
+        loaded_.warnings.push_back(
+            fmt::format("{}:{}: {} {}", origin_, key.Mark().line + 1, name,
+                        unused == nullptr
+                            ? "is not a field of KubeletConfiguration"
+                            : fmt::format("is accepted, it has no meaning here: {}", unused->why)));
         return {};
     }
 
@@ -140,17 +151,51 @@ static bool too_deep(std::string_view text) {
     return false;
 }
 
-Result<Loaded> parse_settings(std::string_view text, std::string_view origin, Settings base) {
-    if (text.size() > kConfigBytesMax || too_deep(text)) {
-        return fail(Code::invalid, "{}: larger than {} or nested deeper than {}", origin,
-                    Bytes{kConfigBytesMax}, kConfigDepthMax);
+// `from` over `into`, both maps: the rules of a JSON merge patch.
+static Result<void> merge(YAML::Node into, const YAML::Node& from, std::size_t& left,
+                          std::size_t depth = 0) {
+    // Aliases may make it endless, or endlessly large.
+    if (from.size() > left || depth > kConfigDepthMax) {
+        return fail(Code::invalid, "more than {} entries, or nested deeper than {}", kMapEntriesMax,
+                    kConfigDepthMax);
     }
-    Loaded loaded{std::move(base), {}};
-    auto documents = kube::load_yaml(text, kConfigBytesMax);
-    if (!documents) {
-        return fail(std::move(documents.error()).context(origin));
+    left -= from.size();
+    const YAML::Node& present = into;  // looking into a node that is not const adds to it
+    for (const auto& entry : from) {
+        const std::string& key = entry.first.Scalar();
+        if (entry.second.IsMap() && present[key] && present[key].IsMap()) {
+            SKIFF_CHECK(merge(into[key], entry.second, left, depth + 1));
+            continue;
+        }
+        into.remove(key);
+        if (entry.second.IsMap()) {
+            YAML::Node fresh(YAML::NodeType::Map);
+            SKIFF_CHECK(merge(fresh, entry.second, left, depth + 1));
+            into.force_insert(entry.first, fresh);
+        } else if (!entry.second.IsNull()) {
+            into.force_insert(entry.first, entry.second);
+        }
     }
-    try {
+    return {};
+}
+
+namespace {
+
+// The documents of all layers so far.
+class Layers {
+public:
+    explicit Layers(const Settings& base) : base_(base) {}
+
+    // Each layer is checked by itself, so that errors name its file.
+    Result<void> add(std::string_view text, std::string_view origin) {
+        if (text.size() > kConfigBytesMax || too_deep(text)) {
+            return fail(Code::invalid, "{}: larger than {} or nested deeper than {}", origin,
+                        Bytes{kConfigBytesMax}, kConfigDepthMax);
+        }
+        auto documents = kube::load_yaml(text, kConfigBytesMax);
+        if (!documents) {
+            return fail(std::move(documents.error()).context(origin));
+        }
         bool seen[2] = {false, false};
         for (const YAML::Node& root : *documents) {
             if (root.IsNull()) {
@@ -163,24 +208,59 @@ Result<Loaded> parse_settings(std::string_view text, std::string_view origin, Se
             if (std::exchange(seen[static_cast<int>(document)], true)) {
                 return fail(Code::invalid, "{}: two documents of the same kind", origin);
             }
-            SKIFF_CHECK(Reader(document, origin, loaded).read(root, ""));
+            YAML::Node alone(YAML::NodeType::Map);
+            std::size_t left = kMapEntriesMax;
+            std::size_t again = kMapEntriesMax;
+            if (auto merged = merge(alone, root, left); !merged) {
+                return fail(std::move(merged.error()).context(origin));
+            }
+            Loaded checked{base_, {}};
+            SKIFF_CHECK(Reader(document, origin, checked).read(alone, ""));
+            std::ranges::move(checked.warnings, std::back_inserter(warnings_));
+            SKIFF_CHECK(merge(merged_[static_cast<int>(document)], root, again));
         }
+        return {};
+    }
+
+    Result<Loaded> settle() && {
+        Loaded loaded{base_, {}};
+        for (Document document : {Document::kubelet, Document::skiff}) {
+            Reader reader(document, "the files together", loaded);
+            SKIFF_CHECK(reader.read(merged_[static_cast<int>(document)], ""));
+        }
+        loaded.warnings = std::move(warnings_);
+        return loaded;
+    }
+
+private:
+    const Settings& base_;
+    YAML::Node merged_[2] = {YAML::Node(YAML::NodeType::Map), YAML::Node(YAML::NodeType::Map)};
+    std::vector<std::string> warnings_;
+};
+
+}  // namespace
+
+Result<Loaded> parse_layers(const std::vector<Layer>& layers, Settings base) {
+    std::string_view origin;
+    try {
+        Layers documents(base);
+        for (const Layer& layer : layers) {
+            origin = layer.origin;
+            SKIFF_CHECK(documents.add(layer.text, layer.origin));
+        }
+        return std::move(documents).settle();
     } catch (const YAML::Exception& error) {
         // yaml-cpp repeats bytes of the file as they are.
         return fail(Code::invalid, "{}:{}: {}", origin, error.mark.line + 1,
                     bounded_utf8(error.msg, kShownBytesMax));
     }
-    return loaded;
 }
 
-Result<Loaded> load_settings(const std::filesystem::path& path, Missing missing, Settings base) {
-    std::error_code error;
-    if (!std::filesystem::exists(path, error)) {
-        if (missing == Missing::is_fine) {
-            return Loaded{std::move(base), {}};
-        }
-        return fail(Code::not_found, "{}: no such file", path.string());
-    }
+Result<Loaded> parse_settings(std::string_view text, std::string_view origin, Settings base) {
+    return parse_layers({Layer{std::string(text), std::string(origin)}}, std::move(base));
+}
+
+static Result<Layer> read_layer(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     std::string text(kConfigBytesMax + 1, '\0');
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
@@ -188,7 +268,46 @@ Result<Loaded> load_settings(const std::filesystem::path& path, Missing missing,
         return fail(Code::invalid, "{}: cannot be read", path.string());
     }
     text.resize(static_cast<std::size_t>(file.gcount()));
-    return parse_settings(text, path.string(), std::move(base));
+    return Layer{std::move(text), path.string()};
+}
+
+static Result<std::vector<std::filesystem::path>> drop_ins(const std::filesystem::path& folder) {
+    std::vector<std::filesystem::path> found;
+    std::error_code error;
+    std::filesystem::recursive_directory_iterator at(folder, error);
+    for (; !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error)) {
+        if (at->path().extension() != ".conf" || at->is_directory(error)) {
+            continue;
+        }
+        found.push_back(at->path());
+        if (found.size() > kDropInFilesMax) {
+            return fail(Code::invalid, "{}: more than {} files", folder.string(), kDropInFilesMax);
+        }
+    }
+    if (error) {
+        return fail(Code::invalid, "{}: {}", folder.string(), error.message());
+    }
+    std::ranges::sort(found);
+    return found;
+}
+
+Result<Loaded> load_settings(const ConfigFiles& files, Settings base) {
+    std::vector<Layer> layers;
+    std::error_code error;
+    if (std::filesystem::exists(files.file, error)) {
+        SKIFF_TRY(Layer layer, read_layer(files.file));
+        layers.push_back(std::move(layer));
+    } else if (files.missing == Missing::is_error) {
+        return fail(Code::not_found, "{}: no such file", files.file.string());
+    }
+    if (!files.folder.empty()) {
+        SKIFF_TRY(auto found, drop_ins(files.folder));
+        for (const std::filesystem::path& path : found) {
+            SKIFF_TRY(Layer layer, read_layer(path));
+            layers.push_back(std::move(layer));
+        }
+    }
+    return parse_layers(layers, std::move(base));
 }
 
 // "k=v,k=v", "a,b", "key=value:Effect,…" as the YAML value that the file would hold.
@@ -217,6 +336,17 @@ static YAML::Node node_of_flag(const Field& field, std::string_view text) {
         }
         return node;
     }
+    if (field.type == type_name<HeaderSettings>()) {
+        node = YAML::Node(YAML::NodeType::Map);
+        for (std::string_view part : split(text, ',')) {
+            std::size_t colon = part.find(':');
+            if (!part.empty()) {
+                std::string value(colon == std::string_view::npos ? "" : part.substr(colon + 1));
+                node[std::string(part.substr(0, colon))].push_back(value);
+            }
+        }
+        return node;
+    }
     if (field.type.starts_with("map")) {
         node = YAML::Node(YAML::NodeType::Map);
         for (std::string_view part : split(text, ',')) {
@@ -234,62 +364,12 @@ static YAML::Node node_of_flag(const Field& field, std::string_view text) {
 Result<void> set_flag(Settings& settings, const Field& field, std::string_view text) {
     auto set = field.set(settings, node_of_flag(field, text));
     if (!set) {
+        bool masked = field.type == type_name<HeaderSettings>();
         return fail(Code::invalid, "--{}: \"{}\" {}", field.flag,
-                    bounded_utf8(text, kShownBytesMax), set.error().message);
+                    masked ? std::string(kMasked) : bounded_utf8(text, kShownBytesMax),
+                    set.error().message);
     }
     return {};
-}
-
-static void render_table(std::string& out, Document document) {
-    const Settings defaults;
-    out += "| field | flag | type | default | meaning |\n| --- | --- | --- | --- | --- |\n";
-    for (const Field& field : fields()) {
-        if (field.document != document) {
-            continue;
-        }
-        std::string flag = field.flag.empty() ? "" : fmt::format("`--{}`", field.flag);
-        out += fmt::format("| `{}` | {} | {} | `{}` | {} |\n", field.name, flag, field.type,
-                           field.show(defaults), field.meaning);
-    }
-}
-
-std::string render_reference() {
-    std::string out =
-        "# Configuration\n\n"
-        "`/etc/skiff/config.yaml` (or `--config FILE`) holds up to two YAML documents. Flags "
-        "override the file.\n"
-        "An unknown field of SkiffConfiguration is an error, one of KubeletConfiguration a "
-        "warning.\n"
-        "This page is made from the table in `src/config/fields.cpp`.\n\n"
-        "Where the file is silent Skiff differs from a kubelet in four defaults: `failCgroupV1`, "
-        "`failSwapOn`\n"
-        "and `serializeImagePulls` are false, `rotateCertificates` is true.\n\n"
-        "## KubeletConfiguration (`kubelet.config.k8s.io/v1beta1`)\n\n";
-    render_table(out, Document::kubelet);
-    out += "\n## SkiffConfiguration (`skiff.dev/v1alpha1`)\n\n";
-    render_table(out, Document::skiff);
-    out +=
-        "\n## Example\n\n"
-        "```yaml\n"
-        "apiVersion: kubelet.config.k8s.io/v1beta1\n"
-        "kind: KubeletConfiguration\n"
-        "maxPods: 250\n"
-        "---\n"
-        "apiVersion: skiff.dev/v1alpha1\n"
-        "kind: SkiffConfiguration\n"
-        "registries:\n"
-        "- host: registry.local:5000\n"
-        "  scheme: http\n"
-        "```\n";
-    return out;
-}
-
-std::string render_settings(const Settings& settings) {
-    std::string out;
-    for (const Field& field : fields()) {
-        out += fmt::format("{}: {}\n", field.name, field.show(settings));
-    }
-    return out;
 }
 
 }  // namespace skiff::config

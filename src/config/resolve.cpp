@@ -1,7 +1,10 @@
 // Settings that depend on the machine or on one another.
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
+#include <iterator>
+#include <thread>
 
 #include "base/egress.h"
 #include "base/text.h"
@@ -66,6 +69,53 @@ static std::filesystem::path default_engine() {
     return program.parent_path().parent_path() / "libexec" / "skiff" / "skiff-engine";
 }
 
+// A kubelet takes a period of zero for its default.
+static void use_default_for_zero(Settings& settings, Duration Settings::* period) {
+    if (settings.*period == Duration::zero()) {
+        settings.*period = Settings().*period;
+    }
+}
+
+static Result<void> resolve_static_pods(Settings& settings) {
+    use_default_for_zero(settings, &Settings::file_check_frequency);
+    use_default_for_zero(settings, &Settings::http_check_frequency);
+    use_default_for_zero(settings, &Settings::sync_frequency);
+    const std::string& url = settings.static_pod_url;
+    if (!url.empty() && !url.starts_with("http://") && !url.starts_with("https://")) {
+        return fail(Code::invalid, "staticPodURL: \"{}\" does not begin with http:// or https://",
+                    bounded_utf8(url, 80));
+    }
+    return {};
+}
+
+static Result<void> resolve_logging(Settings& settings) {
+    if (settings.logging_format != "text" && settings.logging_format != "json") {
+        return fail(Code::invalid, "logging.format: \"{}\" is not known; allowed: text, json",
+                    bounded_utf8(settings.logging_format, 80));
+    }
+    constexpr std::int64_t kVerbosityOfDebug = 4;  // as in a kubelet's own messages
+    if (settings.logging_verbosity >= kVerbosityOfDebug) {
+        settings.log_level = "debug";
+    }
+    constexpr std::string_view kLevels[] = {"debug", "info", "warn", "error", "critical"};
+    if (std::ranges::find(kLevels, settings.log_level) == std::end(kLevels)) {
+        return fail(Code::invalid,
+                    "logLevel: \"{}\" is not known; allowed: debug, info, warn, error, critical",
+                    bounded_utf8(settings.log_level, 80));
+    }
+    return {};
+}
+
+static void resolve_capacity(Settings& settings) {
+    if (settings.pods_per_core > 0) {
+        auto cores = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
+        settings.max_pods = std::min(settings.max_pods, settings.pods_per_core * cores);
+    }
+    if (settings.merge_default_eviction_settings) {
+        settings.eviction_hard.merge(Settings().eviction_hard);
+    }
+}
+
 Result<void> resolve(Settings& settings) {
     if (settings.node_name.empty()) {
         SKIFF_TRY(settings.node_name, default_node_name());
@@ -120,6 +170,9 @@ Result<void> resolve(Settings& settings) {
         return fail(Code::invalid,
                     "shutdownGracePeriodByPodPriority cannot be set beside shutdownGracePeriod");
     }
+    SKIFF_CHECK(resolve_static_pods(settings));
+    SKIFF_CHECK(resolve_logging(settings));
+    resolve_capacity(settings);
     if (settings.image_gc_low >= settings.image_gc_high) {
         return fail(
             Code::invalid,

@@ -23,6 +23,11 @@ struct TaintSetting {
     std::string effect;  // NoSchedule, PreferNoSchedule, NoExecute
 };
 
+// Header fields of a request. Their values may be credentials: they are never shown.
+struct HeaderSettings {
+    std::map<std::string, std::vector<std::string>> fields;
+};
+
 // One registry (SkiffConfiguration `registries`).
 struct RegistrySetting {
     std::string host;  // "registry.example:5000", as image references name it
@@ -78,6 +83,7 @@ struct Settings {
     bool register_node = true;
     std::string provider_id;
     std::int64_t max_pods = 110;
+    std::int64_t pods_per_core = 0;
     std::map<std::string, std::string> system_reserved;
     std::map<std::string, std::string> kube_reserved;
     std::map<std::string, std::string> eviction_hard = {{"memory.available", "100Mi"},
@@ -85,11 +91,13 @@ struct Settings {
                                                         {"nodefs.inodesFree", "5%"},
                                                         {"imagefs.available", "15%"},
                                                         {"imagefs.inodesFree", "5%"}};
+    bool merge_default_eviction_settings = false;
     std::map<std::string, std::string> eviction_soft;
     std::map<std::string, std::string> eviction_soft_grace_period;
     std::map<std::string, std::string> eviction_minimum_reclaim;
     Duration eviction_pressure_transition_period = std::chrono::minutes(5);
     std::int64_t eviction_max_pod_grace_period = 0;  // seconds
+    std::int64_t node_status_max_images = 50;
     Duration node_status_update_frequency = std::chrono::seconds(10);
     Duration node_status_report_frequency = std::chrono::minutes(5);
     std::int64_t node_lease_duration_seconds = 40;
@@ -99,6 +107,9 @@ struct Settings {
 
     // Pods.
     std::filesystem::path static_pod_path;
+    std::string static_pod_url;
+    HeaderSettings static_pod_url_header;
+    Duration http_check_frequency = std::chrono::seconds(20);
     Duration sync_frequency = std::chrono::minutes(1);
     Duration file_check_frequency = std::chrono::seconds(20);
     Bytes container_log_max_size = 10_MiB;
@@ -131,6 +142,8 @@ struct Settings {
     std::string k3s_tunnel = "auto";  // or "off", or the URL of the endpoint
 
     std::string log_level = "info";
+    std::string logging_format = "text";
+    std::int64_t logging_verbosity = 0;
 };
 
 }  // namespace skiff::config

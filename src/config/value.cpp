@@ -102,6 +102,29 @@ Result<void> parse_value(const YAML::Node& node, std::map<std::string, std::stri
     return {};
 }
 
+Result<void> parse_value(const YAML::Node& node, HeaderSettings& out) {
+    if (!node.IsMap()) {
+        return fail(Code::invalid, "is not a map of lists of text");
+    }
+    out.fields.clear();
+    for (const auto& item : node) {
+        std::string name = item.first.Scalar();
+        if (name.empty() || name.find_first_of(" \t\r\n:") != std::string::npos) {
+            return fail(Code::invalid, "has a field name that is empty, or with a blank or colon");
+        }
+        std::vector<std::string> values;
+        SKIFF_CHECK(parse_value(item.second, values));
+        for (const std::string& value : values) {
+            if (value.find_first_of("\r\n") != std::string::npos ||
+                value.find('\0') != std::string::npos) {
+                return fail(Code::invalid, "has a value with a line break");
+            }
+        }
+        out.fields[name] = std::move(values);
+    }
+    return {};
+}
+
 // Calls `set(key, value)` for every entry of a map; `set` answers false for a key it does not know.
 template <typename F>
 static Result<void> each_entry(const YAML::Node& node, std::string_view allowed, F set) {
@@ -261,6 +284,14 @@ std::string show_value(const std::map<std::string, std::string>& value) {
     std::vector<std::string> parts;
     for (const auto& [key, text] : value) {
         parts.push_back(key + ": " + show_value(text));
+    }
+    return fmt::format("{{{}}}", fmt::join(parts, ", "));
+}
+
+std::string show_value(const HeaderSettings& value) {
+    std::vector<std::string> parts;
+    for (const auto& [name, values] : value.fields) {
+        parts.push_back(fmt::format("{}: [{}]", name, kMasked));
     }
     return fmt::format("{{{}}}", fmt::join(parts, ", "));
 }

@@ -22,6 +22,7 @@ Result<void> parse_value(const YAML::Node& node, Duration& out);
 Result<void> parse_value(const YAML::Node& node, Bytes& out);
 Result<void> parse_value(const YAML::Node& node, std::vector<std::string>& out);
 Result<void> parse_value(const YAML::Node& node, std::map<std::string, std::string>& out);
+Result<void> parse_value(const YAML::Node& node, HeaderSettings& out);
 Result<void> parse_value(const YAML::Node& node, std::vector<TaintSetting>& out);
 Result<void> parse_value(const YAML::Node& node, std::vector<RegistrySetting>& out);
 Result<void> parse_value(const YAML::Node& node, std::vector<ShutdownSetting>& out);
@@ -34,9 +35,13 @@ std::string show_value(Duration value);
 std::string show_value(Bytes value);
 std::string show_value(const std::vector<std::string>& value);
 std::string show_value(const std::map<std::string, std::string>& value);
+std::string show_value(const HeaderSettings& value);
 std::string show_value(const std::vector<TaintSetting>& value);
 std::string show_value(const std::vector<RegistrySetting>& value);
 std::string show_value(const std::vector<ShutdownSetting>& value);
+
+// What stands for a value that is never shown.
+inline constexpr std::string_view kMasked = "<masked>";
 
 template <typename T>
 constexpr std::string_view type_name() {
@@ -54,6 +59,8 @@ constexpr std::string_view type_name() {
         return "list of text";
     } else if constexpr (std::is_same_v<T, std::map<std::string, std::string>>) {
         return "map of text";
+    } else if constexpr (std::is_same_v<T, HeaderSettings>) {
+        return "map of lists of text";
     } else if constexpr (std::is_same_v<T, std::vector<TaintSetting>>) {
         return "list of {key, value, effect}";
     } else if constexpr (std::is_same_v<T, std::vector<RegistrySetting>>) {

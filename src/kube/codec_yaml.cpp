@@ -211,7 +211,15 @@ Result<void> add_document(const json::value& value, std::size_t line,
     }
     const json::value* items = map->if_contains("items");
     if (document.kind.ends_with("List") && items != nullptr && items->is_array()) {
-        for (const json::value& item : items->get_array()) {
+        // The items of a list of one kind need not name it.
+        std::string_view kind = std::string_view(document.kind);
+        kind.remove_suffix(std::string_view("List").size());
+        for (json::value item : items->get_array()) {
+            json::object* its = kind.empty() ? nullptr : item.if_object();
+            if (its != nullptr && !its->contains("kind") && !its->contains("apiVersion")) {
+                (*its)["kind"] = kind;
+                (*its)["apiVersion"] = document.apiVersion;
+            }
             SKIFF_CHECK(add_document(item, line, documents));
         }
         return {};

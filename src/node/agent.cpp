@@ -163,6 +163,15 @@ async::Task<Result<void>> NodeAgent::reconcile(kube::Node wanted) {
     co_return Result<void>();
 }
 
+// A kubelet tells it once, at its start.
+void NodeAgent::tell_disk_capacity() {
+    auto facts = observe_machine(settings_.root_dir);
+    if (facts && facts->image_disk_total.value == 0) {
+        events_.emit_node(node_uid_, pods::EventType::warning, "InvalidDiskCapacity",
+                          "invalid capacity 0 on image filesystem");
+    }
+}
+
 async::Task<void> NodeAgent::run() {
     Duration pause = kRegisterPauseMin;
     while (true) {
@@ -184,6 +193,7 @@ async::Task<void> NodeAgent::run() {
     events_.emit_node(node_uid_, pods::EventType::normal, "Starting", "Starting kubelet.");
     events_.emit_node(node_uid_, pods::EventType::normal, "NodeAllocatableEnforced",
                       "Pods beyond the node's allocatable resources are not admitted");
+    tell_disk_capacity();
     scope_.spawn("watch own node", own_.run());
     scope_.spawn("node lease", keep_lease());
     scope_.spawn("node status", keep_status());

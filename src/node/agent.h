@@ -70,6 +70,7 @@ private:
     [[nodiscard]] async::Task<Result<void>> report_status(Present present);
     [[nodiscard]] async::Task<Result<kube::Node>> known_node(Present present);
     [[nodiscard]] Result<kube::NodeStatus> wanted_status(const kube::NodeStatus& previous);
+    void tell_disk_capacity();
     void emit_flips(const kube::NodeStatus& before, const kube::NodeStatus& after);
     void on_own_node(const kube::Change<kube::Node>& change);
 

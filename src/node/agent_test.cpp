@@ -57,10 +57,15 @@ public:
                             node_json("1", first_unschedulable) + "]}";
         } else if (request.method == "GET") {
             response.body = node_json("3", false);
+            response.body.insert(response.body.size() - 1, known_status);
         } else if (request.method == "PATCH" && status_failures > 0) {
             --status_failures;
             response.status = 409;
             response.body = R"({"kind":"Status","reason":"Conflict","code":409})";
+        } else if (target == "/api/v1/nodes" && !known_status.empty()) {
+            response.status = 409;
+            response.body =
+                R"({"kind":"Status","reason":"AlreadyExists","message":"there","code":409})";
         } else if (target == "/api/v1/nodes") {
             response.body = node_json("1", false);
         } else if (target.ends_with("/events")) {
@@ -122,6 +127,7 @@ public:
     std::string reasons;
     int status_failures = 0;
     bool first_unschedulable = false;
+    std::string known_status;  // of a node that is there already: what follows in its object
     TestServer server;
     async::Reactor reactor;
     kube::ApiClient client;
@@ -151,6 +157,17 @@ TEST_F(NodeAgentTest, AStatusThatWasRefusedIsBuiltOnWhatTheServerHas) {
     EXPECT_EQ(rest[1], "GET /api/v1/nodes/n1");
     EXPECT_EQ(rest[2], "PATCH /api/v1/nodes/n1/status");
     EXPECT_EQ(rest[3], "GET /api/v1/nodes/n1");
+}
+
+TEST_F(NodeAgentTest, TellsThatTheMachineWasRebooted) {
+    known_status = R"(,"status":{"nodeInfo":{"bootID":"of-the-last-boot"}})";
+    run_until([this] { return told("Rebooted") && told("Starting"); });
+}
+
+TEST_F(NodeAgentTest, ADiskWithoutAnySpaceIsToldAndNoReadyNodeHasIt) {
+    settings.root_dir = "/proc";
+    run_until([this] { return told("InvalidDiskCapacity") && told("NodeNotReady"); });
+    EXPECT_FALSE(told("NodeReady"));
 }
 
 }  // namespace

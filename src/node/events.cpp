@@ -38,12 +38,7 @@ void drop_oldest(Map& map, SteadyTime Map::mapped_type::* when) {
 
 }  // namespace
 
-EventRecorder::EventRecorder(kube::ApiClient& client, const Clock& clock, Random& random,
-                             std::string node_name)
-    : client_(client), clock_(clock), random_(random), node_name_(std::move(node_name)) {}
-
-void EventRecorder::emit(const kube::Pod& pod, std::string_view container, pods::EventType type,
-                         std::string_view reason, std::string_view message) {
+kube::ObjectReference reference_to(const kube::Pod& pod, std::string_view container) {
     kube::ObjectReference about;
     about.kind = "Pod";
     about.apiVersion = "v1";
@@ -52,7 +47,34 @@ void EventRecorder::emit(const kube::Pod& pod, std::string_view container, pods:
     about.uid = pod.metadata.uid;
     about.resourceVersion = pod.metadata.resourceVersion;
     about.fieldPath = field_path(pod, container);
-    record(std::move(about), type, reason, message);
+    return about;
+}
+
+kube::Event make_event(kube::ObjectReference about, EventWords words, const std::string& node_name,
+                       WallTime now) {
+    kube::Event event;
+    event.type = words.type == pods::EventType::normal ? "Normal" : "Warning";
+    event.reason = words.reason;
+    event.message = bounded_utf8(words.message, kEventMessageBytesMax);
+    event.metadata.namespace_ = about.namespace_.empty() ? "default" : about.namespace_;
+    event.involvedObject = std::move(about);
+    event.source.component = "kubelet";
+    event.source.host = node_name;
+    event.reportingComponent = "kubelet";
+    event.reportingInstance = node_name;
+    event.firstTimestamp = kube::Time(now);
+    event.lastTimestamp = kube::Time(now);
+    event.count = 1;
+    return event;
+}
+
+EventRecorder::EventRecorder(kube::ApiClient& client, const Clock& clock, Random& random,
+                             std::string node_name)
+    : client_(client), clock_(clock), random_(random), node_name_(std::move(node_name)) {}
+
+void EventRecorder::emit(const kube::Pod& pod, std::string_view container, pods::EventType type,
+                         std::string_view reason, std::string_view message) {
+    record(reference_to(pod, container), {type, reason, message});
 }
 
 void EventRecorder::emit_node(const std::string& node_uid, pods::EventType type,
@@ -62,7 +84,7 @@ void EventRecorder::emit_node(const std::string& node_uid, pods::EventType type,
     about.apiVersion = "v1";
     about.name = node_name_;
     about.uid = node_uid.empty() ? node_name_ : node_uid;
-    record(std::move(about), type, reason, message);
+    record(std::move(about), {type, reason, message});
 }
 
 bool EventRecorder::is_spam(const std::string& object) {
@@ -111,19 +133,19 @@ void EventRecorder::trim_memory() {
     }
 }
 
-void EventRecorder::record(kube::ObjectReference about, pods::EventType type,
-                           std::string_view reason, std::string_view message) {
+void EventRecorder::record(kube::ObjectReference about, EventWords words) {
     trim_memory();
-    std::string object = fmt::format("{}/{}", about.kind, about.uid);
+    kube::Event event = make_event(std::move(about), words, node_name_, clock_.wall_now());
+    if (seen_) {
+        seen_(event);
+    }
+    std::string object = fmt::format("{}/{}", event.involvedObject.kind, event.involvedObject.uid);
     if (queue_.size() >= kEventQueueMax || is_spam(object)) {
         ++dropped_;
         return;
     }
-    kube::Event event;
-    event.type = type == pods::EventType::normal ? "Normal" : "Warning";
-    event.reason = reason;
-    event.message = bounded_utf8(message, kEventMessageBytesMax);
-    std::string key = fmt::format("{}|{}|{}|{}", object, about.fieldPath, event.type, reason);
+    std::string key = fmt::format("{}|{}|{}|{}", object, event.involvedObject.fieldPath, event.type,
+                                  event.reason);
     if (is_flood_of_similar(key, event.message)) {
         event.message =
             bounded_utf8("(combined from similar events): " + event.message, kEventMessageBytesMax);
@@ -131,17 +153,7 @@ void EventRecorder::record(kube::ObjectReference about, pods::EventType type,
     } else {
         key += "|" + event.message;
     }
-    auto now = clock_.wall_now();
-    event.metadata.namespace_ = about.namespace_.empty() ? "default" : about.namespace_;
-    event.metadata.name = fmt::format("{}.{}", about.name, random_.hex(8));
-    event.involvedObject = std::move(about);
-    event.source.component = "kubelet";
-    event.source.host = node_name_;
-    event.reportingComponent = "kubelet";
-    event.reportingInstance = node_name_;
-    event.firstTimestamp = kube::Time(now);
-    event.lastTimestamp = kube::Time(now);
-    event.count = 1;
+    event.metadata.name = fmt::format("{}.{}", event.involvedObject.name, random_.hex(8));
     queue_.push_back(Waiting{std::move(event), std::move(key)});
     wake_.set();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -25,6 +26,18 @@ inline constexpr Duration kEventRefill = std::chrono::minutes(5);
 inline constexpr std::size_t kSimilarEventsMax = 10;
 inline constexpr Duration kSimilarEventsWindow = std::chrono::minutes(10);
 
+// What an event is about: the pod, or a container of it.
+[[nodiscard]] kube::ObjectReference reference_to(const kube::Pod& pod, std::string_view container);
+
+struct EventWords {
+    pods::EventType type = pods::EventType::normal;
+    std::string_view reason;
+    std::string_view message;  // cut to kEventMessageBytesMax
+};
+// The object as it is sent, without a name.
+[[nodiscard]] kube::Event make_event(kube::ObjectReference about, EventWords words,
+                                     const std::string& node_name, WallTime now);
+
 class EventRecorder final : public pods::EventSink {
 public:
     // All outlive it.
@@ -36,6 +49,9 @@ public:
     // About the node itself. `node_uid` is empty until the node is registered.
     void emit_node(const std::string& node_uid, pods::EventType type, std::string_view reason,
                    std::string_view message);
+
+    // `seen` is told every event as it is emitted, those too that are never sent. Set it once.
+    void set_observer(std::function<void(const kube::Event&)> seen) { seen_ = std::move(seen); }
 
     // Sends what is emitted, until cancelled. Spawn it once.
     [[nodiscard]] async::Task<void> run();
@@ -59,8 +75,7 @@ private:
         SteadyTime refilled;
     };
 
-    void record(kube::ObjectReference about, pods::EventType type, std::string_view reason,
-                std::string_view message);
+    void record(kube::ObjectReference about, EventWords words);
     [[nodiscard]] bool is_spam(const std::string& object);
     [[nodiscard]] bool is_flood_of_similar(const std::string& key, const std::string& message);
     void trim_memory();
@@ -71,6 +86,7 @@ private:
     const Clock& clock_;
     Random& random_;
     std::string node_name_;
+    std::function<void(const kube::Event&)> seen_;
     struct Waiting {
         kube::Event event;
         std::string key;  // what makes two events the same

@@ -116,9 +116,35 @@ TEST(NodeStatus, ShowsTheLargestImagesOnly) {
         inputs.images.push_back(image);
     }
     auto status = make_status(settings(), machine(), inputs, {}, at("2026-01-01T00:00:00Z"));
-    ASSERT_EQ(status.images.size(), kStatusImagesMax);
+    ASSERT_EQ(status.images.size(), 50U);
     EXPECT_EQ(status.images[0].sizeBytes, 59);
     EXPECT_EQ(status.images[0].names.size(), kImageNamesMax);
+    NodeSettings config = settings();
+    for (auto [wanted, shown] : {std::pair(3, 3U), std::pair(0, 0U), std::pair(-1, 60U)}) {
+        config.status_images_max = wanted;
+        status = make_status(config, machine(), inputs, {}, at("2026-01-01T00:00:00Z"));
+        EXPECT_EQ(status.images.size(), shown) << wanted;
+    }
+}
+
+TEST(NodeStatus, IsNotReadyWithoutWhatEveryNodeHas) {
+    MachineFacts facts = machine();
+    facts.disk_total = Bytes{0};
+    facts.cpus = 0;
+    auto status = make_status(settings(), facts, {}, {}, at("2026-01-01T00:00:00Z"));
+    EXPECT_EQ(condition(status, "Ready").status, "False");
+    EXPECT_EQ(condition(status, "Ready").message,
+              "missing node capacity for resources: cpu, ephemeral-storage");
+}
+
+TEST(NodeStatus, OffersEveryHandlerWithWhatItCan) {
+    NodeSettings config = settings();
+    config.runtime_handlers = {"", "wasmtime"};
+    auto status = make_status(config, machine(), {}, {}, at("2026-01-01T00:00:00Z"));
+    ASSERT_EQ(status.runtimeHandlers.size(), 2U);
+    EXPECT_EQ(status.runtimeHandlers[1].name, "wasmtime");
+    EXPECT_EQ(status.runtimeHandlers[0].features->userNamespaces, true);
+    EXPECT_EQ(status.runtimeHandlers[0].features->recursiveReadOnlyMounts, true);
 }
 
 TEST(NodeLabels, AreThoseOfDesignAndCanBeOverridden) {

@@ -154,7 +154,7 @@ Task<void> PodCertificates::ask(Held credential) {
     credential->asking = Credential::Asking::no;
     if (!asked) {
         if (asked.error().code != Code::cancelled) {
-            log::warn("no certificate asked for", log::kv("pod", credential->pod->metadata.uid),
+            log::warn("no certificate asked for", log::kv("uid", credential->pod->metadata.uid),
                       log::kv("error", asked.error().message));
         }
         credential->error = std::move(asked.error());

@@ -34,6 +34,7 @@ struct NodeSettings {
     std::string provider_id;
 
     std::int64_t max_pods = 110;
+    std::int64_t status_images_max = 50;  // in the node's status; -1: all
     kube::ResourceList system_reserved;
     kube::ResourceList kube_reserved;
     // "memory.available" → "100Mi", "imagefs.inodesFree" → "5%": where pressure begins.

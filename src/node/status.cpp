@@ -181,10 +181,15 @@ void set_identity(kube::NodeStatus& status, const NodeSettings& settings, const 
     }
 }
 
-std::vector<kube::ContainerImage> largest(std::vector<kube::ContainerImage> images) {
+static_assert(std::ranges::is_sorted(kDeclaredFeatures));
+
+std::vector<kube::ContainerImage> largest(std::vector<kube::ContainerImage> images,
+                                          std::int64_t images_max) {
     std::stable_sort(images.begin(), images.end(),
                      [](const auto& a, const auto& b) { return a.sizeBytes > b.sizeBytes; });
-    images.resize(std::min(images.size(), kStatusImagesMax));
+    if (images_max >= 0) {
+        images.resize(std::min(images.size(), static_cast<std::size_t>(images_max)));
+    }
     for (kube::ContainerImage& image : images) {
         image.names.resize(std::min(image.names.size(), kImageNamesMax));
     }
@@ -282,9 +287,9 @@ kube::NodeStatus make_status(const NodeSettings& settings, const MachineFacts& f
     kube::NodeStatus status = previous;
     set_resources(status, settings, facts);
     set_identity(status, settings, facts, inputs);
-    status.images = largest(inputs.images);
+    status.images = largest(inputs.images, settings.status_images_max);
     set_pressures(status, inputs.pressures, previous, now);
-    std::string problems;
+    std::string problems = missing_capacity(status.capacity);
     for (const std::string& problem : inputs.problems) {
         problems += (problems.empty() ? "" : ", ") + problem;
     }
@@ -293,6 +298,18 @@ kube::NodeStatus make_status(const NodeSettings& settings, const MachineFacts& f
                   ready ? "KubeletReady" : "KubeletNotReady",
                   ready ? "kubelet is posting ready status" : problems, now);
     return status;
+}
+
+std::string missing_capacity(const kube::ResourceList& capacity) {
+    std::string missing;
+    for (const char* name : {"cpu", "ephemeral-storage", "memory", "pods"}) {
+        auto found = capacity.find(name);
+        if (found == capacity.end() || found->second == kube::Quantity()) {
+            missing += missing.empty() ? "missing node capacity for resources: " : ", ";
+            missing += name;
+        }
+    }
+    return missing;
 }
 
 bool differs_beyond_heartbeat(const kube::NodeStatus& a, const kube::NodeStatus& b) {

@@ -16,7 +16,6 @@ namespace skiff::node {
 
 // The kubelet that Skiff stands in for.
 inline constexpr std::string_view kKubeletVersion = "v1.37.2";
-inline constexpr std::size_t kStatusImagesMax = 50;
 inline constexpr std::size_t kImageNamesMax = 5;
 
 // The machine as it is now.
@@ -70,6 +69,10 @@ struct StatusInputs {
 [[nodiscard]] kube::NodeStatus make_status(const NodeSettings& settings, const MachineFacts& facts,
                                            const StatusInputs& inputs,
                                            const kube::NodeStatus& previous, WallTime now);
+
+// What a node cannot do without and `capacity` lacks, sorted: "missing node capacity for resources:
+// cpu, memory"; empty: it has all (contract row 8).
+[[nodiscard]] std::string missing_capacity(const kube::ResourceList& capacity);
 
 // Whether they differ in anything but heartbeat times.
 [[nodiscard]] bool differs_beyond_heartbeat(const kube::NodeStatus& a, const kube::NodeStatus& b);

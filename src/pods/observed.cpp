@@ -241,7 +241,8 @@ bool is_terminal(std::string_view phase) {
 }
 
 bool is_static(const kube::Pod& pod) {
-    return kube::annotation(pod, kube::kConfigSource) == "file";
+    auto source = kube::annotation(pod, kube::kConfigSource);
+    return source == "file" || source == "http";
 }
 
 std::string describe_pod(const kube::Pod& pod) {

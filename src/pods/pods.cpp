@@ -185,7 +185,7 @@ void Pods::remove_orphans() {
     for (const PodUid& uid : context_.ports.runtime.pods()) {
         bool exists = workers_.contains(uid) || (spared_ && spared_(uid));
         if (!exists && leaving_.insert(uid).second) {
-            log::info("pod without object is removed", log::kv("pod", uid));
+            log::info("pod without object is removed", log::kv("uid", uid));
             scope_.spawn("orphan " + uid.str(), remove_orphan(uid));
         }
     }
@@ -230,7 +230,7 @@ Task<void> Pods::remove_orphan(PodUid uid) {
         co_return;
     }
     if (!removed) {
-        log::error("pod without object not removed", log::kv("pod", uid),
+        log::error("pod without object not removed", log::kv("uid", uid),
                    log::kv("error", removed.error().message));
     }
     leaving_.erase(uid);

@@ -108,7 +108,7 @@ void Worker::tell_failed_hook(const std::string& container, HookRun::Which which
                            "PostStartHook failed");
         return;
     }
-    log::warn("preStop hook failed", log::kv("pod", uid_), log::kv("container", container),
+    log::warn("preStop hook failed", log::kv("uid", uid_), log::kv("container", container),
               log::kv("error", error.message));
     ports_.events.emit(*pod_, container, EventType::warning, "FailedPreStopHook",
                        "PreStopHook failed");

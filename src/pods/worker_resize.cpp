@@ -120,7 +120,7 @@ void Worker::recall_allocation() {
     auto text = ports_.runtime.allocation(uid_);
     auto stored = text ? parse_allocation(*text) : allocation_of_status(*desired_);
     if (!stored) {
-        log::warn("allocation not readable, the status tells", log::kv("pod", uid_),
+        log::warn("allocation not readable, the status tells", log::kv("uid", uid_),
                   log::kv("error", stored.error().message));
         stored = allocation_of_status(*desired_);
     }

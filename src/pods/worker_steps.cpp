@@ -141,7 +141,7 @@ Task<void> Worker::start(StartRequest request, CrashBackOff back_off) {
 Task<void> Worker::stop_container(std::string container, ContainerId id, Duration grace) {
     auto stopped = co_await ports_.runtime.stop(id, grace);
     if (!stopped && stopped.error().code != Code::cancelled) {
-        log::error("container not stopped", log::kv("pod", uid_), log::kv("container", container),
+        log::error("container not stopped", log::kv("uid", uid_), log::kv("container", container),
                    log::kv("error", stopped.error().message));
         ports_.events.emit(*pod_, container, EventType::warning, "FailedKillPod",
                            "error killing pod: " + stopped.error().message);
@@ -169,7 +169,7 @@ Task<void> Worker::cancel_starts() {
 Task<void> Worker::remove_container(ContainerId id) {
     auto removed = co_await ports_.runtime.remove(id);
     if (!removed && removed.error().code != Code::cancelled) {
-        log::warn("ended container not removed", log::kv("pod", uid_), log::kv("container", id),
+        log::warn("ended container not removed", log::kv("uid", uid_), log::kv("container", id),
                   log::kv("error", removed.error().message));
     }
 }
@@ -188,7 +188,7 @@ Task<Result<void>> Worker::tear_down_all() {
 Task<void> Worker::tear_down() {
     auto result = co_await tear_down_all();
     if (!result && result.error().code != Code::cancelled) {
-        log::error("pod not torn down", log::kv("pod", uid_),
+        log::error("pod not torn down", log::kv("uid", uid_),
                    log::kv("error", result.error().message));
         ports_.events.emit(*pod_, {}, EventType::warning, "FailedKillPod",
                            "error killing pod: " + result.error().message);
@@ -204,7 +204,7 @@ Task<void> Worker::remove_pod() {
         ports_.status.forget(uid_);
         ports_.probes.forget(uid_);
     } else if (removed.error().code != Code::cancelled) {
-        log::error("pod not removed", log::kv("pod", uid_),
+        log::error("pod not removed", log::kv("uid", uid_),
                    log::kv("error", removed.error().message));
     }
     settle(memory_.removal, removed);

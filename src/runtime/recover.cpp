@@ -93,7 +93,7 @@ Task<Result<void>> KeeperRuntime::recover() {
 void KeeperRuntime::load_records() {
     for (auto& stored : load_pods(paths_)) {
         if (!ids_.adopt(stored.first_id)) {
-            log::error("ids of a pod are not ours", log::kv("pod", stored.uid),
+            log::error("ids of a pod are not ours", log::kv("uid", stored.uid),
                        log::kv("first_id", stored.first_id));
         }
         PodUid uid(stored.uid);

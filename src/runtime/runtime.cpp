@@ -277,7 +277,7 @@ void KeeperRuntime::store_allocation(const PodUid& pod, std::string allocation) 
     }
     found->second.stored.allocation = std::move(allocation);
     if (auto stored = store_pod(paths_, found->second.stored); !stored) {
-        log::error("allocation not recorded", log::kv("pod", pod),
+        log::error("allocation not recorded", log::kv("uid", pod),
                    log::kv("error", format_as(stored.error())));
     }
 }

@@ -35,6 +35,13 @@ ServerResponse method_not_allowed(std::string allowed = "GET") {
     return response;
 }
 
+ServerResponse json_document(std::string text) {
+    ServerResponse response;
+    response.headers.set("Content-Type", "application/json");
+    response.body = std::move(text);
+    return response;
+}
+
 // Sends what a log source writes, beginning the response with the first piece, so that a source
 // that fails before it can still be answered with a status of its own.
 class ResponseSink final : public pods::LogSink {
@@ -56,6 +63,13 @@ public:
 private:
     http::Exchange& exchange_;
 };
+
+// `?exclude=CHECK`, as often as one likes.
+bool is_excluded(const RequestTarget& target, std::string_view check) {
+    return std::ranges::any_of(target.query, [check](const auto& parameter) {
+        return parameter.first == "exclude" && parameter.second == check;
+    });
+}
 
 int status_of_log_error(Code code) {
     return code == Code::not_found ? 404 : 400;
@@ -143,8 +157,11 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
     const std::string& method = exchange.request().method;
     bool is_get = method == "GET";
     bool is_local = exchange.request().peer.kind == http::Peer::Kind::kLocal;
-    if (name == "skiff" && is_local && local_routes_ != nullptr) {
-        co_await local_routes_->serve(exchange, target);
+    auto own = is_local && name == "skiff" && target.segments.size() > 1
+                   ? local_routes_.find(target.segments[1])
+                   : local_routes_.end();
+    if (own != local_routes_.end()) {
+        co_await own->second->serve(exchange, target);
     } else if (settings_.debug_handlers == DebugHandlers::disabled &&
                is_one_of(kDebugRoutes, name)) {
         ServerResponse off = plain_text(405, "Debug endpoints are disabled.");
@@ -158,6 +175,9 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
         co_await answer(exchange, std::move(response));
     } else if (name == "runningpods" && target.segments.size() == 1) {
         ServerResponse response = is_get ? running_pods() : method_not_allowed();
+        co_await answer(exchange, std::move(response));
+    } else if (name == "configz" && target.segments.size() == 1) {
+        ServerResponse response = is_get ? json_document(settings_.configz) : method_not_allowed();
         co_await answer(exchange, std::move(response));
     } else if (name == "metrics") {
         co_await metrics_.serve(exchange, target);
@@ -213,6 +233,10 @@ ServerResponse KubeletApi::health(const RequestTarget& target) const {
     bool healthy = true;
     for (std::string_view check : kChecks) {
         if (!only.empty() && check != only) {
+            continue;
+        }
+        if (is_excluded(target, check)) {
+            report += fmt::format("[+]{} excluded: ok\n", check);
             continue;
         }
         auto good = check == "syncloop" ? node_.sync_loop_health() : Result<void>{};

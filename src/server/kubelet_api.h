@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,6 +59,7 @@ struct KubeletApiSettings {
     // How long a token that identifies somebody is not asked about again.
     Duration token_lifetime = std::chrono::minutes(2);
     AnswerLifetimes answer_lifetimes;
+    std::string configz = "{}";  // the answer of /configz
 };
 
 // One handler for three doors: TLS (10250) asks who and whether; the private UNIX socket belongs to
@@ -69,9 +71,9 @@ public:
     KubeletApi(const Clock& clock, const NodeView& node, pods::LogSource& logs, Reviews* reviews,
                KubeletApiSettings settings);
     [[nodiscard]] async::Task<void> handle(http::Exchange& exchange) override;
-    // Offers `routes`, which outlive this object.
-    void offer(LocalRoutes& routes) { local_routes_ = &routes; }
-    // The same.
+    // Offers `routes` at /skiff/NAME and below; they outlive this object.
+    void offer(std::string name, LocalRoutes& routes) { local_routes_[std::move(name)] = &routes; }
+    // The same for /metrics.
     void offer(MetricsPages& pages) { metrics_.offer(pages); }
     void offer(StreamingRoutes& routes) { streaming_ = &routes; }
 
@@ -94,7 +96,7 @@ private:
     KubeletApiSettings settings_;
     Authenticator authenticator_;
     Authorizer authorizer_;
-    LocalRoutes* local_routes_ = nullptr;
+    std::map<std::string, LocalRoutes*> local_routes_;
     StreamingRoutes* streaming_ = nullptr;
 };
 

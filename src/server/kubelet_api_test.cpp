@@ -240,6 +240,10 @@ TEST_F(KubeletApiTest, AsksForEachRouteWhatTheContractSays) {
         {"POST", "/containerLogs/ns/web/main", "create proxy", 405},
         {"GET", "/containerLogs/ns/web", "get proxy", 404},
         {"POST", "/exec/ns/web/main", "create proxy", 501},
+        {"GET", "/configz", "get configz", 200},
+        {"GET", "/configz", "get proxy", 200},
+        {"POST", "/configz", "create configz", 405},
+        {"GET", "/configz/x", "get configz", 404},
         {"GET", "/metrics", "get metrics", 404},
         {"GET", "/metrics/resource", "get metrics", 200},
         {"POST", "/metrics/resource", "create metrics", 405},
@@ -396,6 +400,35 @@ TEST_F(KubeletApiTest, ReportsHealthOnThePlainPortAndNothingElse) {
     }
 }
 
+TEST_F(KubeletApiTest, HealthNamesItsChecksAndLeavesOutWhatOneLikes) {
+    auto ask = [this](std::string_view what) {
+        http::Request request;
+        request.proxy = "";
+        request.url = fmt::format("http://127.0.0.1:{}/healthz{}", plain_port, what);
+        return send(request);
+    };
+    EXPECT_EQ(ask("?verbose").body,
+              "[+]ping ok\n[+]log ok\n[+]syncloop ok\nhealthz check passed\n");
+    node.stuck = true;
+    for (std::string_view name : {"/ping", "/log"}) {
+        EXPECT_EQ(ask(name).status, 200) << name;
+    }
+    EXPECT_EQ(ask("/syncloop").status, 500);
+    http::Response left_out = ask("?exclude=syncloop&verbose");
+    EXPECT_EQ(left_out.status, 200);
+    EXPECT_NE(left_out.body.find("[+]syncloop excluded: ok\n"), std::string::npos);
+}
+
+TEST_F(KubeletApiTest, ConfigzIsWhatTheNodeWasStartedWith) {
+    KubeletApiSettings settings;
+    settings.configz = R"({"kubeletconfig":{"maxPods":7}})";
+    start(settings);
+    reviews.allowed = {"kubelet-client get configz"};
+    http::Response response = send(as(request_for("/configz"), admin));
+    EXPECT_EQ(response.body, settings.configz);
+    EXPECT_EQ(response.headers.find("Content-Type"), "application/json");
+}
+
 TEST_F(KubeletApiTest, ServesRootOnTheUnixSocketWithoutAsking) {
     auto pod = std::make_shared<kube::Pod>();
     pod->metadata.name = "web";
@@ -425,9 +458,14 @@ TEST_F(KubeletApiTest, OffersRoutesOfItsOwnOnTheUnixSocketOnly) {
     local.url = "http://skiff/skiff/images";
     local.unix_socket = socket;
     EXPECT_EQ(send(local).status, 404) << "nothing is offered";
-    api->offer(own);
+    api->offer("images", own);
     local.method = "DELETE";
     EXPECT_EQ(send(local).body, "DELETEimages");
+    for (const char* unknown : {"/skiff", "/skiff/other", "/skiff/imagesx"}) {
+        http::Request other = local;
+        other.url = std::string("http://skiff") + unknown;
+        EXPECT_EQ(send(other).status, 404) << unknown;
+    }
     reviews.allowed = {"kubelet-client get proxy", "kubelet-client create proxy",
                        "kubelet-client delete proxy"};
     for (const char* method : {"GET", "POST", "DELETE"}) {

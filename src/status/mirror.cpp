@@ -15,7 +15,8 @@ PodName name_of(const kube::Pod& pod) {
 
 // Of a file, and not itself the picture of one.
 bool is_of_file(const kube::Pod& pod) {
-    return kube::annotation(pod, kube::kConfigSource) == "file" && !is_mirror(pod);
+    auto source = kube::annotation(pod, kube::kConfigSource);
+    return (source == "file" || source == "http") && !is_mirror(pod);
 }
 
 bool shows(const kube::Pod& mirror, const kube::Pod& pod) {

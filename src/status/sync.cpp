@@ -250,7 +250,7 @@ void StatusSync::retry_later(const PodUid& uid, Entry& entry, const Error& error
     auto extra =
         static_cast<std::int64_t>(random_.uniform() * 0.25 * static_cast<double>(delay.count()));
     entry.retry_at = clock_.steady_now() + delay + Duration(extra);
-    log::warn("pod status not sent", log::kv("pod", uid), log::kv("failures", entry.failures),
+    log::warn("pod status not sent", log::kv("uid", uid), log::kv("failures", entry.failures),
               log::kv("error", error.message));
     wake_.set();
 }

@@ -22,13 +22,14 @@ class Standalone:
         self.flags = ["--root-dir", self.root, "--run-dir", self.run_dir, "--pod-log-dir",
                       tmp_path / "pods", "--port", "10450", "--healthz-port", "0"]
         self.node_flags = flags
+        self.environment = None
         self.process = None
 
     def start(self):
         self.process = subprocess.Popen(
             [str(w) for w in (self.skiff, "node", "--standalone", "--pod-manifest-path",
                               self.manifests, "--file-check-frequency", "1s", *self.node_flags, *self.flags)],
-            stdout=subprocess.DEVNULL, stderr=open(self.log, "a"))
+            stdout=subprocess.DEVNULL, stderr=open(self.log, "a"), env=self.environment)
 
     def put(self, name, *args, policy="Always", image=ACTOR):
         (self.manifests / f"{name}.yaml").write_text(json.dumps(

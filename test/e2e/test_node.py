@@ -64,6 +64,29 @@ def test_stats_say_what_node_and_pods_use(kube, cluster, node):
     assert busy["containers"][0]["logs"]["usedBytes"] >= 0
 
 
+def test_what_others_wrote_into_the_node_stays(kube, cluster, node):
+    """Rows 7 and 8: labels, annotations and conditions that are not the node's own."""
+    foreign = {"type": "NetworkUnavailable", "status": "False", "reason": "RouteCreated", "message": "by another"}
+
+    kube("label", "node", node, "example.com/mine=1")
+    kube("annotate", "node", node, "example.com/mine=1")
+    kube("patch", "node", node, "--subresource=status", "--type=strategic", "-p",
+         json.dumps({"status": {"conditions": [foreign]}}))
+    # The node writes its status over it: there is a new image.
+    image = cluster.push("actor", "actor:of-this-test")
+    kube.apply(pod("bringer", image, "print", "here"))
+    try:
+        its = wait_until(lambda: image in json.dumps((its := kube.get("node", node))["status"]["images"]) and its, 40,
+                         "the image in the node's status")
+        assert its["metadata"]["labels"]["example.com/mine"] == "1"
+        assert its["metadata"]["annotations"]["example.com/mine"] == "1"
+        kinds = [c["type"] for c in its["status"]["conditions"]]
+        assert "NetworkUnavailable" in kinds and kinds[-1] == "Ready", kinds
+    finally:
+        kube("label", "node", node, "example.com/mine-")
+        kube("annotate", "node", node, "example.com/mine-")
+
+
 def test_the_lease_is_renewed(kube, node):
     def renewed():
         lease = kube("get", "lease", node, "-n", "kube-node-lease", "-o",

@@ -1,6 +1,8 @@
 """Pods from files on a node of a cluster, and their mirrors at the API server (contract row 54)."""
 
+import http.server
 import json
+import threading
 import uuid
 
 import pytest
@@ -99,3 +101,70 @@ def test_a_mirror_survives_the_agents_restart(static, manifests, cluster):
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["status"]["containerStatuses"][0]["containerID"] == \
         before["status"]["containerStatuses"][0]["containerID"]
+
+
+class Manifests:
+    """A server of one manifest, which wants to see a header."""
+
+    def __init__(self, address):
+        its = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                allowed = self.headers["X-Token"] == "sesame"
+                self.send_response(its.status if allowed else 403)
+                self.end_headers()
+                self.wfile.write(its.body if allowed else b"")
+                its.asked += 1
+
+            def log_message(self, *words):
+                pass
+
+        self.body, self.status, self.asked = b'{"kind":"PodList","apiVersion":"v1","items":[]}', 200, 0
+        self.server = http.server.ThreadingHTTPServer((address, 0), Handler)
+        self.url = f"http://{address}:{self.server.server_port}/pods"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def serve(self, *pods):
+        self.body = json.dumps({"kind": "PodList", "apiVersion": "v1", "items": pods}).encode()
+
+    def wait_asked(self):
+        """Until a request has come that began after this call."""
+        before = self.asked
+        wait_until(lambda: self.asked >= before + 2, 20, "two requests")
+
+
+def test_pods_of_a_url_are_mirrored_and_outlive_its_failures(cluster, node):
+    """Row 54: staticPodURL."""
+    name = "skiff-url"
+    manifests = Manifests(cluster.machine)
+    kube = Kube(cluster.env, f"t-{uuid.uuid4().hex[:8]}")
+    kube.create_namespace()
+    cluster.node("up", name, "--", "--manifest-url", manifests.url, "--manifest-url-header", "X-Token:sesame",
+                 "--http-check-frequency", "1s")
+    try:
+        its = pod("far", cluster.push("actor"), "print", "from a URL", ";", "hold", restartPolicy="Always")
+        its["metadata"]["namespace"] = kube.namespace
+        its["spec"].pop("runtimeClassName")
+        manifests.serve({key: its[key] for key in ("metadata", "spec")})
+        before = kube.wait_ready(f"far-{name}")
+        assert before["metadata"]["annotations"]["kubernetes.io/config.source"] == "http"
+        assert kube.logs(f"far-{name}") == "from a URL\n"
+        here = {"metadata": {"name": "here", "namespace": kube.namespace},
+                "spec": {"containers": [{"name": "main", "image": "/etc/passwd"}]}}
+        manifests.serve({key: its[key] for key in ("metadata", "spec")}, here)
+        kube.wait_waiting(f"here-{name}", "InvalidImageName")
+        manifests.status = 500
+        manifests.wait_asked()
+        manifests.status, manifests.body = 200, b"kind: Deployment"
+        manifests.wait_asked()
+        after = kube.pod(f"far-{name}")
+        assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
+        log = (cluster.node_folder(name) / "agent.log").read_text()
+        assert "the server answers 500" in log and "sesame" not in log
+        manifests.serve()
+        kube.wait_gone(f"far-{name}")
+    finally:
+        cluster.node("down", name)
+        manifests.server.shutdown()
+        kube.delete_namespace()
