@@ -162,7 +162,9 @@ def rotate_under_load(signed, seconds, renewals):
     assert signed.expiry("kubelet-client") > time.time() and signed.expiry("kubelet-server") > time.time()
     assert signed.ready()["status"] == "True" and signed.ready()["lastTransitionTime"] == before
     assert not signed.refused(begun)
-    loud = [line for line in signed.log().splitlines()[lines:] if " warn " in line or " error " in line]
+    # Events of pods are theirs: each of them is told that the cluster has no DNS.
+    loud = [line for line in signed.log().splitlines()[lines:]
+            if (" warn " in line or " error " in line) and " warn  event pod=" not in line]
     assert not loud, loud
     print(f"{count} pods in {time.time() - begun:.0f} s; client certificate renewed "
           f"{signed.log_count('client certificate renewed') - clients} times, serving certificate "

@@ -73,10 +73,11 @@ def test_what_others_wrote_into_the_node_stays(kube, cluster, node):
     kube("patch", "node", node, "--subresource=status", "--type=strategic", "-p",
          json.dumps({"status": {"conditions": [foreign]}}))
     # The node writes its status over it: there is a new image.
-    image = cluster.push("actor", "actor:of-this-test")
-    kube.apply(pod("bringer", image, "print", "here"))
+    # A large one: 50 are shown, with five names each, and other tests have brought many.
+    image = cluster.push("hello-go", "hello-go:of-this-test")
+    kube.apply(pod("bringer", image))
     try:
-        its = wait_until(lambda: image in json.dumps((its := kube.get("node", node))["status"]["images"]) and its, 40,
+        its = wait_until(lambda: image in json.dumps((its := kube.get("node", node))["status"].get("images")) and its, 40,
                          "the image in the node's status")
         assert its["metadata"]["labels"]["example.com/mine"] == "1"
         assert its["metadata"]["annotations"]["example.com/mine"] == "1"
