@@ -59,25 +59,19 @@ static std::string_view name_of(Level level) {
     return "?";
 }
 
-// A value with blanks, quotes or control characters is quoted, so that a line stays one line.
-static void append_value(std::string& out, std::string_view value) {
-    bool plain = !value.empty();
-    for (char c : value) {
-        plain = plain && c > ' ' && c != '"' && c != '=' && c != 0x7f;
-    }
-    if (plain) {
-        out += value;
-        return;
-    }
+// In quotes, so that a line stays one line.
+static void append_quoted(std::string& out, std::string_view value, Format format) {
     out += '"';
     for (char c : value) {
+        const auto byte = static_cast<unsigned char>(c);
         if (c == '"' || c == '\\') {
             out += '\\';
             out += c;
         } else if (c == '\n') {
             out += "\\n";
-        } else if (static_cast<unsigned char>(c) < 0x20) {
-            out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        } else if (byte < 0x20) {
+            out += format == Format::json ? fmt::format("\\u{:04x}", byte)
+                                          : fmt::format("\\x{:02x}", byte);
         } else {
             out += c;
         }
@@ -85,21 +79,21 @@ static void append_value(std::string& out, std::string_view value) {
     out += '"';
 }
 
-static void append_json(std::string& out, std::string_view value) {
-    out += '"';
-    for (char c : bounded_utf8(value, value.size() * 3)) {
-        if (c == '"' || c == '\\') {
-            out += '\\';
-            out += c;
-        } else if (c == '\n') {
-            out += "\\n";
-        } else if (static_cast<unsigned char>(c) < 0x20) {
-            out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
-        } else {
-            out += c;
-        }
+// A value with blanks, quotes or control characters is quoted.
+static void append_value(std::string& out, std::string_view value) {
+    bool plain = !value.empty();
+    for (char c : value) {
+        plain = plain && c > ' ' && c != '"' && c != '=' && c != 0x7f;
     }
-    out += '"';
+    if (plain) {
+        out += value;
+    } else {
+        append_quoted(out, value, Format::text);
+    }
+}
+
+static void append_json(std::string& out, std::string_view value) {
+    append_quoted(out, bounded_utf8(value, value.size() * 3), Format::json);
 }
 
 std::string format_line(Format format, std::string_view at, Level level, std::string_view event,
