@@ -30,30 +30,28 @@ void MeteredRuntime::count(const std::string& operation, Duration took, const Er
 }
 
 async::Task<Result<void>> MeteredRuntime::prepare_pod(const pods::PodSandbox& sandbox) {
-    return prepare_metered(sandbox);
+    // An agent that comes back prepares what runs, too.
+    bool is_new = !inner().allocation(sandbox.pod) && inner().containers(sandbox.pod).empty();
+    auto preparing = timed("run_podsandbox", inner().prepare_pod(sandbox));
+    return is_new ? prepare_new(sandbox.pod, std::move(preparing)) : std::move(preparing);
 }
 
-async::Task<Result<void>> MeteredRuntime::prepare_metered(pods::PodSandbox sandbox) {
-    // An agent that comes back prepares what runs, too.
-    bool is_new = !inner_.allocation(sandbox.pod) && inner_.containers(sandbox.pod).empty();
+async::Task<Result<void>> MeteredRuntime::prepare_new(PodUid pod,
+                                                      async::Task<Result<void>> preparing) {
     SteadyTime begun = parts_.clock.steady_now();
-    if (is_new) {
-        parts_.starts.began(sandbox.pod);
-        parts_.meters.started_pods.add();
-    }
-    auto prepared = co_await timed("run_podsandbox", inner_.prepare_pod(sandbox));
-    if (is_new) {
-        parts_.meters.start_phase.observe({"sandbox"}, parts_.clock.steady_now() - begun);
-        bool failed = !prepared && is_failure(prepared.error());
-        parts_.meters.started_pods_errors.add({}, failed ? 1 : 0);
-    }
+    parts_.starts.began(pod);
+    parts_.meters.started_pods.add();
+    auto prepared = co_await std::move(preparing);
+    parts_.meters.start_phase.observe({"sandbox"}, parts_.clock.steady_now() - begun);
+    bool failed = !prepared && is_failure(prepared.error());
+    parts_.meters.started_pods_errors.add({}, failed ? 1 : 0);
     co_return prepared;
 }
 
 async::Task<Result<pods::Artifact>> MeteredRuntime::compile(pods::CompileRequest request,
                                                             std::function<void()> compiling) {
     SteadyTime begun = parts_.clock.steady_now();
-    auto artifact = co_await inner_.compile(std::move(request), std::move(compiling));
+    auto artifact = co_await inner().compile(std::move(request), std::move(compiling));
     if (artifact) {
         bool compiled = artifact->source == pods::Artifact::Source::compiled;
         parts_.meters.compiles.add({compiled ? "compiled" : "cached"});
@@ -68,14 +66,14 @@ async::Task<Result<pods::Artifact>> MeteredRuntime::compile(pods::CompileRequest
 }
 
 async::Task<Result<ContainerId>> MeteredRuntime::start(const pods::ContainerSpec& spec) {
-    return start_metered(spec);
+    return start_metered(type_of(spec.kind), timed("start_container", inner().start(spec)));
 }
 
-async::Task<Result<ContainerId>> MeteredRuntime::start_metered(pods::ContainerSpec spec) {
-    std::string type = type_of(spec.kind);
+async::Task<Result<ContainerId>> MeteredRuntime::start_metered(
+    std::string type, async::Task<Result<ContainerId>> starting) {
     parts_.meters.started_containers.add({type});
     SteadyTime begun = parts_.clock.steady_now();
-    auto started = co_await timed("start_container", inner_.start(spec));
+    auto started = co_await std::move(starting);
     if (started) {
         parts_.meters.start_phase.observe({"run"}, parts_.clock.steady_now() - begun);
     } else if (is_failure(started.error())) {
@@ -85,7 +83,7 @@ async::Task<Result<ContainerId>> MeteredRuntime::start_metered(pods::ContainerSp
 }
 
 async::Task<Result<void>> MeteredRuntime::remove_metered(PodUid pod) {
-    auto removed = co_await timed("remove_podsandbox", inner_.remove_pod(pod));
+    auto removed = co_await timed("remove_podsandbox", inner().remove_pod(pod));
     if (removed) {
         parts_.starts.forget(pod);
     }
