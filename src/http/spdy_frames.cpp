@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "http/big_endian.h"
 
 namespace skiff::http {
 
@@ -40,9 +41,7 @@ bool has_block(SpdyFrame::Kind kind) {
 }
 
 void append_u32(std::string& out, std::uint32_t value) {
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        out += static_cast<char>(value >> shift & 0xff);
-    }
+    append_big_endian(out, value, 4);
 }
 
 void append_control(std::string& out, std::uint16_t type, std::size_t length) {
@@ -54,11 +53,7 @@ void append_control(std::string& out, std::uint16_t type, std::size_t length) {
 }  // namespace
 
 std::uint32_t SpdyDecoder::number_at(std::size_t offset) const {
-    std::uint32_t value = 0;
-    for (std::size_t i = offset; i < offset + 4; ++i) {
-        value = value << 8 | static_cast<std::uint8_t>(part_[i]);
-    }
-    return value;
+    return static_cast<std::uint32_t>(big_endian(std::span(part_).subspan(offset, 4)));
 }
 
 bool SpdyDecoder::gather(std::string_view& bytes, std::size_t size) {

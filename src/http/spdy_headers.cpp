@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "http/big_endian.h"
 
 namespace skiff::http {
 
@@ -91,12 +92,6 @@ constexpr std::string_view kText =
 constexpr int kWindowBits = 11;
 constexpr int kMemoryLevel = 1;
 
-void append_u32(std::string& out, std::size_t value) {
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        out += static_cast<char>(value >> shift & 0xff);
-    }
-}
-
 const Bytef* bytes_of(std::string_view text) {
     return reinterpret_cast<const Bytef*>(text.data());
 }
@@ -109,10 +104,7 @@ public:
         if (rest_.size() < 4) {
             return fail(Code::invalid, "a SPDY header block ends too early");
         }
-        std::uint32_t value = 0;
-        for (char c : rest_.substr(0, 4)) {
-            value = value << 8 | static_cast<std::uint8_t>(c);
-        }
+        const auto value = static_cast<std::uint32_t>(big_endian(rest_.substr(0, 4)));
         rest_.remove_prefix(4);
         return value;
     }
@@ -177,11 +169,11 @@ std::string format_block(const Headers& headers) {
         }
     }
     std::string block;
-    append_u32(block, merged.size());
+    append_big_endian(block, merged.size(), 4);
     for (const auto& [name, value] : merged) {
-        append_u32(block, name.size());
+        append_big_endian(block, name.size(), 4);
         block += name;
-        append_u32(block, value.size());
+        append_big_endian(block, value.size(), 4);
         block += value;
     }
     return block;
@@ -193,7 +185,7 @@ const std::string& spdy_dictionary() {
     static const std::string dictionary = [] {
         std::string bytes;
         for (std::string_view word : kWords) {
-            append_u32(bytes, word.size());
+            append_big_endian(bytes, word.size(), 4);
             bytes += word;
         }
         return bytes.append(kText);

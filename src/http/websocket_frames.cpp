@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "http/big_endian.h"
 
 namespace skiff::http {
 
@@ -39,20 +40,6 @@ std::size_t length_bytes(std::uint8_t short_length) {
 
 std::uint8_t byte_of(char c) {
     return static_cast<std::uint8_t>(c);
-}
-
-std::uint64_t big_endian(std::span<const char> bytes) {
-    std::uint64_t value = 0;
-    for (char c : bytes) {
-        value = value << 8 | byte_of(c);
-    }
-    return value;
-}
-
-void append_big_endian(std::string& out, std::uint64_t value, int bytes) {
-    for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8) {
-        out += static_cast<char>(value >> shift & 0xff);
-    }
 }
 
 }  // namespace
