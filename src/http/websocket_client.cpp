@@ -1,6 +1,7 @@
 #include "http/websocket_client.h"
 
 #include "base/text.h"
+#include "http/status.h"
 
 namespace skiff::http {
 
@@ -9,19 +10,6 @@ namespace {
 constexpr std::size_t kHeadBytesMax = 16U << 10;
 constexpr std::size_t kReadBytes = 32U << 10;
 constexpr Duration kAnswerTimeout = std::chrono::seconds(10);
-
-Code code_of(std::uint64_t status) {
-    switch (status) {
-        case 401:
-            return Code::unauthenticated;
-        case 403:
-            return Code::denied;
-        case 404:
-            return Code::not_found;
-        default:
-            return status == 429 || status >= 500 ? Code::unavailable : Code::unsupported;
-    }
-}
 
 Result<std::string> format_handshake(const Request& request, std::string_view key) {
     SKIFF_TRY(Url url, parse_url(request.url));
@@ -41,8 +29,7 @@ Result<std::string> format_handshake(const Request& request, std::string_view ke
 
 // Up to the empty line; what came after it stays in `early`.
 async::Task<Result<std::string>> read_head(ByteStream& stream, std::string& early) {
-    const auto deadline = std::chrono::steady_clock::now() +
-                          std::chrono::duration_cast<SteadyTime::duration>(kAnswerTimeout);
+    const auto deadline = after(kAnswerTimeout);
     std::string bytes(kReadBytes, '\0');
     while (true) {
         const auto end = early.find("\r\n\r\n");
@@ -72,7 +59,8 @@ Result<void> check_websocket_answer(std::string_view head, std::string_view key)
         return fail(Code::invalid, "the answer is not HTTP/1.1");
     }
     if (*status != 101) {
-        return fail(code_of(*status), "the server answered {}", *status);
+        return fail(code_of_status(static_cast<int>(*status)).value_or(Code::unsupported),
+                    "the server answered {}", *status);
     }
     Headers headers;
     for (std::size_t i = 1; i < lines.size(); ++i) {
@@ -114,9 +102,7 @@ async::Task<Result<std::unique_ptr<WebSocketClient>>> WebSocketClient::open(
     const std::string key =
         base64_encode({reinterpret_cast<const char*>(drawn.data()), drawn.size()});
     SKIFF_CO_TRY(auto handshake, format_handshake(request, key));
-    const auto deadline =
-        std::chrono::steady_clock::now() +
-        std::chrono::duration_cast<SteadyTime::duration>(request.timeouts.connect + kAnswerTimeout);
+    const auto deadline = after(request.timeouts.connect + kAnswerTimeout);
     SKIFF_CO_TRY(auto stream, co_await dial(std::move(request)));
     SKIFF_CO_CHECK(co_await stream->write_all(handshake, deadline));
     std::string early;

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "http/status.h"
 #include "http/url.h"
 
 namespace skiff::kube {
@@ -20,12 +21,6 @@ Code code_of(int http_status, std::string_view reason) {
         case 413:
         case 422:
             return Code::invalid;
-        case 401:
-            return Code::unauthenticated;
-        case 403:
-            return Code::denied;
-        case 404:
-            return Code::not_found;
         case 405:
         case 406:
         case 415:
@@ -37,7 +32,7 @@ Code code_of(int http_status, std::string_view reason) {
         case 504:
             return Code::timeout;
         default:
-            return http_status == 429 || http_status >= 500 ? Code::unavailable : Code::internal;
+            return http::code_of_status(http_status).value_or(Code::internal);
     }
 }
 

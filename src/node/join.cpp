@@ -33,22 +33,6 @@ Result<TokenParts> split_token(std::string_view token) {
     return TokenParts{std::string(token.substr(0, dot)), std::string(token.substr(dot + 1))};
 }
 
-Result<std::string> full_server(std::string_view server) {
-    if (server.starts_with("http://")) {
-        return fail(Code::invalid, "the API server speaks https, not http: {}", server);
-    }
-    std::string url(server);
-    if (!url.starts_with("https://")) {
-        url = "https://" + url;
-    }
-    while (url.ends_with('/')) {
-        url.pop_back();
-    }
-    SKIFF_TRY(auto parsed, http::parse_url(url));
-    bool has_port = parsed.port != 443 || url.ends_with(":443");
-    return has_port ? url : url + ":6443";
-}
-
 using ClusterInfo = kube::ConfigMap;
 
 std::string entry(const ClusterInfo& info, const std::string& key) {
@@ -117,12 +101,28 @@ bool is_signed_by_token(std::string_view content, std::string_view jws,
     return hmac_sha256_base64url(token_secret, input) == jws.substr(second + 1);
 }
 
+Result<std::string> server_url(std::string_view server) {
+    if (server.starts_with("http://")) {
+        return fail(Code::invalid, "the API server speaks https, not http: {}", server);
+    }
+    std::string url(server);
+    if (!url.starts_with("https://")) {
+        url = "https://" + url;
+    }
+    while (url.ends_with('/')) {
+        url.pop_back();
+    }
+    SKIFF_TRY(auto parsed, http::parse_url(url));
+    bool has_port = parsed.port != 443 || url.ends_with(":443");
+    return has_port ? url : url + ":6443";
+}
+
 async::Task<Result<void>> join(JoinRequest request, const Clock& clock) {
     if (is_k3s_token(request.token)) {
         co_return co_await join_k3s(std::move(request));
     }
     SKIFF_CO_TRY(auto token, split_token(request.token));
-    SKIFF_CO_TRY(auto server, full_server(request.server));
+    SKIFF_CO_TRY(auto server, server_url(request.server));
     if (request.ca_cert_hashes.empty()) {
         co_return fail(Code::invalid, "--ca-cert-hash is needed to know the right cluster");
     }

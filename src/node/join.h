@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "async/task.h"
@@ -24,6 +25,9 @@ struct JoinRequest {
 // vouches for, and writes the bootstrap kubeconfig (0600). Fails with invalid (arguments, token not
 // known to the cluster), denied (the CA is not the pinned one), unavailable, timeout.
 [[nodiscard]] async::Task<Result<void>> join(JoinRequest request, const Clock& clock);
+
+// "https://host:port" of JoinRequest::server; 6443 where no port is named. Fails with invalid.
+[[nodiscard]] Result<std::string> server_url(std::string_view server);
 
 // The signature of `content` under the bootstrap token, as the cluster's signer makes it: a
 // detached JWS. Returns whether `jws` is that.

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "http/status.h"
 #include "http/url.h"
 #include "node/certificates.h"
 #include "os/file.h"
@@ -64,14 +65,7 @@ public:
         if (response.status == 200) {
             co_return std::move(response.body);
         }
-        Code code = Code::unavailable;
-        if (response.status == 401) {
-            code = Code::unauthenticated;
-        } else if (response.status == 403) {
-            code = Code::denied;
-        } else if (response.status == 404) {
-            code = Code::not_found;
-        }
+        const Code code = http::code_of_status(response.status).value_or(Code::unavailable);
         co_return fail(code, "{} answered {}", url, response.status);
     }
     [[nodiscard]] const K3sCluster& cluster() const { return cluster_; }
@@ -82,24 +76,13 @@ private:
     fs::path certificate_;
 };
 
-// "https://host:6443" of what the user gave.
 Result<std::string> supervisor_url(std::string_view server) {
-    if (server.starts_with("http://")) {
-        return fail(Code::invalid, "the server speaks https, not http: {}", server);
-    }
-    std::string url(server);
-    if (!url.starts_with("https://")) {
-        url = "https://" + url;
-    }
-    while (url.ends_with('/')) {
-        url.pop_back();
-    }
+    SKIFF_TRY(auto url, server_url(server));
     SKIFF_TRY(auto parsed, http::parse_url(url));
     if (parsed.path != "/" || !parsed.query.empty()) {
         return fail(Code::invalid, "the server is HOST:PORT, without a path: {}", server);
     }
-    const bool has_port = parsed.port != 443 || url.ends_with(":443");
-    return has_port ? url : url + ":6443";
+    return url;
 }
 
 // The port of the API server, from the supervisor's configuration of its agents.
