@@ -23,17 +23,16 @@ public:
     }
     void close_stdin() override { session_->close_stdin(); }
     async::Task<Result<std::size_t>> read(Output which, std::span<char> into) override {
-        auto stream = which == Output::out ? pods::OutputStream::out : pods::OutputStream::err;
         std::string& left = left_[which == Output::out ? 0 : 1];
         if (left.empty()) {
-            SKIFF_CO_TRY(left, co_await session_->read(stream));
+            SKIFF_CO_TRY(left, co_await session_->read(which));
         }
         const std::size_t size = std::min(into.size(), left.size());
         std::copy_n(left.data(), size, into.data());
         left.erase(0, size);
         co_return size;
     }
-    void resize(server::TerminalSize size) override { session_->resize({size.columns, size.rows}); }
+    void resize(server::TerminalSize size) override { session_->resize(size); }
     async::Task<Result<pods::ContainerExit>> wait() override {
         SKIFF_CO_CHECK(co_await session_->wait());
         // How the container ended is in the pod's status: kubectl looks there.

@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "node/certificate_requests.h"
+#include "node/join.h"
 #include "os/file.h"
 
 namespace skiff::app {
@@ -41,7 +43,7 @@ Finding judge_certificate(const IdentityFacts& facts) {
     if (!certificate) {
         return {check, bad, certificate.error().message, remedy};
     }
-    std::string wanted = "system:node:" + facts.node_name;
+    std::string wanted = node::node_user(facts.node_name);
     if (certificate->common_name != wanted) {
         return {check, Verdict::warn,
                 fmt::format("it is of \"{}\"", bounded_utf8(certificate->common_name, 80)),
@@ -65,16 +67,6 @@ Finding judge_certificate(const IdentityFacts& facts) {
     return fine(check, fmt::format("{} until {}", certificate->common_name, until));
 }
 
-// "abcdef.0123456789abcdef"
-bool is_bootstrap_token(std::string_view token) {
-    constexpr std::size_t kIdSize = 6;
-    constexpr std::size_t kSize = 23;
-    constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
-    return token.size() == kSize && token[kIdSize] == '.' &&
-           token.substr(0, kIdSize).find_first_not_of(kLetters) == std::string_view::npos &&
-           token.substr(kIdSize + 1).find_first_not_of(kLetters) == std::string_view::npos;
-}
-
 Finding judge_bootstrap(const IdentityFacts& facts) {
     const std::string check = "identity: bootstrap kubeconfig";
     std::string remedy = "Write it with: skiff node join SERVER --token … --ca-cert-hash …";
@@ -86,7 +78,7 @@ Finding judge_bootstrap(const IdentityFacts& facts) {
         client.tls.client_certificate_pem.empty() && client.tls.client_certificate_file.empty()) {
         return {check, Verdict::fail, "it has neither a token nor a certificate", remedy};
     }
-    if (!client.token.empty() && !is_bootstrap_token(client.token)) {
+    if (!client.token.empty() && !node::is_bootstrap_token(client.token)) {
         return {check, Verdict::warn, "its token is no bootstrap token",
                 "A token of the form abcdef.0123456789abcdef is made by: kubeadm token create."};
     }

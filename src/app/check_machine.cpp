@@ -78,16 +78,6 @@ Result<std::string> ask_engine(const std::filesystem::path& program) {
     return os::read_all(pipe.read.get(), kVersionTextMax);
 }
 
-// "key=value" lines.
-std::optional<std::string> value_of(std::string_view text, std::string_view key) {
-    for (std::string_view line : split(text, '\n')) {
-        if (line.starts_with(key) && line.substr(key.size()).starts_with('=')) {
-            return std::string(line.substr(key.size() + 1));
-        }
-    }
-    return std::nullopt;
-}
-
 Finding judge_cgroups(const MachineCheckFacts& facts) {
     constexpr std::string_view kCheck = "machine: cgroups";
     if (facts.cgroups.empty()) {
@@ -192,7 +182,7 @@ Finding judge_engine(const MachineCheckFacts& facts) {
                 fmt::format("{}: {}", program, facts.engine_says.error().message),
                 "Install skiff-engine beside skiff, or set enginePath; it must be executable."};
     }
-    std::string version = value_of(*facts.engine_says, "version").value_or("unknown");
+    std::string version = line_value(*facts.engine_says, "version").value_or("unknown");
     if (version != SKIFF_VERSION) {
         return {"engine: skiff-engine", Verdict::fail,
                 fmt::format("{} is version {}, skiff is " SKIFF_VERSION, program,
@@ -201,7 +191,7 @@ Finding judge_engine(const MachineCheckFacts& facts) {
     }
     return fine("engine: skiff-engine",
                 fmt::format("version {}, runs {}", version,
-                            value_of(*facts.engine_says, "runtimes").value_or("nothing")));
+                            line_value(*facts.engine_says, "runtimes").value_or("nothing")));
 }
 
 }  // namespace

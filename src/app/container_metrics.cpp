@@ -1,6 +1,7 @@
 #include "app/container_metrics.h"
 
 #include <fmt/format.h>
+#include <map>
 
 #include <array>
 
@@ -76,15 +77,15 @@ std::vector<Row> rows_of(const ContainersSample& sample) {
     machine.id = "/";
     machine.group.cpu = sample.machine.cpu;
     machine.group.working_set = sample.machine.memory_working_set;
+    std::map<PodName, CgroupDetail> sums;
+    for (const ContainerSample& one : sample.containers) {
+        add(sums[one.pod], one.look.group);
+    }
     for (const PodSample& pod : sample.pods) {
         Row& row = rows.emplace_back();
         row.id = fmt::format("/pod{}", pod.uid);
         row.pod = pod.name;
-        for (const ContainerSample& one : sample.containers) {
-            if (one.pod == pod.name) {
-                add(row.group, one.look.group);
-            }
-        }
+        row.group = sums[pod.name];
         row.group.cpu = pod.cpu;
     }
     for (const ContainerSample& one : sample.containers) {
@@ -199,23 +200,23 @@ void write_limits(Page& page) {
 void write_stalls(Page& page) {
     struct Resource {
         std::string_view name;
-        std::optional<os::Stalls> CgroupDetail::* stalls;
+        std::optional<Stalls> CgroupDetail::* stalls;
     };
     static constexpr Resource kResources[] = {{"cpu", &CgroupDetail::cpu_stalls},
                                               {"memory", &CgroupDetail::memory_stalls},
                                               {"io", &CgroupDetail::io_stalls}};
     for (const auto& [name, stalls] : kResources) {
-        auto total = [stalls](const Row& row, os::StallTimes os::Stalls::* which) {
+        auto total = [stalls](const Row& row, StallTimes Stalls::* which) {
             const auto& its = row.group.*stalls;
             return its ? std::optional<std::chrono::nanoseconds>(((*its).*which).total)
                        : std::nullopt;
         };
         page.begin(fmt::format("container_pressure_{}_waiting_seconds_total", name), Type::counter,
                    "Time in which a task waited for the resource");
-        page.rows([&](const Row& row) { return total(row, &os::Stalls::some); });
+        page.rows([&](const Row& row) { return total(row, &Stalls::some); });
         page.begin(fmt::format("container_pressure_{}_stalled_seconds_total", name), Type::counter,
                    "Time in which all tasks waited for the resource");
-        page.rows([&](const Row& row) { return total(row, &os::Stalls::full); });
+        page.rows([&](const Row& row) { return total(row, &Stalls::full); });
     }
 }
 

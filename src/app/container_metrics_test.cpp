@@ -28,7 +28,7 @@ ContainersSample one_server() {
     main.look.group.memory = 70_MiB;
     main.look.group.cpu_period_us = 100'000;
     main.look.group.periods = 5;
-    main.look.group.cpu_stalls = os::Stalls{{0, 0, 0, 1500us}, {}};
+    main.look.group.cpu_stalls = Stalls{{0, 0, 0, 1500us}, {}};
     wire::PageView& page = main.look.page.emplace();
     page.lines = 12;
     page.counters.instances = 3;

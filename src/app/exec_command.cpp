@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "app/commands.h"
+#include "app/local.h"
 #include "os/packet.h"
 #include "state/paths.h"
 #include "wire/exec.h"
@@ -18,10 +19,7 @@ Result<wire::ExecAnswer> ask(const ExecOptions& options) {
     paths.run_dir = options.run_dir;
     auto socket = os::connect_packets(paths.exec_socket());
     if (!socket) {
-        return fail(Code::unavailable,
-                    "no node answers at {} ({}); is `skiff node` running, and is --run-dir its "
-                    "folder?",
-                    paths.exec_socket().string(), socket.error().message);
+        return fail(no_node(std::move(socket.error()), paths.exec_socket()));
     }
     wire::ExecRequest request;
     request.pod_namespace = options.ns;

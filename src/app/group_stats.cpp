@@ -4,17 +4,6 @@
 
 namespace skiff::app {
 
-static server::StallStats::Times stall_times(const os::StallTimes& times) {
-    return {times.avg10, times.avg60, times.avg300, times.total};
-}
-
-std::optional<server::StallStats> stall_stats(const std::optional<os::Stalls>& stalls) {
-    if (!stalls) {
-        return std::nullopt;
-    }
-    return server::StallStats{stall_times(stalls->some), stall_times(stalls->full)};
-}
-
 server::GroupStats group_stats(const os::CgroupDetail& group) {
     server::GroupStats stats;
     stats.memory_used = group.memory;
@@ -25,8 +14,8 @@ server::GroupStats group_stats(const os::CgroupDetail& group) {
     if (group.swap) {
         stats.swap = server::SwapStats{std::nullopt, *group.swap};
     }
-    stats.memory_stalls = stall_stats(group.memory_stalls);
-    stats.io_stalls = stall_stats(group.io_stalls);
+    stats.memory_stalls = group.memory_stalls;
+    stats.io_stalls = group.io_stalls;
     return stats;
 }
 
@@ -36,9 +25,9 @@ MachineGroup observe_machine_group() {
         std::uint64_t free = std::min(memory->swap_free.value, memory->swap_total.value);
         machine.group.swap = server::SwapStats{Bytes{free}, Bytes{memory->swap_total.value - free}};
     }
-    machine.group.memory_stalls = stall_stats(os::machine_stalls("memory"));
-    machine.group.io_stalls = stall_stats(os::machine_stalls("io"));
-    machine.cpu_stalls = stall_stats(os::machine_stalls("cpu"));
+    machine.group.memory_stalls = os::machine_stalls("memory");
+    machine.group.io_stalls = os::machine_stalls("io");
+    machine.cpu_stalls = os::machine_stalls("cpu");
     return machine;
 }
 

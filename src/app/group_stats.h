@@ -8,14 +8,12 @@
 
 namespace skiff::app {
 
-[[nodiscard]] std::optional<server::StallStats> stall_stats(
-    const std::optional<os::Stalls>& stalls);
 // Containers never swap where they have a limit; `swap` is there where the kernel counts it.
 [[nodiscard]] server::GroupStats group_stats(const os::CgroupDetail& group);
 
 struct MachineGroup {
     server::GroupStats group;
-    std::optional<server::StallStats> cpu_stalls;
+    std::optional<Stalls> cpu_stalls;
 };
 // Blocks for the kernel only.
 [[nodiscard]] MachineGroup observe_machine_group();

@@ -258,8 +258,7 @@ public:
 private:
     async::Task<Result<void>> serve(Rooms& rooms) {
         Doors doors(base_, rooms, &reviews_, settings_, node_settings_);
-        doors.metrics().set_certificates(
-            {&identity_, [this] { return client_certificate_end(client_.config()); }});
+        doors.metrics().set_identity(identity_);
         auto opened = doors.open(instance_.paths());
         if (!opened) {
             co_await doors.close();

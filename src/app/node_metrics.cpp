@@ -291,14 +291,11 @@ void NodeMetrics::write_volumes(const std::vector<pods::PodSnapshot>& snapshots,
 }
 
 void NodeMetrics::write_certificates(MetricsText& text) const {
-    if (certificates_.record == nullptr) {
+    if (identity_ == nullptr) {
         return;
     }
     WallTime now = parts_.base.clock.wall_now();
-    node::CertificateRecord client = certificates_.record->client;
-    if (!client.expires && certificates_.foreign_end) {
-        client.expires = certificates_.foreign_end();
-    }
+    const node::CertificateRecord& client = identity_->client;
     if (auto left = client.seconds_left(now)) {
         text.gauge("kubelet_certificate_manager_client_ttl_seconds",
                    "Time left to the node's client certificate", *left);
@@ -306,7 +303,7 @@ void NodeMetrics::write_certificates(MetricsText& text) const {
                    "When the node's client certificate ends",
                    std::chrono::duration<double>(client.expires->time_since_epoch()).count());
     }
-    const node::CertificateRecord& serving = certificates_.record->serving;
+    const node::CertificateRecord& serving = identity_->serving;
     if (auto left = serving.seconds_left(now)) {
         text.gauge("kubelet_certificate_manager_server_ttl_seconds",
                    "Time left to the serving certificate that the cluster signed", *left);
@@ -379,8 +376,13 @@ async::Task<void> NodeMetrics::write_claims(std::vector<pods::PodSnapshot> snaps
 
 async::Task<Result<void>> NodeMetrics::write_containers(MetricsText& text) {
     Rooms& rooms = parts_.rooms;
+    const WallTime asked = parts_.base.clock.wall_now();
     SKIFF_CO_TRY(auto disks, co_await rooms.view().stats(server::StatsScope::all));
-    SKIFF_CO_TRY(auto stats, co_await rooms.view().stats(server::StatsScope::cpu_and_memory));
+    server::NodeStats stats = disks;
+    if (disks.at < asked) {
+        // Kept from before: its disks will do, its processor times will not.
+        SKIFF_CO_TRY(stats, co_await rooms.view().stats(server::StatsScope::cpu_and_memory));
+    }
     ContainersSample sample;
     sample.at = parts_.base.clock.wall_now();
     sample.containers = running_containers(rooms.pods().snapshot());
@@ -398,13 +400,15 @@ async::Task<Result<void>> NodeMetrics::write_containers(MetricsText& text) {
         one.look = std::move(found->second);
         return false;
     });
+    std::map<std::pair<PodName, std::string>, std::optional<server::FsStats>> roots;
     for (const server::PodStats& pod : disks.pods) {
         for (const server::ContainerStats& container : pod.containers) {
-            for (ContainerSample& one : sample.containers) {
-                if (one.pod == pod.name && one.name == container.name) {
-                    one.fs = container.rootfs;
-                }
-            }
+            roots[{pod.name, container.name}] = container.rootfs;
+        }
+    }
+    for (ContainerSample& one : sample.containers) {
+        if (auto found = roots.find({one.pod, one.name}); found != roots.end()) {
+            one.fs = found->second;
         }
     }
     for (const server::PodStats& pod : stats.pods) {

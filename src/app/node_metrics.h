@@ -26,13 +26,8 @@ public:
     };
     NodeMetrics(Parts parts, std::string node_name);
 
-    // Of a node with an identity: what is known of its certificates, which outlives this object,
-    // and when the one that it shows ends where somebody else renews it (nullopt: it has none).
-    struct Certificates {
-        const node::IdentityRecord* record = nullptr;
-        std::function<std::optional<WallTime>()> foreign_end;
-    };
-    void set_certificates(Certificates certificates) { certificates_ = std::move(certificates); }
+    // Of a node with an identity: what is known of its certificates, which outlives this object.
+    void set_identity(const node::IdentityRecord& identity) { identity_ = &identity; }
 
     // Looks at the reactor once a second, for ever.
     [[nodiscard]] async::Task<void> watch_reactor();
@@ -51,7 +46,7 @@ private:
 
     Parts parts_;
     std::string node_name_;
-    Certificates certificates_;
+    const node::IdentityRecord* identity_ = nullptr;
     // The cache of compiled modules as it was found last: a walk of a folder.
     struct Cache {
         std::size_t entries = 0;

@@ -225,7 +225,7 @@ async::Task<void> StatsCollector::add_groups(const std::vector<pods::PodSnapshot
                                          &server::ContainerStats::name);
             if (look != looks->end() && its != stats.pods[i].containers.end()) {
                 its->group = group_stats(look->second.group);
-                its->cpu.stalls = stall_stats(look->second.group.cpu_stalls);
+                its->cpu.stalls = look->second.group.cpu_stalls;
             }
         }
     }

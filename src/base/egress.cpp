@@ -23,14 +23,6 @@ Result<EgressRule> refuse(std::string_view entry) {
                 kAllowed);
 }
 
-std::optional<std::uint16_t> parse_port(std::string_view text) {
-    const auto number = parse_uint(text);
-    if (!number || *number == 0 || *number > 65'535) {
-        return std::nullopt;
-    }
-    return static_cast<std::uint16_t>(*number);
-}
-
 bool is_name(std::string_view text) {
     if (text.empty() || text.size() > kNameMax || text.starts_with('.') || text.starts_with('-')) {
         return false;

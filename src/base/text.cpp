@@ -54,6 +54,23 @@ std::optional<std::uint64_t> parse_uint(std::string_view text) {
     return parse_whole<std::uint64_t>(text);
 }
 
+std::optional<std::uint16_t> parse_port(std::string_view text) {
+    const auto number = parse_uint(text);
+    if (!number || *number == 0 || *number > 65'535) {
+        return std::nullopt;
+    }
+    return static_cast<std::uint16_t>(*number);
+}
+
+std::optional<std::string> line_value(std::string_view text, std::string_view key) {
+    for (std::string_view line : split(text, '\n')) {
+        if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == '=') {
+            return std::string(trim(line.substr(key.size() + 1)));
+        }
+    }
+    return std::nullopt;
+}
+
 int hex_digit(char c) {
     if (c >= '0' && c <= '9') {
         return c - '0';

@@ -17,6 +17,10 @@ namespace skiff {
 // The whole of `text` as a decimal number; nullopt if it is anything else or too large.
 [[nodiscard]] std::optional<std::int64_t> parse_int(std::string_view text);
 [[nodiscard]] std::optional<std::uint64_t> parse_uint(std::string_view text);
+// 1 to 65535, in decimal digits; nullopt for anything else.
+[[nodiscard]] std::optional<std::uint16_t> parse_port(std::string_view text);
+// The value of the first line "KEY=value", trimmed.
+[[nodiscard]] std::optional<std::string> line_value(std::string_view text, std::string_view key);
 // Lower-case hexadecimal.
 [[nodiscard]] std::string to_hex(std::string_view bytes);
 // What a hexadecimal digit stands for; -1 for any other character.

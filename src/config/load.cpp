@@ -268,6 +268,7 @@ static Result<Layer> read_layer(const std::filesystem::path& path) {
         return fail(Code::invalid, "{}: cannot be read", path.string());
     }
     text.resize(static_cast<std::size_t>(file.gcount()));
+    text.shrink_to_fit();  // a folder may have many, and all are held until they are merged
     return Layer{std::move(text), path.string()};
 }
 

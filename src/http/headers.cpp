@@ -1,5 +1,7 @@
 #include "http/headers.h"
 
+#include "base/text.h"
+
 #include <algorithm>
 
 namespace skiff::http {
@@ -51,6 +53,20 @@ std::vector<std::string> Headers::find_all(std::string_view name) const {
 
 bool Headers::contains(std::string_view name) const {
     return find(name).has_value();
+}
+
+std::vector<std::string> list_items(const Headers& headers, std::string_view name) {
+    constexpr std::size_t kItemsMax = 32;
+    std::vector<std::string> items;
+    for (const std::string& value : headers.find_all(name)) {
+        for (std::string_view part : split(value, ',')) {
+            const std::string_view item = trim(part);
+            if (!item.empty() && items.size() < kItemsMax) {
+                items.emplace_back(item);
+            }
+        }
+    }
+    return items;
 }
 
 }  // namespace skiff::http

@@ -38,6 +38,10 @@ private:
     std::vector<Field> fields_;
 };
 
+// The items of all fields of that name, which are lists with commas; empty ones are left out, and
+// what follows the first 32 is not seen.
+[[nodiscard]] std::vector<std::string> list_items(const Headers& headers, std::string_view name);
+
 // Whether two header field names (or other ASCII tokens) are the same but for case.
 [[nodiscard]] bool equal_ignoring_case(std::string_view a, std::string_view b);
 

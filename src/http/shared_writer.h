@@ -2,6 +2,8 @@
 // Reactor thread only.
 #pragma once
 
+#include <string_view>
+
 #include "async/event.h"
 #include "base/time.h"
 #include "http/server.h"
@@ -29,18 +31,15 @@ public:
 
     // Something came or went.
     void touch() { last_use_ = after(Duration(0)); }
-    // Resolves when nothing did for kStreamIdleMax. Fails with cancelled.
-    [[nodiscard]] async::Task<Result<void>> wait_until_idle() {
-        while (true) {
-            SteadyTime end = last_use_ + kStreamIdleMax;
-            if (after(Duration(0)) >= end) {
-                co_return Result<void>{};
-            }
-            SKIFF_CO_CHECK(co_await async::sleep_until(end));
-        }
-    }
+    // Runs `reading`, which reads the connection, until it ends or nothing came or went for
+    // kStreamIdleMax. `event` is what the log says where it failed.
+    [[nodiscard]] async::Task<void> read_until_idle(async::Task<Result<void>> reading,
+                                                    std::string_view event);
 
 private:
+    // Fails with cancelled.
+    [[nodiscard]] async::Task<Result<void>> wait_until_idle();
+
     ByteStream& stream_;
     async::Semaphore turns_{1};
     SteadyTime last_use_;

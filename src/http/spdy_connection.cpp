@@ -71,24 +71,8 @@ SpdyConnection::~SpdyConnection() {
     SKIFF_ASSERT(streams_.empty(), "streams end before their connection");
 }
 
-Task<void> SpdyConnection::read_task(SpdyConnection* self) {
-    auto read = co_await self->read_all();
-    if (!read) {
-        log::debug("SPDY connection ended", log::kv("error", read.error().message));
-    }
-    self->enough_.set();
-}
-
 Task<void> SpdyConnection::run() {
-    async::ScopeBody body = [this](async::Scope& scope) -> Task<void> {
-        scope.spawn("SPDY reader", read_task(this));
-        return [](SpdyConnection* self) -> Task<void> {
-            auto idle = self->writer_.wait_until_idle();
-            auto ended = co_await async::run_until(std::move(idle), self->enough_,
-                                                   async::kNoDeadline, "SPDY connection");
-        }(this);
-    };
-    co_await async::with_scope(std::move(body));
+    co_await writer_.read_until_idle(read_all(), "SPDY connection ended");
     for (auto& [id, weak] : streams_) {
         if (auto stream = weak.lock()) {
             stream->reset_ = true;

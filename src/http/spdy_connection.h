@@ -87,7 +87,6 @@ public:
 private:
     friend class SpdyStream;
     [[nodiscard]] async::Task<Result<void>> read_all();
-    static async::Task<void> read_task(SpdyConnection* self);
     [[nodiscard]] async::Task<Result<void>> handle(SpdyFrame frame);
     [[nodiscard]] async::Task<Result<void>> take_data(SpdyFrame frame);
     [[nodiscard]] async::Task<Result<void>> open_stream(SpdyFrame frame);
@@ -110,7 +109,6 @@ private:
     std::uint32_t last_ping_ = 0;
     bool finishing_ = false;
     async::Event ended_;
-    async::Event enough_;
 };
 
 }  // namespace skiff::http

@@ -47,11 +47,11 @@ Result<Url> take_apart(CURLU* handle, std::string_view text) {
         return fail(Code::invalid, "URL with user information");
     }
     url.host = to_lower(part(handle, CURLUPART_HOST, 0));
-    auto port = parse_uint(part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT));
-    if (url.host.empty() || !port || *port == 0 || *port > 65535) {
+    auto port = parse_port(part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT));
+    if (url.host.empty() || !port) {
         return fail(Code::invalid, "URL {:?} has no usable host and port", bounded_utf8(text, 256));
     }
-    url.port = static_cast<std::uint16_t>(*port);
+    url.port = *port;
     url.path = part(handle, CURLUPART_PATH, 0);
     if (url.path.empty()) {
         url.path = "/";

@@ -29,8 +29,11 @@ public:
     [[nodiscard]] async::Task<Result<void>> close(std::uint16_t code, std::string_view reason);
     // A ping of ours, to see whether the peer is still there.
     [[nodiscard]] async::Task<Result<void>> ping() { return write(WebSocketKind::ping, {}); }
-    // Resolves when nothing came or went for kStreamIdleMax. Fails with cancelled.
-    [[nodiscard]] async::Task<Result<void>> wait_until_idle() { return writer_.wait_until_idle(); }
+    // As SharedWriter::read_until_idle().
+    [[nodiscard]] async::Task<void> read_until_idle(async::Task<Result<void>> reading,
+                                                    std::string_view event) {
+        return writer_.read_until_idle(std::move(reading), event);
+    }
 
 private:
     static constexpr std::size_t kReadBytes = 32U << 10;

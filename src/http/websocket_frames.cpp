@@ -21,7 +21,6 @@ constexpr std::uint8_t kContinuation = 0;
 constexpr std::uint8_t kLengthIn16Bits = 126;
 constexpr std::uint8_t kLengthIn64Bits = 127;
 constexpr std::size_t kMaskBytes = 4;
-constexpr std::size_t kProtocolsMax = 32;
 constexpr std::size_t kKeyBytes = 16;
 constexpr std::string_view kAcceptSuffix = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -308,16 +307,7 @@ Result<std::string> websocket_key(const Headers& headers) {
 }
 
 std::vector<std::string> websocket_protocols(const Headers& headers) {
-    std::vector<std::string> protocols;
-    for (const std::string& value : headers.find_all("Sec-WebSocket-Protocol")) {
-        for (std::string_view part : split(value, ',')) {
-            std::string_view name = trim(part);
-            if (!name.empty() && protocols.size() < kProtocolsMax) {
-                protocols.emplace_back(name);
-            }
-        }
-    }
-    return protocols;
+    return list_items(headers, "Sec-WebSocket-Protocol");
 }
 
 Headers websocket_answer(std::string_view key, std::string_view protocol) {

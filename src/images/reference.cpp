@@ -84,8 +84,7 @@ bool is_registry(std::string_view text) {
     if (port.empty()) {
         return true;
     }
-    auto number = port.front() == ':' ? parse_uint(port.substr(1)) : std::nullopt;
-    return number && *number >= 1 && *number <= 65535;
+    return port.front() == ':' && parse_port(port.substr(1)).has_value();
 }
 
 bool is_tag(std::string_view text) {

@@ -123,7 +123,7 @@ ApiClient::ApiClient(async::Executor executor, const Clock& clock, ClientConfig 
 
 void ApiClient::set_config(ClientConfig config) {
     config_ = std::move(config);
-    credentials_.reset(config_);
+    credentials_.reset();
     plugin_certificate_.clear();
     refused_since_.reset();
     renew_connections();

@@ -14,17 +14,17 @@ constexpr std::size_t kTokenBytesMax = std::size_t{64} << 10;
 
 }  // namespace
 
-CredentialCache::CredentialCache(const Clock& clock, const ClientConfig& config) : clock_(clock) {
-    reset(config);
+CredentialCache::CredentialCache(const Clock& clock, const ClientConfig& config)
+    : clock_(clock), config_(config) {
+    reset();
 }
 
-void CredentialCache::reset(const ClientConfig& config) {
-    config_ = config;
+void CredentialCache::reset() {
     credential_.reset();
     plugin_failure_.reset();
-    if (!config.exec && config.token_file.empty()) {
+    if (!config_.exec && config_.token_file.empty()) {
         Credential fixed;
-        fixed.token = config.token;
+        fixed.token = config_.token;
         credential_ = std::make_shared<const Credential>(std::move(fixed));
     }
 }

@@ -21,11 +21,11 @@ inline constexpr Duration kPluginPause = std::chrono::seconds(5);
 
 class CredentialCache {
 public:
-    // `clock` outlives it.
+    // Both outlive it. After every change of `config` but its server's, reset() is called.
     CredentialCache(const Clock& clock, const ClientConfig& config);
 
-    // Forgets all that is known, and follows this configuration.
-    void reset(const ClientConfig& config);
+    // Forgets all that is known.
+    void reset();
     // The credential for a request that is made now; empty but for a token file and a plugin where
     // the kubeconfig itself says all. Runs the plugin when there is none yet or the last one has
     // expired, once for all who wait. Fails with unauthenticated (the plugin: its name and what it
@@ -41,7 +41,7 @@ private:
     [[nodiscard]] async::Task<Result<void>> ask_plugin();
 
     const Clock& clock_;
-    ClientConfig config_;
+    const ClientConfig& config_;
     std::shared_ptr<const Credential> credential_;
     SteadyTime read_at_{};  // of the token file; when the plugin was last started
     std::optional<Error> plugin_failure_;

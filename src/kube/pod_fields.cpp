@@ -40,6 +40,11 @@ std::string annotation(const Pod& pod, std::string_view key) {
     return found == pod.metadata.annotations.end() ? std::string() : found->second;
 }
 
+bool is_from_file(const Pod& pod) {
+    const std::string source = annotation(pod, kConfigSource);
+    return source == "file" || source == "http";
+}
+
 bool is_agents_condition(std::string_view type) {
     return type == "PodReadyToStartContainers" || type == "Initialized" || type == "Ready" ||
            type == "ContainersReady" || type == "PodScheduled" || type == "PodResizePending" ||

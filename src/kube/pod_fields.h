@@ -31,6 +31,9 @@ void for_each_container(const PodSpec& spec, F&& each) {
 // Annotations of pods that come from files, as the kubelet names them (contract row 54).
 inline constexpr std::string_view kConfigSource = "kubernetes.io/config.source";
 inline constexpr std::string_view kConfigHash = "kubernetes.io/config.hash";
+// Whether it comes from a file or a URL of the node's (static pods), or is the mirror of one that
+// does.
+[[nodiscard]] bool is_from_file(const Pod& pod);
 // An annotation's value; empty when there is none.
 [[nodiscard]] std::string annotation(const Pod& pod, std::string_view key);
 

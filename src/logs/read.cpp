@@ -38,7 +38,7 @@ public:
                 break;
             }
         }
-        co_return co_await flush();
+        co_return Result<void>{};
     }
 
 private:
@@ -171,14 +171,6 @@ private:
             request_.by_stream(line.stream, text_);
             text_.clear();
         }
-    }
-
-    async::Task<Result<void>> flush() {
-        if (text_.empty()) {
-            co_return Result<void>{};
-        }
-        std::string text = std::exchange(text_, {});
-        co_return co_await sink_.write(std::move(text));
     }
 
     ReadRequest& request_;

@@ -3,8 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "node/certificate_files.h"
-#include "node/certificates.h"
+#include "node/certificate_renewal.h"
 #include "node/k3s.h"
 #include "node/private_files.h"
 #include "os/file.h"
@@ -15,7 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Bytes kPemBytesMax = 1_MiB;
 constexpr std::string_view kClientSigner = "kubernetes.io/kube-apiserver-client-kubelet";
 // A certificate that ends this soon, or within this part of its life, is replaced before it is
 // used.
@@ -29,33 +27,8 @@ constexpr Duration kRetryMax = std::chrono::seconds(30);
 // others.
 constexpr Duration kRefusedMax = std::chrono::minutes(1);
 
-std::string user_of(const NodeSettings& settings) {
-    return "system:node:" + settings.name;
-}
-
 CertificateFiles client_files(const NodeSettings& settings) {
     return {settings.cert_dir, kClientFiles};
-}
-
-std::string read_pem(const fs::path& file) {
-    // current.pem may be a link to the latest file.
-    std::error_code error;
-    fs::path real = fs::canonical(file, error);
-    auto text = error ? Result<std::string>(fail(Code::not_found, "{}", error.message()))
-                      : os::read_file(real, kPemBytesMax);
-    return text ? *text : std::string();
-}
-
-// The PEM of a kubeconfig's client certificate, from the file or the text itself.
-std::string certificate_of(const kube::ClientConfig& config) {
-    return config.tls.client_certificate_file.empty()
-               ? config.tls.client_certificate_pem
-               : read_pem(config.tls.client_certificate_file);
-}
-
-std::string key_of(const kube::ClientConfig& config) {
-    return config.tls.client_key_file.empty() ? config.tls.client_key_pem
-                                              : read_pem(config.tls.client_key_file);
 }
 
 bool uses_certificate(const kube::ClientConfig& config) {
@@ -69,51 +42,47 @@ std::string problem_of(const kube::ClientConfig& config, const NodeSettings& set
     if (!uses_certificate(config)) {
         return {};
     }
-    std::string certificate = certificate_of(config);
+    std::string certificate = client_certificate_of(config);
     auto facts = read_certificate(certificate);
     if (!facts) {
         return "its client certificate cannot be read";
     }
-    if (!key_fits(certificate, key_of(config))) {
+    if (!key_fits(certificate, client_key_of(config))) {
         return "its key does not fit its client certificate";
     }
     auto life = facts->not_after - facts->not_before;
     if (facts->not_after - now < std::min<Duration>(kRemainingMin, life / kRemainingPart)) {
         return fmt::format("its client certificate ended at {}", format_rfc3339(facts->not_after));
     }
-    if (facts->common_name.starts_with("system:node:") && facts->common_name != user_of(settings)) {
-        return fmt::format("it belongs to {}, not to {}", facts->common_name, user_of(settings));
+    if (facts->common_name.starts_with("system:node:") &&
+        facts->common_name != node_user(settings.name)) {
+        return fmt::format("it belongs to {}, not to {}", facts->common_name,
+                           node_user(settings.name));
     }
     return {};
 }
 
-Result<kube::CertificateSigningRequest> make_client_request(const NodeSettings& settings,
-                                                            const std::string& key) {
+CertificateWish client_wish(const NodeSettings& settings) {
     CertificateWish wish;
     wish.signer = kClientSigner;
     wish.usage = "client auth";
-    wish.subject.common_name = user_of(settings);
+    wish.subject.common_name = node_user(settings.name);
     wish.subject.organization = kNodeGroup;
-    return make_signing_request(wish, key);
+    return wish;
 }
 
 // A certificate by `client`, whoever that is, stored.
 async::Task<Result<void>> renew(kube::ApiClient& client, NodeSettings settings, const Clock& clock,
                                 BootstrapPace pace) {
     CertificateFiles files = client_files(settings);
-    for (bool again = true;; again = false) {
-        SKIFF_CO_TRY(auto key, files.pending_or_new_key());
-        SKIFF_CO_TRY(auto request, make_client_request(settings, key));
-        auto certificate = co_await obtain_certificate(client, std::move(request), clock, pace);
-        if (certificate) {
-            co_return files.store(*certificate, key, clock.wall_now());
-        }
-        if (certificate.error().code != Code::conflict || !again) {
-            co_return fail(std::move(certificate.error()));
-        }
-        // What is there under this key's name is of no use: once more, with a new one.
-        SKIFF_CO_CHECK(files.drop_pending_key());
+    CertificateWish wish = client_wish(settings);
+    auto done = co_await obtain_and_store(client, files, wish, clock, pace);
+    if (done || done.error().code != Code::conflict) {
+        co_return done;
     }
+    // Once more, with a new key.
+    auto again = obtain_and_store(client, std::move(files), std::move(wish), clock, pace);
+    co_return co_await std::move(again);
 }
 
 // What to tell the owner of a token that the server does not know any more.
@@ -161,9 +130,7 @@ async::Task<Result<kube::ClientConfig>> bootstrap(NodeSettings settings, const C
     own.tls.client_key_pem.clear();
     own.tls.client_certificate_file = current;
     own.tls.client_key_file = current;
-    SKIFF_CO_CHECK(os::make_folders(settings.kubeconfig.parent_path(), 0755));
-    SKIFF_CO_CHECK(os::write_file_atomic(settings.kubeconfig, kube::format_kubeconfig(own, "skiff"),
-                                         0600, os::Durability::power));
+    SKIFF_CO_CHECK(store_own_kubeconfig(settings.kubeconfig, own));
     log::info("client certificate stored", log::kv("path", current.string()));
     co_return own;
 }
@@ -175,41 +142,30 @@ bool renews(const kube::ClientConfig& config, const NodeSettings& settings) {
            file == client_files(settings).current().lexically_normal();
 }
 
-// The certificate in use, and when it is replaced.
-class Schedule {
-public:
-    // Looks at the file; true when its certificate is another than at the last look.
-    bool look(const kube::ClientConfig& config, CertificateRecord& record, Random& random) {
-        std::string pem = certificate_of(config);
-        auto facts = read_certificate(pem);
-        if (!facts || pem == pem_) {
-            return false;
-        }
-        bool is_first = pem_.empty();
-        std::error_code error;
-        auto written = fs::last_write_time(config.tls.client_certificate_file, error);
-        obtained_ = error ? facts->not_before
-                          : WallTime(std::chrono::file_clock::to_sys(written).time_since_epoch());
-        pem_ = std::move(pem);
-        ends_ = facts->not_after;
-        due_ = renewal_time(*facts, obtained_, 0.7 + 0.2 * random.uniform());
-        record.expires = ends_;
-        return !is_first;
+// Looks at the file; true when its certificate is another than at the last look.
+bool look(RenewalSchedule& schedule, const kube::ClientConfig& config, IdentityParts& parts) {
+    std::string pem = client_certificate_of(config);
+    if (schedule.follows(pem)) {
+        return false;
     }
-    [[nodiscard]] Duration until_due(WallTime now) const { return due_ - now; }
-    [[nodiscard]] bool has_ended(WallTime now) const { return now >= ends_; }
-    [[nodiscard]] Duration age(WallTime now) const { return now - obtained_; }
-    // After a failure: the sooner the end, the more often.
-    [[nodiscard]] Duration retry_after(WallTime now) const {
-        return std::clamp<Duration>((ends_ - now) / kRetryPart, kRetryMin, kRetryMax);
+    auto facts = read_certificate(pem);
+    if (!facts) {
+        return false;
     }
+    bool is_first = schedule.is_empty();
+    std::error_code error;
+    auto written = fs::last_write_time(config.tls.client_certificate_file, error);
+    WallTime obtained = error
+                            ? facts->not_before
+                            : WallTime(std::chrono::file_clock::to_sys(written).time_since_epoch());
+    schedule.follow(std::move(pem), *facts, obtained, parts.record, parts.random);
+    return !is_first;
+}
 
-private:
-    std::string pem_;
-    WallTime obtained_{};
-    WallTime due_{};
-    WallTime ends_{};
-};
+// After a failure: the sooner the end, the more often.
+Duration retry_after(const RenewalSchedule& schedule, WallTime now) {
+    return std::clamp<Duration>(schedule.until_end(now) / kRetryPart, kRetryMin, kRetryMax);
+}
 
 // Whether the node can still ask for itself.
 enum class Standing { known, lost };
@@ -284,14 +240,18 @@ async::Task<Result<kube::ClientConfig>> ensure_identity(NodeSettings settings, c
 
 async::Task<void> keep_identity(NodeSettings settings, IdentityParts parts, BootstrapPace pace) {
     const kube::ClientConfig& config = parts.client.config();
-    Schedule schedule;
+    RenewalSchedule schedule;
     Duration pause{};
+    if (uses_certificate(config)) {
+        // One inside the kubeconfig is looked at this once.
+        (void)look(schedule, config, parts);
+    }
     if (!renews(config, settings)) {
         log::info("client certificate is not renewed by the node",
                   log::kv("path", config.tls.client_certificate_file));
     }
     while (uses_certificate(config) && !config.tls.client_certificate_file.empty()) {
-        if (schedule.look(config, parts.record, parts.random)) {
+        if (look(schedule, config, parts)) {
             // Connections made with the old certificate end: the server knows a peer by its
             // handshake.
             parts.client.set_config(config);
@@ -311,7 +271,7 @@ async::Task<void> keep_identity(NodeSettings settings, IdentityParts parts, Boot
         }
         now = parts.clock.wall_now();
         auto refused = parts.client.refused_since();
-        bool is_lost = schedule.has_ended(now) ||
+        bool is_lost = schedule.until_end(now) <= Duration::zero() ||
                        (refused && parts.clock.steady_now() - *refused > kRefusedMax);
         if (!is_ours || (!is_lost && schedule.until_due(now) > Duration::zero())) {
             continue;
@@ -324,7 +284,7 @@ async::Task<void> keep_identity(NodeSettings settings, IdentityParts parts, Boot
             pause = {};
         } else if (renewed.error().code != Code::cancelled) {
             ++parts.record.failures;
-            pause = schedule.retry_after(parts.clock.wall_now());
+            pause = retry_after(schedule, parts.clock.wall_now());
             log::error("client certificate not renewed",
                        log::kv("error", format_as(renewed.error())));
         }

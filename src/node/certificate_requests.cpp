@@ -24,10 +24,6 @@ const kube::CertificateSigningRequestCondition* find_condition(
     return nullptr;
 }
 
-bool is_away(const Error& error) {
-    return error.code == Code::unavailable || error.code == Code::timeout;
-}
-
 // A server that does not answer: one line when it begins, however long it lasts.
 class Outage {
 public:

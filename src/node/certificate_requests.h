@@ -14,6 +14,15 @@
 namespace skiff::node {
 
 inline constexpr std::string_view kNodeGroup = "system:nodes";
+// Who a node is to the API server.
+[[nodiscard]] inline std::string node_user(const std::string& node_name) {
+    return "system:node:" + node_name;
+}
+
+// Whether a server did not answer, and may later.
+[[nodiscard]] inline bool is_away(const Error& error) {
+    return error.code == Code::unavailable || error.code == Code::timeout;
+}
 
 // How often a server that does not answer is asked again, and a request that nobody has answered.
 struct BootstrapPace {

@@ -9,6 +9,7 @@
 
 #include "async/both.h"
 #include "base/text.h"
+#include "http/fd_stream.h"
 #include "os/process.h"
 
 namespace skiff::node {
@@ -89,27 +90,22 @@ private:
 // A failure ends the child, so that nobody waits for what else it has to say.
 async::Task<Result<std::string>> read_bounded(int fd, Bytes bytes_max, SteadyTime deadline,
                                               Child& child) {
+    http::FdStream stream(fd);
     std::string text;
     char piece[kPieceBytes];
     while (true) {
-        ssize_t size = ::read(fd, piece, sizeof piece);
-        if (size == 0) {
+        auto size = co_await stream.read_some(piece, deadline);
+        if (!size) {
+            child.kill();
+            co_return fail(std::move(size.error()));
+        }
+        if (*size == 0) {
             co_return text;
         }
-        if (size > 0) {
-            text.append(piece, static_cast<std::size_t>(size));
-            if (text.size() > bytes_max.value) {
-                child.kill();
-                co_return fail(Code::exhausted, "it wrote more than {}", format_as(bytes_max));
-            }
-        } else if (errno == EAGAIN) {
-            auto waited = co_await async::wait_readable(fd, deadline);
-            if (!waited) {
-                child.kill();
-                co_return fail(std::move(waited.error()));
-            }
-        } else if (errno != EINTR) {
-            co_return fail_errno(errno, "read");
+        text.append(piece, *size);
+        if (text.size() > bytes_max.value) {
+            child.kill();
+            co_return fail(Code::exhausted, "it wrote more than {}", format_as(bytes_max));
         }
     }
 }

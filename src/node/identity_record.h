@@ -10,7 +10,7 @@
 namespace skiff::node {
 
 struct CertificateRecord {
-    std::optional<WallTime> expires;  // of the certificate in use; nullopt: none is kept here
+    std::optional<WallTime> expires;  // of the certificate in use; nullopt: there is none
     std::uint64_t renewals = 0;       // certificates obtained while the agent runs
     std::uint64_t failures = 0;       // attempts to obtain one that failed
     Duration replaced_after{};        // how old the certificate was that the last renewal replaced

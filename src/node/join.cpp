@@ -10,27 +10,23 @@ namespace skiff::node {
 
 namespace {
 
+constexpr std::size_t kTokenIdBytes = 6;
+constexpr std::size_t kTokenSecretBytes = 16;
+
 struct TokenParts {
     std::string id;
     std::string secret;
 };
 
 Result<TokenParts> split_token(std::string_view token) {
-    auto dot = token.find('.');
-    auto plain = [](std::string_view text) {
-        return std::all_of(text.begin(), text.end(),
-                           [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
-    };
-    constexpr std::size_t kIdSize = 6;
-    constexpr std::size_t kSecretSize = 16;
-    if (dot != kIdSize || token.size() != kIdSize + 1 + kSecretSize ||
-        !plain(token.substr(0, dot)) || !plain(token.substr(dot + 1))) {
+    if (!is_bootstrap_token(token)) {
         // The token is a secret: not shown.
         return fail(Code::invalid,
                     "the token has not the form of a bootstrap token (6 and 16 characters, "
                     "a-z and 0-9, joined by a dot)");
     }
-    return TokenParts{std::string(token.substr(0, dot)), std::string(token.substr(dot + 1))};
+    return TokenParts{std::string(token.substr(0, kTokenIdBytes)),
+                      std::string(token.substr(kTokenIdBytes + 1))};
 }
 
 using ClusterInfo = kube::ConfigMap;
@@ -99,6 +95,15 @@ bool is_signed_by_token(std::string_view content, std::string_view jws,
     }
     std::string input = fmt::format("{}.{}", header, base64url(content));
     return hmac_sha256_base64url(token_secret, input) == jws.substr(second + 1);
+}
+
+bool is_bootstrap_token(std::string_view token) {
+    auto plain = [](std::string_view part) {
+        return std::ranges::all_of(
+            part, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
+    };
+    return token.size() == kTokenIdBytes + 1 + kTokenSecretBytes && token[kTokenIdBytes] == '.' &&
+           plain(token.substr(0, kTokenIdBytes)) && plain(token.substr(kTokenIdBytes + 1));
 }
 
 Result<std::string> server_url(std::string_view server) {

@@ -26,6 +26,9 @@ struct JoinRequest {
 // known to the cluster), denied (the CA is not the pinned one), unavailable, timeout.
 [[nodiscard]] async::Task<Result<void>> join(JoinRequest request, const Clock& clock);
 
+// Whether it has the form "abcdef.0123456789abcdef".
+[[nodiscard]] bool is_bootstrap_token(std::string_view token);
+
 // "https://host:port" of JoinRequest::server; 6443 where no port is named. Fails with invalid.
 [[nodiscard]] Result<std::string> server_url(std::string_view server);
 

@@ -8,6 +8,7 @@
 #include "http/status.h"
 #include "http/url.h"
 #include "node/certificates.h"
+#include "node/private_files.h"
 #include "os/file.h"
 
 namespace skiff::node {
@@ -209,8 +210,8 @@ async::Task<Result<std::string>> obtain(Supervisor& supervisor, const NodeSettin
     SKIFF_CO_TRY(auto password, node_password(settings));
     // Of which the supervisor takes the key only.
     RequestedSubject subject;
-    subject.common_name = "system:node:" + settings.name;
-    subject.organization = "system:nodes";
+    subject.common_name = node_user(settings.name);
+    subject.organization = kNodeGroup;
     SKIFF_CO_TRY(auto pem, make_certificate_request(key, subject));
     const std::string& program = supervisor.cluster().program;
     http::Request request;
@@ -271,10 +272,6 @@ Error explain(Error error, const NodeSettings& settings, const K3sCluster& clust
     return error;
 }
 
-bool is_away(const Error& error) {
-    return error.code == Code::unavailable || error.code == Code::timeout;
-}
-
 Result<CertificateFacts> facts_of(const fs::path& file) {
     SKIFF_TRY(auto pem, os::read_file(file, kPemBytesMax));
     return read_certificate(pem);
@@ -285,9 +282,7 @@ Duration until_due(const Result<CertificateFacts>& facts, WallTime now, double p
     if (!facts) {
         return Duration::zero();
     }
-    const auto life = facts->not_after - facts->not_before;
-    const auto due =
-        facts->not_before + std::chrono::duration_cast<WallTime::duration>(life * part);
+    const auto due = renewal_time(*facts, facts->not_before, part);
     return std::max<Duration>(due - now, Duration::zero());
 }
 
@@ -361,9 +356,7 @@ async::Task<Result<void>> ensure_k3s_identity(NodeSettings settings, K3sCluster 
     own.tls.ca_pem = cluster.ca_pem;
     own.tls.client_certificate_file = k3s_client_file(settings);
     own.tls.client_key_file = k3s_client_file(settings);
-    SKIFF_CO_CHECK(os::make_folders(settings.kubeconfig.parent_path(), 0755));
-    SKIFF_CO_CHECK(os::write_file_atomic(settings.kubeconfig, kube::format_kubeconfig(own, "skiff"),
-                                         0600, os::Durability::power));
+    SKIFF_CO_CHECK(store_own_kubeconfig(settings.kubeconfig, own));
     log::info("certificates stored", log::kv("server", cluster.supervisor),
               log::kv("path", own.tls.client_certificate_file));
     co_return Result<void>{};

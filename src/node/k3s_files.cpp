@@ -33,17 +33,6 @@ bool is_hash(std::string_view text) {
            });
 }
 
-bool is_bootstrap_token(std::string_view text) {
-    constexpr std::size_t kIdSize = 6;
-    constexpr std::size_t kSecretSize = 16;
-    auto plain = [](std::string_view part) {
-        return std::ranges::all_of(
-            part, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
-    };
-    return text.size() == kIdSize + 1 + kSecretSize && text[kIdSize] == '.' &&
-           plain(text.substr(0, kIdSize)) && plain(text.substr(kIdSize + 1));
-}
-
 std::vector<Certificate> certificates_in(std::string_view pem) {
     openssl::Memory memory(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
     std::vector<Certificate> found;

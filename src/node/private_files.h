@@ -1,5 +1,6 @@
-// Files with secrets must be the owner's alone: a node does not start on others, as its operator
-// would not see that anybody of the machine can act as the node.
+// The node's kubeconfig and what it names. Files with secrets must be the owner's alone: a node
+// does not start on others, as its operator would not see that anybody of the machine can act as
+// the node.
 #pragma once
 
 #include <filesystem>
@@ -16,5 +17,14 @@ namespace skiff::node {
 // load_kubeconfig() for the node itself: refuses a file that holds a token or a key, and a key file
 // that it names, where others may read it. Its plugin, if it has one, can be run.
 [[nodiscard]] Result<kube::ClientConfig> load_own_kubeconfig(const std::filesystem::path& path);
+
+// Writes it for the node's own use (0600), with its folder.
+[[nodiscard]] Result<void> store_own_kubeconfig(const std::filesystem::path& path,
+                                                const kube::ClientConfig& config);
+
+// The PEM of a kubeconfig's client certificate, or its key: from the file, of which it may name a
+// link to the latest, else the text itself. Empty when there is none, or it cannot be read.
+[[nodiscard]] std::string client_certificate_of(const kube::ClientConfig& config);
+[[nodiscard]] std::string client_key_of(const kube::ClientConfig& config);
 
 }  // namespace skiff::node

@@ -92,17 +92,16 @@ Result<DialTarget> parse_dial_target(std::string_view payload) {
         return refuse();
     }
     std::string_view host = address.substr(0, colon);
-    const auto port = parse_uint(address.substr(colon + 1));
+    const auto port = parse_port(address.substr(colon + 1));
     if (host.starts_with('[') && host.ends_with(']')) {
         host = host.substr(1, host.size() - 2);
     } else if (host.find(':') != std::string_view::npos) {
         return refuse();
     }
-    if (slash == 0 || host.empty() || !port || *port == 0 || *port > 65535) {
+    if (slash == 0 || host.empty() || !port) {
         return refuse();
     }
-    return DialTarget{std::string(payload.substr(0, slash)), std::string(host),
-                      static_cast<std::uint16_t>(*port)};
+    return DialTarget{std::string(payload.substr(0, slash)), std::string(host), *port};
 }
 
 }  // namespace skiff::node

@@ -2,30 +2,17 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <filesystem>
 
 #include "base/log.h"
 #include "base/text.h"
-#include "os/file.h"
+#include "node/private_files.h"
 
 namespace skiff::node {
 
 namespace {
 
-constexpr Bytes kPemBytesMax = 1_MiB;
 constexpr std::size_t kServerListBytesMax = 64U << 10;
 constexpr Duration kConnectTimeout = std::chrono::seconds(10);
-
-// What a server knows us by: a connection made with another one is made anew.
-std::string fingerprint_of(const kube::ClientConfig& config) {
-    if (config.tls.client_certificate_file.empty()) {
-        return config.tls.client_certificate_pem;
-    }
-    std::error_code error;
-    const auto real = std::filesystem::canonical(config.tls.client_certificate_file, error);
-    auto text = error ? Result<std::string>(std::string()) : os::read_file(real, kPemBytesMax);
-    return text ? *text : std::string();
-}
 
 // Whether the server says that it has nothing there for us, rather than that it cannot now.
 bool is_absent(const Error& error) {
@@ -82,7 +69,7 @@ void Tunnels::start() {
     if (settings_.expected == TunnelSettings::Expected::never) {
         return;
     }
-    fingerprint_ = fingerprint_of(identity_());
+    fingerprint_ = client_certificate_of(identity_());
     add(first_endpoint());
     scope_.spawn("tunnels", follow());
 }
@@ -128,7 +115,7 @@ async::Task<void> Tunnels::follow() {
 }
 
 void Tunnels::renew_if_changed() {
-    std::string now = fingerprint_of(identity_());
+    std::string now = client_certificate_of(identity_());
     if (now == fingerprint_ || now.empty()) {
         return;
     }

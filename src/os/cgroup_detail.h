@@ -8,25 +8,12 @@
 #include <optional>
 #include <string_view>
 
+#include "base/stalls.h"
 #include "base/types.h"
 #include "os/cgroup.h"
 
 namespace skiff::os {
 
-// A line of pressure stall information: shares of time in percent, and the whole time.
-struct StallTimes {
-    double avg10 = 0;
-    double avg60 = 0;
-    double avg300 = 0;
-    std::chrono::microseconds total{};
-    friend bool operator==(const StallTimes&, const StallTimes&) = default;
-};
-// Of a resource: some tasks waited for it, or all of them.
-struct Stalls {
-    StallTimes some;
-    StallTimes full;
-    friend bool operator==(const Stalls&, const Stalls&) = default;
-};
 // The text of /proc/pressure/* or of a group's *.pressure; nullopt for anything else.
 [[nodiscard]] std::optional<Stalls> parse_stalls(std::string_view text);
 // Of the machine; `resource` is cpu, memory or io. nullopt where the kernel does not count.

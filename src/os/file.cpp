@@ -375,18 +375,9 @@ Result<std::vector<std::string>> list_folder(const std::filesystem::path& path,
 }
 
 Result<void> for_each_in(int folder, const std::function<Result<void>(int)>& each) {
-    SKIFF_TRY(Fd readable, open_at(folder, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    struct Close {
-        void operator()(DIR* listing) const { ::closedir(listing); }
-    };
-    const std::unique_ptr<DIR, Close> listing(::fdopendir(readable.get()));
-    if (!listing) {
-        return fail_errno(errno, "read a folder");
-    }
-    (void)readable.release();  // closed with the listing
+    SKIFF_TRY(FolderHandle listing, open_folder_at(folder, "."));
     while (const dirent* entry = ::readdir(listing.get())) {
-        const std::string_view name = entry->d_name;
-        if (name == "." || name == "..") {
+        if (is_dot(entry->d_name)) {
             continue;
         }
         auto child = open_at(::dirfd(listing.get()), entry->d_name, O_PATH | O_NOFOLLOW);

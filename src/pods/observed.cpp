@@ -241,8 +241,7 @@ bool is_terminal(std::string_view phase) {
 }
 
 bool is_static(const kube::Pod& pod) {
-    auto source = kube::annotation(pod, kube::kConfigSource);
-    return source == "file" || source == "http";
+    return kube::is_from_file(pod);
 }
 
 std::string describe_pod(const kube::Pod& pod) {

@@ -400,6 +400,7 @@ enum class OutputStream { out, err };
 struct TerminalSize {
     std::uint16_t columns = 0;
     std::uint16_t rows = 0;
+    friend bool operator==(const TerminalSize&, const TerminalSize&) = default;
 };
 
 // One client. Destroying the session detaches it; the container goes on.

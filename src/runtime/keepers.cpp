@@ -40,15 +40,6 @@ struct StoredKeeper {
     }
 };
 
-std::optional<std::string> line_value(std::string_view text, std::string_view key) {
-    for (auto line : split(text, '\n')) {
-        if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == '=') {
-            return std::string(trim(line.substr(key.size() + 1)));
-        }
-    }
-    return std::nullopt;
-}
-
 bool valid_build(std::string_view build) {
     constexpr std::size_t kBytesMax = 64;
     return build.size() <= kBytesMax && state::can_name_a_file(build);

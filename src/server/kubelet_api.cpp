@@ -174,7 +174,8 @@ Task<void> KubeletApi::route(http::Exchange& exchange, const RequestTarget& targ
         ServerResponse response = is_get ? pod_list() : method_not_allowed();
         co_await answer(exchange, std::move(response));
     } else if (name == "runningpods" && target.segments.size() == 1) {
-        ServerResponse response = is_get ? running_pods() : method_not_allowed();
+        ServerResponse response =
+            is_get ? json_document(running_pods_json(node_.pods())) : method_not_allowed();
         co_await answer(exchange, std::move(response));
     } else if (name == "configz" && target.segments.size() == 1) {
         ServerResponse response = is_get ? json_document(settings_.configz) : method_not_allowed();
@@ -213,13 +214,8 @@ Task<void> KubeletApi::serve_summary(http::Exchange& exchange, const RequestTarg
     bool only = asked && *asked != "false" && *asked != "0";
     StatsScope scope = only ? StatsScope::cpu_and_memory : StatsScope::all;
     auto stats = co_await node_.stats(scope);
-    ServerResponse response;
-    if (stats) {
-        response.headers.set("Content-Type", "application/json");
-        response.body = summary_json(*stats, scope);
-    } else {
-        response = plain_text(500, stats.error().message);
-    }
+    ServerResponse response =
+        stats ? json_document(summary_json(*stats, scope)) : plain_text(500, stats.error().message);
     co_await answer(exchange, std::move(response));
 }
 
@@ -251,24 +247,14 @@ ServerResponse KubeletApi::health(const RequestTarget& target) const {
 }
 
 ServerResponse KubeletApi::pod_list() const {
-    ServerResponse response;
-    response.headers.set("Content-Type", "application/json");
-    response.body = R"({"kind":"PodList","apiVersion":"v1","metadata":{},"items":[)";
+    std::string text = R"({"kind":"PodList","apiVersion":"v1","metadata":{},"items":[)";
     bool first = true;
     for (const auto& pod : node_.pods()) {
-        response.body += first ? "" : ",";
-        response.body += kube::to_json(*pod);
+        text += first ? "" : ",";
+        text += kube::to_json(*pod);
         first = false;
     }
-    response.body += "]}\n";
-    return response;
-}
-
-ServerResponse KubeletApi::running_pods() const {
-    ServerResponse response;
-    response.headers.set("Content-Type", "application/json");
-    response.body = running_pods_json(node_.pods());
-    return response;
+    return json_document(text + "]}\n");
 }
 
 Task<void> KubeletApi::serve_logs(http::Exchange& exchange, const RequestTarget& target) {

@@ -87,7 +87,6 @@ private:
                                                   const RequestTarget& target);
     [[nodiscard]] http::ServerResponse health(const RequestTarget& target) const;
     [[nodiscard]] http::ServerResponse pod_list() const;
-    [[nodiscard]] http::ServerResponse running_pods() const;
 
     const Clock& clock_;
     const NodeView& node_;

@@ -25,14 +25,6 @@ constexpr std::size_t kPieceBytes = 32U << 10;
 constexpr std::size_t kPiecesMax = 16;
 constexpr std::size_t kRequestBytesMax = 64;
 
-std::optional<std::uint16_t> parse_port(std::string_view text) {
-    auto number = parse_uint(text);
-    if (!number || *number == 0 || *number > 0xffff) {
-        return std::nullopt;
-    }
-    return static_cast<std::uint16_t>(*number);
-}
-
 // The client's side of one TCP connection.
 struct Carrier {
     std::function<Task<Result<std::string>>()> take;  // empty at the end

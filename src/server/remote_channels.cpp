@@ -80,24 +80,8 @@ WebSocketChannels::WebSocketChannels(http::ByteStream& stream, Format format)
     }
 }
 
-Task<void> WebSocketChannels::read_task(WebSocketChannels* self) {
-    auto read = co_await self->read_all();
-    if (!read) {
-        log::debug("WebSocket ended", log::kv("error", read.error().message));
-    }
-    self->enough_.set();
-}
-
 Task<void> WebSocketChannels::run() {
-    async::ScopeBody body = [this](async::Scope& scope) -> Task<void> {
-        scope.spawn("WebSocket reader", read_task(this));
-        return [](WebSocketChannels* self) -> Task<void> {
-            auto idle = self->connection_.wait_until_idle();
-            auto ended = co_await async::run_until(std::move(idle), self->enough_,
-                                                   async::kNoDeadline, "WebSocket");
-        }(this);
-    };
-    co_await async::with_scope(std::move(body));
+    co_await connection_.read_until_idle(read_all(), "WebSocket ended");
     for (auto& inbox : inboxes_) {
         inbox->break_off();
     }

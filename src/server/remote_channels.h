@@ -96,7 +96,6 @@ public:
     [[nodiscard]] async::Task<void> finish(SteadyTime deadline);
 
 private:
-    static async::Task<void> read_task(WebSocketChannels* self);
     [[nodiscard]] async::Task<Result<void>> read_all();
     [[nodiscard]] async::Task<Result<void>> take_piece(http::WebSocketPiece piece);
     // Looks at the first byte of a message.
@@ -110,7 +109,6 @@ private:
     http::InboxBudget budget_;
     std::vector<std::unique_ptr<http::Inbox>> inboxes_;
     async::Event ended_;
-    async::Event enough_;
     // Of the message in progress.
     bool begun_ = false;
     http::Inbox* to_ = nullptr;  // null: nobody reads this channel

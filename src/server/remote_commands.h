@@ -18,11 +18,7 @@
 
 namespace skiff::server {
 
-struct TerminalSize {
-    std::uint16_t columns = 0;
-    std::uint16_t rows = 0;
-    friend bool operator==(const TerminalSize&, const TerminalSize&) = default;
-};
+using pods::TerminalSize;
 
 // The streams that a caller wants; at least one of the first three. A terminal has no stderr.
 struct RemoteStreams {
@@ -44,7 +40,7 @@ struct RemoteTarget {
 // session gives it up at once: a command is killed, an attached container goes on.
 class RemoteSession {
 public:
-    enum class Output { out, err };
+    using Output = pods::OutputStream;
 
     virtual ~RemoteSession() = default;
     // All of it; the caller keeps `bytes` alive. One at a time. Fails with unavailable when nobody
@@ -71,13 +67,13 @@ public:
     // Asked before the connection is upgraded, so that the answer can be a plain status: not_found
     // (no such pod or container) is 404, denied 403, unsupported 501, everything else 500.
     [[nodiscard]] virtual Result<void> check_exec(const RemoteTarget& target) const = 0;
-    [[nodiscard]] virtual Result<void> check_attach(const RemoteTarget& target) const;
+    [[nodiscard]] virtual Result<void> check_attach(const RemoteTarget& target) const = 0;
 
     // `command` is not empty. A failure is told on the error channel.
     [[nodiscard]] virtual async::Task<Result<std::unique_ptr<RemoteSession>>> exec(
         RemoteTarget target, std::vector<std::string> command) = 0;
     [[nodiscard]] virtual async::Task<Result<std::unique_ptr<RemoteSession>>> attach(
-        RemoteTarget target);
+        RemoteTarget target) = 0;
 };
 
 }  // namespace skiff::server

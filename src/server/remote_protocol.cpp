@@ -27,25 +27,9 @@ constexpr std::string_view kPortForwardOverSpdy[] = {"portforward.k8s.io"};
 constexpr std::string_view kPortForwardOverWebSocket[] = {
     "SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io"};
 
-constexpr std::size_t kVersionsMax = 32;
-
 tl::unexpected<RemoteRefusal> refuse(int status, std::string text) {
     return tl::unexpected<RemoteRefusal>(
         RemoteRefusal{http::plain_text(status, "unable to upgrade: " + std::move(text))});
-}
-
-// The client's versions: several fields, or one with commas (old proxies join them).
-std::vector<std::string> versions_of(const http::Headers& headers) {
-    std::vector<std::string> versions;
-    for (const std::string& value : headers.find_all(kVersionHeader)) {
-        for (std::string_view part : split(value, ',')) {
-            std::string_view version = trim(part);
-            if (!version.empty() && versions.size() < kVersionsMax) {
-                versions.emplace_back(version);
-            }
-        }
-    }
-    return versions;
 }
 
 // The client's order decides.
@@ -57,7 +41,8 @@ std::optional<std::string> common(const std::vector<std::string>& asked,
 
 tl::expected<RemoteUpgrade, RemoteRefusal> over_spdy(const http::Headers& headers,
                                                      std::span<const std::string_view> known) {
-    std::vector<std::string> asked = versions_of(headers);
+    // Several fields, or one with commas: old proxies join them.
+    std::vector<std::string> asked = http::list_items(headers, kVersionHeader);
     if (asked.empty()) {
         return refuse(400, fmt::format("{} is required", kVersionHeader));
     }
@@ -181,7 +166,7 @@ Result<RemoteRequest> parse_remote_request(const RequestTarget& target) {
         return fail(Code::invalid, "you must specify at least 1 of stdin, stdout, stderr");
     }
     for (const auto& [name, value] : target.query) {
-        if (name == "command") {
+        if (name == "command" && target.route() == "exec") {
             request.command.push_back(value);
         }
     }

@@ -8,29 +8,18 @@
 #include <string>
 #include <vector>
 
+#include "base/stalls.h"
 #include "base/time.h"
 #include "base/types.h"
 #include "server/metrics_text.h"
 
 namespace skiff::server {
 
-// Pressure stall information: how long tasks waited for a resource. Shares are in percent.
-struct StallStats {
-    struct Times {
-        double avg10 = 0;
-        double avg60 = 0;
-        double avg300 = 0;
-        std::chrono::microseconds total{};
-    };
-    Times some;
-    Times full;
-};
-
 struct CpuStats {
     std::chrono::nanoseconds total{};
     // Billionths of a core since the sample before; nullopt: there was none.
     std::optional<std::uint64_t> nano_cores;
-    std::optional<StallStats> stalls{};
+    std::optional<Stalls> stalls{};
 };
 
 struct SwapStats {
@@ -46,8 +35,8 @@ struct GroupStats {
     std::optional<std::uint64_t> page_faults;
     std::optional<std::uint64_t> major_page_faults;
     std::optional<SwapStats> swap;
-    std::optional<StallStats> memory_stalls;
-    std::optional<StallStats> io_stalls;
+    std::optional<Stalls> memory_stalls;
+    std::optional<Stalls> io_stalls;
 };
 
 struct FsStats {

@@ -21,9 +21,9 @@ NodeStats two_pods() {
     stats.memory_total = Bytes{1000};
     stats.memory_available = Bytes{600};
     stats.fs.capacity = Bytes{5000};
-    stats.cpu.stalls = StallStats{{1.5, 0.5, 0.25, 7us}, {}};
+    stats.cpu.stalls = Stalls{{1.5, 0.5, 0.25, 7us}, {}};
     stats.group.swap = SwapStats{std::nullopt, Bytes{}};
-    stats.group.io_stalls = StallStats{{}, {0, 0, 100, 9us}};
+    stats.group.io_stalls = Stalls{{}, {0, 0, 100, 9us}};
     PodStats& web = stats.pods.emplace_back();
     web.name = {"shop", "web"};
     web.uid = PodUid("uid-1");

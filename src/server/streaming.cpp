@@ -97,9 +97,6 @@ Task<void> StreamingRoutes::serve_command(http::Exchange& exchange, const Reques
     if (!stream) {
         co_return;
     }
-    if (target.route() != "exec") {
-        request->command.clear();
-    }
     if (upgrade->carrier == RemoteUpgrade::Carrier::spdy) {
         co_await run_over_spdy(**stream, std::move(upgrade->protocol), std::move(*request));
     } else {

@@ -29,7 +29,6 @@ public:
     [[nodiscard]] std::size_t streams() const { return streams_; }
 
 private:
-    // What the request asks for, ready to be upgraded; or the refusal that was made of it.
     [[nodiscard]] async::Task<void> serve_command(http::Exchange& exchange,
                                                   const RequestTarget& target);
     [[nodiscard]] async::Task<void> serve_ports(http::Exchange& exchange,

@@ -53,6 +53,10 @@ private:
 
 // What a command does is its first word: `cat` says what it reads and ends with it, `exit` ends
 // with the code that follows, `wait` lasts until it is killed.
+tl::unexpected<Error> no_attach() {
+    return fail(Code::unsupported, "attach is not supported by this version of Skiff");
+}
+
 class FakeCommands final : public RemoteCommands {
 public:
     class Session;
@@ -64,6 +68,10 @@ public:
     }
     Task<Result<std::unique_ptr<RemoteSession>>> exec(RemoteTarget target,
                                                       std::vector<std::string> command) override;
+    Result<void> check_attach(const RemoteTarget&) const override { return no_attach(); }
+    Task<Result<std::unique_ptr<RemoteSession>>> attach(RemoteTarget) override {
+        co_return no_attach();
+    }
     int alive = 0;
     std::string kept;  // stdin of `wait`
     std::vector<TerminalSize> sizes;

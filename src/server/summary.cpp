@@ -20,13 +20,13 @@ void put(json::object& object, std::string_view name, const std::optional<T>& va
     }
 }
 
-json::object stall_times_of(const StallStats::Times& times) {
+json::object stall_times_of(const StallTimes& times) {
     auto total = std::chrono::nanoseconds(times.total).count();
     return {
         {"total", total}, {"avg10", times.avg10}, {"avg60", times.avg60}, {"avg300", times.avg300}};
 }
 
-void put_stalls(json::object& object, const std::optional<StallStats>& stalls) {
+void put_stalls(json::object& object, const std::optional<Stalls>& stalls) {
     if (stalls) {
         object["psi"] = {{"full", stall_times_of(stalls->full)},
                          {"some", stall_times_of(stalls->some)}};

@@ -15,8 +15,7 @@ PodName name_of(const kube::Pod& pod) {
 
 // Of a file, and not itself the picture of one.
 bool is_of_file(const kube::Pod& pod) {
-    auto source = kube::annotation(pod, kube::kConfigSource);
-    return (source == "file" || source == "http") && !is_mirror(pod);
+    return kube::is_from_file(pod) && !is_mirror(pod);
 }
 
 bool shows(const kube::Pod& mirror, const kube::Pod& pod) {
