@@ -244,6 +244,20 @@ static void verb_wait_file(int count, char** words) {
     }
 }
 
+/* `write` makes a file before it writes, and ends it with a line feed: until then its text is not
+ * whole. */
+static void verb_wait_text(int count, char** words) {
+    (void)count;
+    for (char last = '\0'; last != '\n';) {
+        int file = open(words[0], O_RDONLY);
+        if (file < 0 || lseek(file, -1, SEEK_END) < 0 || read(file, &last, 1) != 1 ||
+            last != '\n') {
+            pause_for(0.05);
+        }
+        close(file);
+    }
+}
+
 static void verb_env(int count, char** words) {
     for (int i = 0; i < count; i++) {
         const char* value = getenv(words[i]);
@@ -442,6 +456,7 @@ static const struct verb kVerbs[] = {
     {"trap", 0, verb_trap},
     {"try-grow", 1, verb_try_grow},
     {"wait-file", 1, verb_wait_file},
+    {"wait-text", 1, verb_wait_text},
     {"write", 2, verb_write},
 };
 

@@ -81,14 +81,13 @@ def test_projected_volume_brings_a_token_that_the_server_accepts(sources, cluste
 
 
 def test_emptydir_is_shared_by_containers_and_gone_with_the_pod(kube, cluster, node):
-    its = pod("share", cluster.push("actor"), "write", "/work/note", "from main", ";", "wait-file",
-              "/work/answer", ";", "sleep", "0.5", ";", "read", "/work/answer", ";", "hold", volumeMounts=mounts(work="/work"),
+    its = pod("share", cluster.push("actor"), "write", "/work/note", "from main", ";", "wait-text",
+              "/work/answer", ";", "read", "/work/answer", ";", "hold", volumeMounts=mounts(work="/work"),
               volumes=[{"name": "work", "emptyDir": {}}])
     its["spec"]["containers"].append(
         {"name": "other", "image": cluster.push("actor"), "volumeMounts": mounts(work="/work"),
-         "args": ["wait-file", "/work/note", ";", "read", "/work/note", ";", "write",
+         "args": ["wait-text", "/work/note", ";", "read", "/work/note", ";", "write",
                   "/work/answer", "from other"]})
-    # A file is there before its text is: who waited for it looks a little later.
     kube.apply(its)
     # kubectl refuses logs of a container that has not started.
     kube.wait_phase("share", "Running")
