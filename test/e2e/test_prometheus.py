@@ -110,9 +110,10 @@ def test_a_prometheus_answers_every_query_of_the_dashboard(prometheus, busy, fre
 
 def test_prometheus_keeps_the_names_that_dashboards_know(prometheus, reader, busy):  # noqa: F811
     """It asks for OpenMetrics, where a counter would be renamed that does not end in _total."""
+    wanted = {name for path in PAGES for name, _, _ in reader.samples(path)}
+
     def lacking():
-        names = set(prometheus("/api/v1/label/__name__/values").get("data", []))
-        return {name for path in PAGES for name, _, _ in reader.samples(path)} - names
+        return wanted - set(prometheus("/api/v1/label/__name__/values").get("data", []))
 
     wait_until(lambda: not lacking(), 30, lambda: sorted(lacking()))
     assert "kubelet_evictions" in prometheus("/api/v1/label/__name__/values")["data"]
