@@ -8,6 +8,7 @@ import pytest
 
 from kube import condition_of, container_of, pod, terminated_of, wait_until
 from machine import runner_of
+from test_walk import deployment
 
 
 def cgroup_of(pid, controller):
@@ -272,3 +273,23 @@ def test_row_65_what_does_not_fit_waits_for_room_even_over_a_restart_of_the_agen
                         and container_of(p)["allocatedResources"]["cpu"] == f"{half + 300}m")
     assert runner_of(its)[0] == pid
     kube("delete", "pods", "--all", "--timeout=20s")
+
+
+def test_resize_of_a_deployments_pod_is_done_in_place(kube, cluster, linux_node):
+    """Row 65: kubectl gives a running pod more; the same container goes on with it."""
+    its = deployment(cluster.push("actor"), 1, "hold")
+    spec = its["spec"]["template"]["spec"]
+    spec["nodeSelector"] = {"kubernetes.io/hostname": linux_node}
+    spec["containers"][0]["resources"] = sized("100m", "32Mi")
+    kube.apply(its)
+    kube("rollout", "status", "deployment/walk", "--timeout=60s", timeout=70)
+    before = kube.pods("app=walk")[0]
+    more = sized("200m", "64Mi")
+    name = before["metadata"]["name"]
+    resize(kube, name, **more)
+    after = kube.wait_pod(name, lambda p: container_of(p).get("resources", {}).get("limits") == more["limits"])
+    assert container_of(after)["allocatedResources"] == more["requests"]
+    assert container_of(after)["containerID"] == container_of(before)["containerID"]
+    assert container_of(after)["restartCount"] == 0
+    kube("delete", "deployment", "walk")
+    wait_until(lambda: not kube.pods("app=walk"), 30, "no pod is left")

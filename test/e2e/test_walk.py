@@ -72,36 +72,6 @@ def test_set_image_of_a_running_pod_restarts_its_container_in_place(kube, cluste
     assert container_of(after)["containerID"] != container_of(before)["containerID"]
 
 
-@pytest.fixture
-def linux_node(cluster):
-    """A node that is labelled linux: on others the API server since 1.37 takes no resize."""
-    cluster.node("up", "skiff-walk", "--", "--node-labels=kubernetes.io/os=linux")
-    yield "skiff-walk"
-    cluster.node("down", "skiff-walk")
-
-
-def test_resize_of_a_deployments_pod_is_done_in_place(kube, cluster, linux_node):
-    """Row 65: kubectl gives a running pod more; the same container goes on with it."""
-    its = deployment(cluster.push("actor"), 1, "hold")
-    spec = its["spec"]["template"]["spec"]
-    spec["nodeSelector"] = {"kubernetes.io/hostname": linux_node}
-    amounts = {"cpu": "100m", "memory": "32Mi"}
-    spec["containers"][0]["resources"] = {"requests": amounts, "limits": amounts}
-    kube.apply(its)
-    kube("rollout", "status", "deployment/walk", "--timeout=60s", timeout=70)
-    before = kube.pods("app=walk")[0]
-    more = {"cpu": "200m", "memory": "64Mi"}
-    patch = {"spec": {"containers": [{"name": "main", "resources": {"requests": more, "limits": more}}]}}
-    name = before["metadata"]["name"]
-    kube("patch", "pod", name, "--subresource", "resize", "--patch", json.dumps(patch))
-    after = kube.wait_pod(name, lambda p: container_of(p).get("resources", {}).get("limits") == more)
-    assert container_of(after)["allocatedResources"] == more
-    assert container_of(after)["containerID"] == container_of(before)["containerID"]
-    assert container_of(after)["restartCount"] == 0
-    kube("delete", "deployment", "walk")
-    wait_until(lambda: not kube.pods("app=walk"), 30, "no pod is left")
-
-
 @pytest.mark.parametrize("flags", [["--grace-period=1"], ["--now"], [],
                                    ["--grace-period=0", "--force"]], ids=" ".join)
 def test_deletions_end_whatever_their_grace(kube, cluster, flags):
