@@ -15,7 +15,7 @@ import zlib
 
 import pytest
 
-from kube import container_of, pod
+from kube import container_of, pod, wait_until
 from machine import all_processes, command_of, is_skiff
 from streams import Kubelet, exec_path
 
@@ -134,9 +134,7 @@ def crowd_comes(kube, address, agent, count, greeting, pieces):
                 time.sleep(1)
                 crowd.look()
                 most = max(most, rss_mib(agent))
-            deadline = time.monotonic() + 30
-            while asking.answers < 3 and not asking.problem and time.monotonic() < deadline:
-                time.sleep(0.2)
+            wait_until(lambda: asking.answers >= 3 or asking.problem, 30, lambda: f"{asking.answers} answers")
             stay = crowd.size()
     finally:
         crowd.leave()
