@@ -45,12 +45,23 @@ def processes_of(word):
     return found
 
 
+def runners_of(its, name=None):
+    """`processes_of` a container of a pod: what runs it, and the commands in it."""
+    identity = container_of(its, name)["containerID"].split("//")[1]
+    return processes_of(identity[:16])
+
+
 def runner_of(its, name=None):
     """(pid, start time) of the one process that runs this container of a pod."""
-    identity = container_of(its, name)["containerID"].split("//")[1]
-    found = processes_of(identity[:16])
+    found = runners_of(its, name)
     assert len(found) == 1, f"{its['metadata']['name']}: {found}"
     return [(pid, start) for pid, (start, _) in found.items()][0]
+
+
+def rss_of(pid):
+    """Bytes of its memory that are there."""
+    status = (PROC / str(pid) / "status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+) kB$", status, re.M)[1]) * 1024
 
 
 def cpu_seconds_of(pid):
@@ -65,6 +76,15 @@ def is_skiff(pid):
         return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("skiff")
     except OSError:
         return False
+
+
+def agent_of(run_dir):
+    """The process that serves the node whose sockets are there."""
+    for pid in all_processes():
+        command = command_of(pid)
+        if run_dir in command and is_skiff(pid) and os.path.basename(command.split()[0]) == "skiff":
+            return pid
+    raise AssertionError(f"no agent of {run_dir}")
 
 
 class Process:

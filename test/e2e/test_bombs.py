@@ -11,6 +11,7 @@ import pytest
 from compiler import compile_module
 from conftest import ROOT
 from kube import wait_until
+from machine import rss_of
 from standalone import Standalone
 
 sys.path.insert(0, str(ROOT / "test"))
@@ -37,11 +38,6 @@ def test_a_bomb_ends_in_an_answer_within_its_caps(skiff, name):
     assert outcome.seconds <= SECONDS + SLACK_SECONDS and outcome.rss <= MEMORY, outcome
     if outcome.policy is not None and outcome.seconds > 0.5:
         assert (outcome.threads, outcome.policy) == (1, os.SCHED_IDLE), outcome
-
-
-def memory_of(pid):
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"^VmRSS:\s+(\d+)", status, re.M)[1]) * 1024
 
 
 @pytest.fixture
@@ -84,11 +80,11 @@ def test_pods_of_bombs_are_told_why_and_the_agent_does_not_grow(node, tmp_path, 
     node.put("empty", image=tmp_path / "empty.wasm")
     wait_until(lambda: waiting_of(node, "empty"), 30, lambda: node.log.read_text()[-2000:])
     node.pods()
-    before = most = memory_of(node.process.pid)
+    before = most = rss_of(node.process.pid)
 
     def told(name):
         nonlocal most
-        most = max(most, memory_of(node.process.pid))
+        most = max(most, rss_of(node.process.pid))
         return waiting_of(node, name)
 
     for bomb, said in wanted.items():

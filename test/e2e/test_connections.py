@@ -16,22 +16,16 @@ import zlib
 import pytest
 
 from kube import container_of, pod, wait_until
-from machine import all_processes, command_of, is_skiff
+from machine import agent_of, rss_of
 from streams import Kubelet, exec_path
 
-AGENT_GROWTH_MIB = 48  # 768 connections, each with the state of its handshake
+AGENT_GROWTH_MAX = 48 << 20  # 768 connections, each with the state of its handshake
 ANSWER_SECONDS = 10
-
-
-def rss_mib(pid):
-    with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
 
 
 @pytest.fixture
 def agent(run_dir):
-    return next(pid for pid in all_processes() if run_dir in command_of(pid) and is_skiff(pid)
-                and command_of(pid).split()[0].endswith("/skiff"))
+    return agent_of(run_dir)
 
 
 @pytest.fixture
@@ -120,7 +114,7 @@ def boat(kube, cluster):
 
 def crowd_comes(kube, address, agent, count, greeting, pieces):
     """`count` strangers, who then say each of `pieces`, one a second."""
-    before, most = rss_mib(agent), 0.0
+    before, most = rss_of(agent), 0
     crowd = Crowd(address)
     try:
         with Asking(kube, "boat") as asking:
@@ -128,19 +122,19 @@ def crowd_comes(kube, address, agent, count, greeting, pieces):
                 crowd.join(greeting)
                 if number % 50 == 0:
                     crowd.look()
-                    most = max(most, rss_mib(agent))
+                    most = max(most, rss_of(agent))
             for piece in pieces:
                 crowd.say(piece)
                 time.sleep(1)
                 crowd.look()
-                most = max(most, rss_mib(agent))
+                most = max(most, rss_of(agent))
             wait_until(lambda: asking.answers >= 3 or asking.problem, 30, lambda: f"{asking.answers} answers")
             stay = crowd.size()
     finally:
         crowd.leave()
     assert asking.problem is None and asking.answers >= 3, (asking.problem, asking.answers)
     assert asking.slowest < ANSWER_SECONDS
-    assert most - before < AGENT_GROWTH_MIB
+    assert most - before < AGENT_GROWTH_MAX
     return stay, crowd.closed
 
 
@@ -171,7 +165,7 @@ def ssl_hello():
 def test_a_header_block_that_swells_costs_nothing(kube, cluster, boat, address, agent):
     """64 MiB of zeros in 64 KiB of zlib, by one who may run commands."""
     kubelet = Kubelet(address, cluster.env["CLUSTER_DIR"])
-    before = rss_mib(agent)
+    before = rss_of(agent)
     path = exec_path(kube.namespace, "boat", ["true"], output=1)
     headers = [("Upgrade", "SPDY/3.1"), ("X-Stream-Protocol-Version", "v4.channel.k8s.io")]
     bomb = zlib.compress(bytes(64 << 20), 9)
@@ -183,5 +177,5 @@ def test_a_header_block_that_swells_costs_nothing(kube, cluster, boat, address, 
             while stream.recv(4096):
                 pass
         stream.close()
-    assert rss_mib(agent) - before < 20
+    assert rss_of(agent) - before < 20 << 20
     assert kube.logs("boat") == "hello\n"

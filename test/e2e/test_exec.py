@@ -14,7 +14,7 @@ import tarfile
 import pytest
 
 from kube import run, wait_until
-from machine import processes_of
+from machine import runners_of
 from standalone import Standalone
 from test_run import ACTOR
 
@@ -71,8 +71,7 @@ class Node(Standalone):
 
     def processes(self, pod):
         """Those in the group of the pod's container."""
-        identity = self.pods()[pod]["status"]["containerStatuses"][0]["containerID"]
-        return processes_of(identity.split("//")[1][:16])
+        return runners_of(self.pods()[pod])
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import OWN_NODE
 from kube import condition_of, container_of, pod, run, terminated_of, waiting_of, wait_until
-from machine import processes_of, runner_of
+from machine import runner_of, runners_of
 from testcluster import binaries, net
 
 NODE = OWN_NODE
@@ -106,8 +106,7 @@ def test_a_command_that_hangs_is_a_failure_and_is_killed(kube, cluster):
     assert event["message"] == 'Readiness probe failed: command "sh -c sleep 3000" timed out after 1s'
     its = kube.pod("hangs")
     assert container_of(its)["ready"] is False and restarts(its) == 0
-    identity = container_of(its)["containerID"].split("//")[1][:16]
-    wait_until(lambda: len(processes_of(identity)) <= 2, 10, "commands that timed out are gone")
+    wait_until(lambda: len(runners_of(its)) <= 2, 10, "commands that timed out are gone")
 
 
 def test_http_probes(kube, cluster, files):

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import OWN_NODE
 from kube import condition_of, container_of, lines_of, pod, run, terminated_of, wait_until
-from machine import Snapshot, processes_of, runner_of
+from machine import Snapshot, runner_of, runners_of
 from testcluster import net
 
 NODE = OWN_NODE
@@ -42,11 +42,11 @@ def survive(kube, cluster, kills, pods):
         kube.wait_pod(f"ends-{i}", lambda p: container_of(p) and (
             "running" in container_of(p)["state"] or "terminated" in container_of(p)["state"]), 60)
         cluster.node("kill", NODE)
-        identity = container_of(kube.pod(f"ends-{i}"))["containerID"].split("//")[1]
+        ends = kube.pod(f"ends-{i}")
         kube("delete", "pod", f"goes-{i}", "--wait=false")
         kube.apply(here(f"comes-{i}", actor, "exit", 50 + i))
         # It ends while there is no agent to see it.
-        wait_until(lambda: not processes_of(identity[:16]), 20, "the guest ends without the agent")
+        wait_until(lambda: not runners_of(ends), 20, "the guest ends without the agent")
         cluster.node("start", NODE)
     for i in range(kills):
         for name, code in ((f"ends-{i}", 10 + i), (f"comes-{i}", 50 + i)):

@@ -17,7 +17,7 @@ import time
 import pytest
 
 from kube import pod, wait_until
-from machine import all_processes, command_of, is_skiff, processes_of
+from machine import agent_of, runners_of
 from streams import Kubelet, Refused, exec_path, exit_code, from_base64, outcome
 from test_engine import port, serve  # noqa: F401 (a fixture)
 
@@ -46,17 +46,6 @@ def kubelet(cluster, node, kube):
     address = next(a["address"] for a in kube.get("node", node)["status"]["addresses"]
                    if a["type"] == "InternalIP")
     return Kubelet(address, cluster.env["CLUSTER_DIR"])
-
-
-def agent_of(run_dir):
-    """The process that serves the node."""
-    return next(pid for pid in all_processes() if run_dir in command_of(pid) and is_skiff(pid)
-                and os.path.basename(command_of(pid).split()[0]) == "skiff")
-
-
-def runners_of(its):
-    identity = its["status"]["containerStatuses"][0]["containerID"]
-    return processes_of(identity.split("//")[1][:16])
 
 
 def test_exec_has_streams_and_an_exit_code(kube, boat, transport):
