@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(ROOT / "tools")]
 
 from kube import Kube, run  # noqa: E402
+from screen import Screen  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -137,6 +138,20 @@ def inside(kube, run_dir):
                     name, "--", *command], check=False).stdout
 
     return call
+
+
+@pytest.fixture
+def screen(kube):
+    """screen(*words): kubectl WORDS on a terminal."""
+    screens = []
+
+    def make(*words):
+        screens.append(Screen(kube, *words))
+        return screens[-1]
+
+    yield make
+    for its in screens:
+        its.close()
 
 
 @pytest.fixture(scope="session")

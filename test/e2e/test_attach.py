@@ -1,90 +1,12 @@
 """`kubectl attach`, `run -i` and `debug -it`: containers with `stdin`, `stdinOnce` and `tty`."""
 
-import contextlib
-import fcntl
 import json
-import os
-import pty
-import re
 import select
-import struct
 import subprocess
-import termios
-import time
-
-import pytest
 
 from conftest import OWN_NODE
 from kube import container_of, pod, terminated_of, wait_until
 from machine import runner_of
-
-
-class Screen:
-    """kubectl on a terminal of its own."""
-
-    def __init__(self, kube, *words):
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.process = subprocess.Popen([kube.program, "-n", kube.namespace, *words], stdin=slave,
-                                        stdout=slave, stderr=slave, env=kube.environ,
-                                        start_new_session=True)
-        os.close(slave)
-        self.text = ""
-
-    def type(self, text):
-        os.write(self.master, text.encode())
-
-    def more(self, seconds):
-        if select.select([self.master], [], [], seconds)[0]:
-            with contextlib.suppress(OSError):  # EIO: kubectl has ended
-                self.text += os.read(self.master, 4096).decode(errors="replace")
-
-    def until(self, pattern, seconds=30):
-        """What came up to the pattern, and takes it away."""
-        deadline = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.text, re.S)):
-            assert time.monotonic() < deadline, f"no {pattern!r} in {self.text!r}"
-            self.more(0.2)
-        text, self.text = self.text[:found.end()], self.text[found.end():]
-        return text
-
-    def prompt(self):
-        """A shell may have printed its prompt before the client came: as kubectl says, try Enter."""
-        deadline = time.monotonic() + 60
-        while not re.search("[$>] $", self.text):
-            assert time.monotonic() < deadline, self.text[-200:]
-            self.type("\r")
-            pause = time.monotonic() + 1
-            while time.monotonic() < pause:
-                self.more(0.2)
-        self.text = ""
-
-    def end(self, seconds=30):
-        deadline = time.monotonic() + seconds
-        while self.process.poll() is None:
-            assert time.monotonic() < deadline, f"kubectl does not end: {self.text!r}"
-            self.more(0.2)
-        self.more(0)
-        return self.process.returncode
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self.master)
-
-
-@pytest.fixture
-def screen(kube):
-    screens = []
-
-    def make(*words):
-        screens.append(Screen(kube, *words))
-        return screens[-1]
-
-    yield make
-    for its in screens:
-        its.close()
 
 
 def interactive(name, image, *args, tty=False, once=False, **spec):
@@ -191,7 +113,6 @@ def test_who_leaves_a_terminal_may_come_back(kube, cluster, screen):
     first.prompt()
     first.type("a=kept; echo $a\r")
     first.until("kept\r\n\\$ ")
-    first.close = lambda: None
     first.process.kill()
     first.process.wait()
     again = screen("attach", "-it", "back")

@@ -5,12 +5,9 @@ import fcntl
 import hashlib
 import http.client
 import os
-import pty
 import re
-import select
 import socket
 import struct
-import subprocess
 import termios
 import time
 
@@ -87,43 +84,6 @@ def test_cp_copies_both_ways(kube, boat, transport, tmp_path):
         assert (tmp_path / "back" / name).read_bytes() == (folder / name).read_bytes()
 
 
-class Terminal:
-    """kubectl in a terminal."""
-
-    def __init__(self, kube, *words):
-        self.outer, inner = pty.openpty()
-        self.resize(80, 24)
-        self.process = subprocess.Popen([kube.program, "-n", kube.namespace, *words], stdin=inner,
-                                        stdout=inner, stderr=inner, env=kube.environ,
-                                        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(
-                                            0, termios.TIOCSCTTY, 0))
-        os.close(inner)
-        self.said = ""
-
-    def resize(self, columns, rows):
-        fcntl.ioctl(self.outer, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def type(self, text):
-        os.write(self.outer, text.encode())
-
-    def read_until(self, mark, seconds=30):
-        deadline = time.monotonic() + seconds
-        while not re.search(mark, self.said):
-            assert time.monotonic() < deadline, self.said
-            if select.select([self.outer], [], [], 1)[0]:
-                try:
-                    self.said += os.read(self.outer, 65536).decode(errors="replace")
-                except OSError:  # the other end is gone
-                    break
-        assert re.search(mark, self.said), self.said
-        self.said = re.split(mark, self.said, maxsplit=1)[-1]
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        os.close(self.outer)
-
-
 def size_of(pid):
     """Columns and rows of the terminal that a process has, None while it has none."""
     for name in os.listdir(f"/proc/{pid}/fd"):
@@ -139,29 +99,23 @@ def size_of(pid):
     return None
 
 
-def test_a_shell_in_a_terminal(kube, boat, transport):
+def test_a_shell_in_a_terminal(kube, boat, transport, screen):
     before = set(runners_of(boat))
-    its = Terminal(kube, "exec", "-it", "boat", "--", "sh")
-    try:
-        its.read_until(r"\$ $")
-        its.type("echo $((6*7))\n")
-        its.read_until(r"\b42\r\n")
-        (shell,) = set(runners_of(boat)) - before
-        wait_until(lambda: size_of(shell) == (80, 24), 10, "the size at the start")
-        its.resize(100, 40)
-        wait_until(lambda: size_of(shell) == (100, 40), 10, "the new size")
-        its.type("exit 7\n")
-        assert its.process.wait(30) == 7
-    finally:
-        its.close()
+    its = screen("exec", "-it", "boat", "--", "sh")
+    its.until(r"\$ $")
+    its.type("echo $((6*7))\n")
+    its.until(r"\b42\r\n")
+    (shell,) = set(runners_of(boat)) - before
+    wait_until(lambda: size_of(shell) == (80, 24), 10, "the size at the start")
+    its.resize(100, 40)
+    wait_until(lambda: size_of(shell) == (100, 40), 10, "the new size")
+    its.type("exit 7\n")
+    assert its.end() == 7
     # ^C ends what runs, as there is nobody who could get a signal.
-    its = Terminal(kube, "exec", "-it", "boat", "--", "sleep", "1000")
-    try:
-        wait_until(lambda: set(runners_of(boat)) - before, 20, "the command")
-        its.type("\x03")
-        assert its.process.wait(30) == 130
-    finally:
-        its.close()
+    its = screen("exec", "-it", "boat", "--", "sleep", "1000")
+    wait_until(lambda: set(runners_of(boat)) - before, 20, "the command")
+    its.type("\x03")
+    assert its.end() == 130
     wait_until(lambda: set(runners_of(boat)) == before, 10, "the command's end")
 
 
