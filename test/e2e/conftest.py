@@ -6,7 +6,6 @@ deleted and that is awaited: a pod that cannot be deleted fails the test that ma
 
 import os
 import pathlib
-import subprocess
 import sys
 import uuid
 
@@ -15,7 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(ROOT / "tools")]
 
-from kube import Kube, run  # noqa: E402
+from kube import Grants, Kube, run  # noqa: E402
 from screen import Screen  # noqa: E402
 
 
@@ -122,6 +121,14 @@ def kube(cluster, node):
     its.create_namespace()
     yield its
     its.delete_namespace()
+
+
+@pytest.fixture
+def grants(kube):
+    """Lets accounts of the namespace and users do things with nodes, as long as the test runs."""
+    its = Grants(kube)
+    yield its
+    its.close()
 
 
 @pytest.fixture(scope="session")

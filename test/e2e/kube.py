@@ -50,6 +50,11 @@ class Kube:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 env=self.environ)
 
+    def token_of(self, account):
+        """A token of a service account of the namespace, which is made if it is not there."""
+        self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}})
+        return self("create", "token", account, "--duration=2h").stdout.strip()
+
     def create_namespace(self):
         self("create", "namespace", self.namespace)
         wait_until(lambda: self("get", "serviceaccount", "default", check=False).returncode == 0,
@@ -124,6 +129,43 @@ class Kube:
     def wait_event(self, name, reason, seconds=30):
         return wait_until(lambda: self.events(name, reason), seconds,
                           lambda: f"event {reason} of {name}: {self.describe(name)}")[0]
+
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+class Grants:
+    """Roles of the cluster and their bindings, which let somebody use nodes: rights are pairs of verb and subresource.
+
+    Each is there when the API server's authorizer knows it: a node that asks before remembers the refusal.
+    """
+
+    def __init__(self, kube):
+        self.kube, self.names = kube, set()
+
+    def to_account(self, account, rights):
+        """For a service account of the namespace; once more for the same one: other rights."""
+        namespace = self.kube.namespace
+        self._grant(f"{account}-{namespace}", {"kind": "ServiceAccount", "name": account, "namespace": namespace},
+                    f"system:serviceaccount:{namespace}:{account}", rights)
+
+    def to_user(self, user, rights):
+        self._grant(user, {"kind": "User", "apiGroup": RBAC, "name": user}, user, rights)
+
+    def _grant(self, name, subject, user, rights):
+        self.names.add(name)
+        rules = [{"apiGroups": [""], "resources": [f"nodes/{resource}"], "verbs": [verb]}
+                 for verb, resource in sorted(rights)]
+        self.kube.apply({"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules},
+                        {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+                         "subjects": [subject], "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}})
+        verb, resource = sorted(rights)[-1]
+        ask = ["auth", "can-i", verb, "nodes", f"--subresource={resource}", f"--as={user}"]
+        wait_until(lambda: self.kube(*ask, check=False).returncode == 0, 30, f"{user} may {verb} nodes/{resource}")
+
+    def close(self):
+        for name in self.names:
+            self.kube("delete", "clusterrole,clusterrolebinding", name)
 
 
 def condition_of(pod, kind):

@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from kube import pod, wait_until
+from kube import pod
 
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete",
          "HEAD": "", "OPTIONS": ""}  # the last two are no verb that a role could name
@@ -112,34 +112,6 @@ def websocket(protocol):
 
 
 @pytest.fixture
-def grants(kube):
-    """grants(name, subject, rights): a role of the cluster and its binding."""
-    made = []
-
-    def grant(name, subject, rights):
-        full = f"{name}-{kube.namespace}"
-        made.append(full)
-        rules = [{"apiGroups": [""], "resources": [f"nodes/{resource}"], "verbs": [verb]}
-                 for verb, resource in sorted(rights)]
-        kube.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": full},
-                    "rules": rules},
-                   {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-                    "metadata": {"name": full}, "subjects": [subject],
-                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": full}})
-
-    yield grant
-    for name in made:
-        kube("delete", "clusterrole,clusterrolebinding", name)
-
-
-def wait_for_role(kube, user, rights):
-    """Until the API server's authorizer knows the role: the node would remember a refusal for 30 s."""
-    verb, resource = sorted(rights)[-1]
-    ask = ["auth", "can-i", verb, "nodes", f"--subresource={resource}", f"--as={user}"]
-    wait_until(lambda: kube(*ask, check=False).returncode == 0, 30, f"{user} may {verb} nodes/{resource}")
-
-
-@pytest.fixture
 def callers(kube, cluster, node, tmp_path, grants):
     address = next(a["address"] for a in kube.get("node", node)["status"]["addresses"] if a["type"] == "InternalIP")
     authority = f"{cluster.env['CLUSTER_DIR']}/pki/ca"
@@ -151,21 +123,17 @@ def callers(kube, cluster, node, tmp_path, grants):
            "impostor": Caller(address, certificate_of(tmp_path, tmp_path / "other", "impostor", masters)),
            "expired": Caller(address, certificate_of(tmp_path, authority, "expired", masters, days=-1)),
            "forger": Caller(address, token="bm9ib2R5.aXNzdWVk.aXQ")}
-    kube("create", "serviceaccount", "scraper")
     for name, rights in CALLERS.items():
         if rights is None:
             continue
-        user = f"{name}-{kube.namespace}"
-        subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}
         if name == "scraper":
-            user = f"system:serviceaccount:{kube.namespace}:scraper"
-            subject = {"kind": "ServiceAccount", "name": "scraper", "namespace": kube.namespace}
-            its[name] = Caller(address, token=kube("create", "token", "scraper").stdout.strip())
-        else:
-            its[name] = Caller(address, certificate_of(tmp_path, authority, user))
+            its[name] = Caller(address, token=kube.token_of(name))
+            grants.to_account(name, rights)
+            continue
+        user = f"{name}-{kube.namespace}"
+        its[name] = Caller(address, certificate_of(tmp_path, authority, user))
         if rights:
-            grants(name, subject, rights)
-            wait_for_role(kube, user, rights)
+            grants.to_user(user, rights)
     return its
 
 

@@ -11,13 +11,12 @@ import urllib.request
 import pytest
 
 from conftest import ROOT
-from kube import Kube, pod, wait_until
+from kube import Grants, Kube, pod, wait_until
 from test_storage import claim, claiming, storage  # noqa: F401
 
 PAGES = ["/metrics", "/metrics/cadvisor", "/metrics/probes", "/metrics/resource", "/metrics/slis"]
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
 GOLDEN = ROOT / "test/metrics/families.txt"
-MONITOR = {"kind": "ServiceAccount", "name": "monitor", "namespace": "kube-system"}
 
 
 class Reader:
@@ -25,14 +24,9 @@ class Reader:
 
     def __init__(self, cluster, node):
         self.kube = Kube(cluster.env, "kube-system")
-        self.kube.apply(
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "monitor"}},
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "monitor"},
-             "rules": [{"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}]},
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-             "metadata": {"name": "monitor"}, "subjects": [MONITOR],
-             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "monitor"}})
-        self.token = self.kube("create", "token", "monitor", "--duration=2h").stdout.strip()
+        self.token = self.kube.token_of("monitor")
+        self.grants = Grants(self.kube)
+        self.grants.to_account("monitor", {("get", "metrics")})
         its = self.kube.get("node", node)["status"]
         self.host = next(a["address"] for a in its["addresses"] if a["type"] == "InternalIP")
         self.port = its["daemonEndpoints"]["kubeletEndpoint"]["Port"]
@@ -71,7 +65,9 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(cluster, node):
-    return Reader(cluster, node)
+    its = Reader(cluster, node)
+    yield its
+    its.grants.close()
 
 
 @pytest.fixture
@@ -117,9 +113,7 @@ def test_metrics_are_for_whom_may_read_them(reader):
     for path in ("/pods", "/runningpods/", "/configz", "/containerLogs/a/b/c"):
         assert reader.fetch(path)[0] == 403, path
     assert reader.fetch("/metrics/none")[0] == 404
-    reader.kube("create", "serviceaccount", "nobody", check=False)
-    token = reader.kube("create", "token", "nobody").stdout.strip()
-    assert reader.fetch("/metrics", token=token)[0] == 403
+    assert reader.fetch("/metrics", token=reader.kube.token_of("nobody"))[0] == 403
 
 
 def test_numbers_are_those_of_the_pods(reader, busy, node):

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import ROOT
 from kube import pod, run, wait_until
-from test_metrics import PAGES, Reader, busy, reader  # noqa: F401
+from test_metrics import PAGES, busy, reader  # noqa: F401
 from testcluster import binaries
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana-dashboard.json").read_text())
