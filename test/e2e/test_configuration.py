@@ -17,7 +17,8 @@ URL_TOKEN = "url-" + secrets.token_hex(8)
 def configured(cluster, tmp_path_factory):
     """A node with drop-in files that logs everything as JSON."""
     folder = tmp_path_factory.mktemp("config.d")
-    (folder / "20-last.conf").write_text(KUBELET + "maxPods: 33\nclusterDNS: [10.9.9.9]\n")
+    (folder / "20-last.conf").write_text(KUBELET + "maxPods: 33\nclusterDNS: [10.9.9.9]\n"
+                                         "authorization: {webhook: {cacheUnauthorizedTTL: 1s}}\n")
     (folder / "10-first.conf").write_text(
         KUBELET + "maxPods: 22\nclusterDNS: [10.1.1.1, 10.2.2.2]\nsystemReserved: {cpu: 100m}\n"
         "cpuManagerPolicy: static\nlogging: {format: json, verbosity: 4}\n"
@@ -107,27 +108,17 @@ def test_a_bad_drop_in_file_is_named(skiff, tmp_path):
     assert f'{tmp_path}/a.conf:3: maxPods: "many" is not a whole number' in done.stderr
 
 
-def test_configz_needs_its_right(kube, cluster, configured):
+def test_configz_needs_its_right(kube, cluster, configured, grants):
     """A token with nodes/metrics alone is refused, with nodes/configz it is let in."""
-    name = f"reader-{kube.namespace}"
-    kube("create", "serviceaccount", "reader")
-    token = kube("create", "token", "reader").stdout.strip()
+    token = kube.token_of("reader")
     address = kube.get("node", configured)["status"]["addresses"][0]["address"]
 
     def status():
         return run(["ip", "netns", "exec", cluster.env["CLUSTER_NETNS"], "curl", "-sk", "-o", "/dev/null", "-w",
                     "%{http_code}", "-H", f"Authorization: Bearer {token}", f"https://{address}:10250/configz"]).stdout
 
-    def grant(resource):
-        kube.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
-                    "rules": [{"apiGroups": [""], "resources": [resource], "verbs": ["get"]}]})
-
-    grant("nodes/metrics")
-    kube("create", "clusterrolebinding", name, f"--clusterrole={name}", f"--serviceaccount={kube.namespace}:reader")
-    try:
-        assert status() == "403"
-        grant("nodes/configz")
-        # A refusal is remembered for thirty seconds.
-        wait_until(lambda: status() == "200", 50, status)
-    finally:
-        kube("delete", "clusterrole,clusterrolebinding", name)
+    grants.to_account("reader", {("get", "metrics")})
+    assert status() == "403"
+    grants.to_account("reader", {("get", "configz")})
+    # The refusal is remembered for the second that the drop-in file says.
+    wait_until(lambda: status() == "200", 20, status)
