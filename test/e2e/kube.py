@@ -75,6 +75,15 @@ class Kube:
         done = self(*words, check=check)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
+    def address_of(self, node):
+        """Where the node's port 10250 is."""
+        addresses = self.get("node", node)["status"]["addresses"]
+        return next(a["address"] for a in addresses if a["type"] == "InternalIP")
+
+    def node_json(self, node, path):
+        """What the node answers at a path, through the API server."""
+        return json.loads(self("get", "--raw", f"/api/v1/nodes/{node}/proxy/{path}").stdout)
+
     def pod(self, name):
         return self.get("pod", name)
 

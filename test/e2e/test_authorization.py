@@ -113,7 +113,7 @@ def websocket(protocol):
 
 @pytest.fixture
 def callers(kube, cluster, node, tmp_path, grants):
-    address = next(a["address"] for a in kube.get("node", node)["status"]["addresses"] if a["type"] == "InternalIP")
+    address = kube.address_of(node)
     authority = f"{cluster.env['CLUSTER_DIR']}/pki/ca"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-keyout", tmp_path / "other.key", "-out", tmp_path / "other.crt", "-days", "2", "-subj",

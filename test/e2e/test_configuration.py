@@ -32,12 +32,8 @@ def log_of(cluster):
     return (cluster.node_folder(NODE) / "agent.log").read_text()
 
 
-def configz(kube, node):
-    return json.loads(kube("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz").stdout)
-
-
 def test_row_60_configz_shows_what_drop_in_files_made_of_the_configuration(kube, configured):
-    its = configz(kube, configured)
+    its = kube.node_json(configured, "configz")
     kubelet = its["kubeletconfig"]
     assert (kubelet["kind"], kubelet["apiVersion"]) == ("KubeletConfiguration", "kubelet.config.k8s.io/v1beta1")
     assert kubelet["maxPods"] == 33 and kubelet["clusterDNS"] == ["10.9.9.9"]
@@ -79,7 +75,7 @@ def test_the_log_is_json_with_pods_as_fields_and_holds_no_secret(kube, cluster, 
     assert word in printed
     token = printed.replace(word, "").strip()
     assert token.count(".") == 2, "a token"
-    run_dir = configz(kube, configured)["skiffconfig"]["runDir"]
+    run_dir = kube.node_json(configured, "configz")["skiffconfig"]["runDir"]
     run([skiff, "exec", "--run-dir", run_dir, "-n", kube.namespace, "keeper", "--", "env"])
     kube("delete", "pod", "keeper")
     kube.wait_gone("keeper")
@@ -111,7 +107,7 @@ def test_a_bad_drop_in_file_is_named(skiff, tmp_path):
 def test_configz_needs_its_right(kube, cluster, configured, grants):
     """A token with nodes/metrics alone is refused, with nodes/configz it is let in."""
     token = kube.token_of("reader")
-    address = kube.get("node", configured)["status"]["addresses"][0]["address"]
+    address = kube.address_of(configured)
 
     def status():
         return run(["ip", "netns", "exec", cluster.env["CLUSTER_NETNS"], "curl", "-sk", "-o", "/dev/null", "-w",

@@ -30,7 +30,7 @@ def agent(run_dir):
 
 @pytest.fixture
 def address(kube, node):
-    return next(a["address"] for a in kube.get("node", node)["status"]["addresses"] if a["type"] == "InternalIP")
+    return kube.address_of(node)
 
 
 @pytest.fixture

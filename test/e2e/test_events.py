@@ -14,7 +14,7 @@ def events(skiff, run_dir, *words):
 
 
 def run_dir_of(kube, node):
-    return json.loads(kube("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz").stdout)["skiffconfig"]["runDir"]
+    return kube.node_json(node, "configz")["skiffconfig"]["runDir"]
 
 
 def test_they_are_those_of_the_api_server_and_filtered(kube, cluster, node, skiff, run_dir):

@@ -133,7 +133,7 @@ def test_row_4_the_serving_certificate_is_signed_when_somebody_approves(signed):
     assert kube.logs("talks").strip()
     text = run(["openssl", "x509", "-noout", "-subject", "-ext", "subjectAltName", "-in",
                 signed.folder / "root/pki/kubelet-server-current.pem"]).stdout
-    address = kube.get("node", NODE)["status"]["addresses"][0]["address"]
+    address = kube.address_of(NODE)
     assert f"system:node:{NODE}" in text and f"DNS:{NODE}" in text and f"IP Address:{address}" in text, text
 
 

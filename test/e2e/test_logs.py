@@ -136,10 +136,8 @@ def test_files_and_links_are_where_log_collectors_look(kube, cluster, node):
 class Door:
     """Port 10250 of a node, asked directly."""
 
-    def __init__(self, cluster, kube, node):
-        addresses = kube.get("node", node)["status"]["addresses"]
-        self.base = "https://{}:10250".format(
-            next(a["address"] for a in addresses if a["type"] == "InternalIP"))
+    def __init__(self, address):
+        self.base = f"https://{address}:10250"
 
     def status(self, path, token=None, certificate=None):
         context = ssl._create_unverified_context()
@@ -156,8 +154,8 @@ class Door:
 
 
 @pytest.fixture
-def door(cluster, kube, node):
-    return Door(cluster, kube, node)
+def door(kube, node):
+    return Door(kube.address_of(node))
 
 
 def test_port_10250_wants_to_know_who_asks(kube, door):

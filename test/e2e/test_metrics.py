@@ -1,6 +1,5 @@
 """The pages of metrics: who may read them, their names, and what they say of real pods (rows 58, 59, 74)."""
 
-import json
 import os
 import re
 import ssl
@@ -27,9 +26,8 @@ class Reader:
         self.token = self.kube.token_of("monitor")
         self.grants = Grants(self.kube)
         self.grants.to_account("monitor", {("get", "metrics")})
-        its = self.kube.get("node", node)["status"]
-        self.host = next(a["address"] for a in its["addresses"] if a["type"] == "InternalIP")
-        self.port = its["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+        self.host = self.kube.address_of(node)
+        self.port = self.kube.get("node", node)["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
         self.tls = ssl.create_default_context()
         self.tls.check_hostname, self.tls.verify_mode = False, ssl.CERT_NONE
 
@@ -177,7 +175,7 @@ def test_claims_show_their_filesystems(reader, kube, cluster, storage, files):  
 
 def test_running_pods_are_listed(busy, node):
     """/runningpods/ through the API server, as e2e and agents ask for it (row 59)."""
-    items = json.loads(busy("get", "--raw", f"/api/v1/nodes/{node}/proxy/runningpods/").stdout)["items"]
+    items = busy.node_json(node, "runningpods/")["items"]
     mine = {p["metadata"]["name"]: p for p in items if p["metadata"]["namespace"] == busy.namespace}
     assert set(mine) == {"web", "burns"}
     assert [c["name"] for c in mine["web"]["spec"]["containers"]] == ["main"]
@@ -185,7 +183,7 @@ def test_running_pods_are_listed(busy, node):
 
 def test_the_summary_tells_of_swap_and_stalls(busy, node):
     """Row 74: as far as this machine's kernel counts them."""
-    summary = json.loads(busy("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary").stdout)
+    summary = busy.node_json(node, "stats/summary")
     assert summary["node"]["swap"]["swapUsageBytes"] >= 0
     if os.path.exists("/proc/pressure/cpu"):
         for part in ("cpu", "memory", "io"):

@@ -30,12 +30,11 @@ def test_stats_say_what_node_and_pods_use(kube, cluster, node):
     kube.apply(pod("busy", cluster.push("actor"), "spin", volumeMounts=[{"name": "v", "mountPath": "/v"}],
                    volumes=[{"name": "v", "emptyDir": {}}], resources={"limits": {"cpu": "500m"}}))
     kube.wait_ready("busy")
-    at = f"/api/v1/nodes/{node}/proxy"
     labels = f'{{container="main",namespace="{kube.namespace}",pod="busy"}}'
 
     def sample(name):
         """Value and time of a series of /metrics/resource."""
-        page = kube("get", "--raw", f"{at}/metrics/resource").stdout
+        page = kube("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource").stdout
         assert "\nresource_scrape_error 0\n" in page
         line = next(line for line in page.splitlines() if line.startswith(name + labels))
         value, time = line.removeprefix(name + labels).split()
@@ -49,7 +48,7 @@ def test_stats_say_what_node_and_pods_use(kube, cluster, node):
     assert abs(sample("container_start_time_seconds")[0] - ended / 1000) < 60
 
     def summary(query=""):
-        document = json.loads(kube("get", "--raw", f"{at}/stats/summary{query}").stdout)
+        document = kube.node_json(node, f"stats/summary{query}")
         return document["node"], next(p for p in document["pods"] if p["podRef"]["name"] == "busy")
 
     def rate():

@@ -143,7 +143,7 @@ def test_after_a_reboot_always_pods_run_and_finished_ones_do_not(kube_on, cluste
 @contextlib.contextmanager
 def no_way_to_the_api_server(kube, cluster):
     """As when a switch dies: packets of the node to the server's address go nowhere."""
-    address = kube.get("node", NODE)["status"]["addresses"][0]["address"].split(".")
+    address = kube.address_of(NODE).split(".")
     netns = net.node_netns(int(address[2]), int(address[3]) - 10)
     server = cluster.env["SERVER"].split("//")[1].split(":")[0]
     run(["ip", "-n", netns, "route", "add", "blackhole", f"{server}/32"])

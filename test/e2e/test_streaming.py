@@ -40,9 +40,7 @@ def boat(kube, cluster):
 
 @pytest.fixture
 def kubelet(cluster, node, kube):
-    address = next(a["address"] for a in kube.get("node", node)["status"]["addresses"]
-                   if a["type"] == "InternalIP")
-    return Kubelet(address, cluster.env["CLUSTER_DIR"])
+    return Kubelet(kube.address_of(node), cluster.env["CLUSTER_DIR"])
 
 
 def test_exec_has_streams_and_an_exit_code(kube, boat, transport):

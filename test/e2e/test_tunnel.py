@@ -171,7 +171,7 @@ def test_kubectl_logs_and_node_metrics_go_through_the_tunnel(k3s, kube):
     kube.apply(pod("hello", k3s.cluster.push("hello"), restartPolicy="Never"))
     kube.wait_phase("hello", "Succeeded")
     assert kube.logs("hello")
-    assert "cpu" in kube("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/stats/summary").stdout
+    assert "cpu" in kube.node_json(NODE, "stats/summary")["node"]
     assert k3s.first.status()["dials"] > before
     assert k3s.count("tunnel open") == 1
 
