@@ -62,6 +62,14 @@ class Cluster:
     def node_folder(self, node):
         return ROOT / f"build/cluster-{self.name}/nodes/{node}"
 
+    def log_of(self, node):
+        return (self.node_folder(node) / "agent.log").read_text()
+
+    def inside(self, *command, node_number=None):
+        """The command line of COMMAND in the cluster's network, or in that of its first, second … node."""
+        network = self.env["CLUSTER_NETNS"] + (f"n{node_number}" if node_number else "")
+        return ["ip", "netns", "exec", network, *command]
+
     def push(self, guest, name=None, *flags):
         """Pushes build/guests/GUEST.wasm once; returns the image reference."""
         name = name or f"{guest}:1"

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from kube import pod, wait_until
+from kube import pod, run, wait_until
 
 RELAY = pathlib.Path(__file__).with_name("relay.py")
 
@@ -48,7 +48,7 @@ class Access:
         self.cluster.node("start", self.node, *(("--", *flags) if flags else ()))
 
     def log(self):
-        return (self.folder / "agent.log").read_text()
+        return self.cluster.log_of(self.node)
 
 
 @pytest.fixture
@@ -60,11 +60,9 @@ def access(cluster, own_node):
 def relay(cluster, log, port, *target):
     """relay.py on the machine of the API server."""
     with open(log, "w") as out:
-        its = subprocess.Popen(["ip", "netns", "exec", cluster.env["CLUSTER_NETNS"], sys.executable, RELAY, str(port),
-                                *target], stdout=out)
+        its = subprocess.Popen(cluster.inside(sys.executable, RELAY, str(port), *target), stdout=out)
     try:
-        wait_until(lambda: subprocess.run(["ip", "netns", "exec", cluster.env["CLUSTER_NETNS"], "ss", "-Hltn",
-                                           f"sport = :{port}"], capture_output=True, text=True).stdout, 10, "the relay")
+        wait_until(lambda: run(cluster.inside("ss", "-Hltn", f"sport = :{port}")).stdout, 10, "the relay")
         yield its
     finally:
         its.kill()

@@ -246,8 +246,7 @@ def test_never_pulling_is_told(kube, cluster):
 def console(cluster, node, skiff):
     """Runs `skiff` in the node's network with files of its own."""
     def call(*words, timeout=60):
-        return run(["ip", "netns", "exec", cluster.env["CLUSTER_NETNS"] + "n1", skiff, *words],
-                   check=False, timeout=timeout)
+        return run(cluster.inside(skiff, *words, node_number=1), check=False, timeout=timeout)
     return call
 
 
@@ -316,11 +315,9 @@ def test_a_taken_port_is_told_with_its_holder(kube, cluster, node):
 
 
 def test_a_port_that_a_process_of_the_machine_holds_is_told_with_its_name(kube, cluster, node):
-    netns = cluster.env["CLUSTER_NETNS"] + "n1"
-    holder = subprocess.Popen(
-        ["ip", "netns", "exec", netns, sys.executable, "-c",
-         "import socket, time; s = socket.create_server(('', 18081)); print('up', flush=True); "
-         "time.sleep(600)"], stdout=subprocess.PIPE, text=True)
+    script = "import socket, time; s = socket.create_server(('', 18081)); print('up', flush=True); time.sleep(600)"
+    holder = subprocess.Popen(cluster.inside(sys.executable, "-c", script, node_number=1), stdout=subprocess.PIPE,
+                              text=True)
     try:
         assert holder.stdout.readline() == "up\n"
         kube.apply(pod("late", cluster.push("sleeper"), nodeName=node, hostNetwork=True,

@@ -28,10 +28,6 @@ def configured(cluster, tmp_path_factory):
     cluster.node("down", NODE)
 
 
-def log_of(cluster):
-    return (cluster.node_folder(NODE) / "agent.log").read_text()
-
-
 def test_row_60_configz_shows_what_drop_in_files_made_of_the_configuration(kube, configured):
     its = kube.node_json(configured, "configz")
     kubelet = its["kubeletconfig"]
@@ -50,7 +46,7 @@ def test_row_60_configz_shows_what_drop_in_files_made_of_the_configuration(kube,
 
 
 def test_row_60_a_field_without_meaning_is_accepted_with_one_line(configured, cluster):
-    told = [line for line in log_of(cluster).splitlines() if "cpuManagerPolicy is accepted" in line]
+    told = [line for line in cluster.log_of(configured).splitlines() if "cpuManagerPolicy is accepted" in line]
     assert len(told) == 1 and "10-first.conf:" in told[0]
 
 
@@ -80,7 +76,7 @@ def test_the_log_is_json_with_pods_as_fields_and_holds_no_secret(kube, cluster, 
     kube("delete", "pod", "keeper")
     kube.wait_gone("keeper")
 
-    text = log_of(cluster)
+    text = cluster.log_of(configured)
     # The keeper, another program, writes text to the same place: a few lines, and none about what pods are given.
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     assert len(lines) > 0.8 * len(text.splitlines())
@@ -110,8 +106,8 @@ def test_configz_needs_its_right(kube, cluster, configured, grants):
     address = kube.address_of(configured)
 
     def status():
-        return run(["ip", "netns", "exec", cluster.env["CLUSTER_NETNS"], "curl", "-sk", "-o", "/dev/null", "-w",
-                    "%{http_code}", "-H", f"Authorization: Bearer {token}", f"https://{address}:10250/configz"]).stdout
+        return run(cluster.inside("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H",
+                                  f"Authorization: Bearer {token}", f"https://{address}:10250/configz")).stdout
 
     grants.to_account("reader", {("get", "metrics")})
     assert status() == "403"

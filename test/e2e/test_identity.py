@@ -62,7 +62,7 @@ class Signed:
         return ssl.cert_time_to_seconds(text.strip().removeprefix("notAfter="))
 
     def log(self):
-        return (self.folder / "agent.log").read_text()
+        return self.cluster.log_of(NODE)
 
     def log_count(self, words):
         return self.log().count(words)

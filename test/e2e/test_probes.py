@@ -283,10 +283,9 @@ def test_https_probes_verify_nothing_and_say_who_they_are(kube, cluster, tmp_pat
 @pytest.fixture
 def grpc_server(kube, cluster, node):
     """Upstream's test server for gRPC probes, listening where pods of the node do; gives its ports."""
-    address = kube.address_of(node).split(".")
-    netns = net.node_netns(int(address[2]), int(address[3]) - 10)
-    its = subprocess.Popen(["ip", "netns", "exec", netns, binaries.build_own("grpc-health"),
-                            "--port", "5000", "--http-port", "5001", "--service", "boat"],
+    number = int(kube.address_of(node).split(".")[3]) - 10
+    its = subprocess.Popen(cluster.inside(binaries.build_own("grpc-health"), "--port", "5000", "--http-port", "5001",
+                                          "--service", "boat", node_number=number),
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield 5000, 5001

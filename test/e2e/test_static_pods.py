@@ -160,7 +160,7 @@ def test_pods_of_a_url_are_mirrored_and_outlive_its_failures(cluster, node):
         manifests.wait_asked()
         after = kube.pod(f"far-{name}")
         assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
-        log = (cluster.node_folder(name) / "agent.log").read_text()
+        log = cluster.log_of(name)
         assert "the server answers 500" in log and "sesame" not in log
         manifests.serve()
         kube.wait_gone(f"far-{name}")

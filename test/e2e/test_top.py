@@ -58,11 +58,11 @@ def metrics(cluster, node, tmp_path_factory):
     kubeconfig.write_text(json.dumps(config))
     with open(folder / "log", "w") as log:
         its = subprocess.Popen(
-            ["ip", "netns", "exec", cluster.env["CLUSTER_NETNS"], binaries.build_tool("metrics-server"),
-             f"--kubeconfig={kubeconfig}", f"--authentication-kubeconfig={kubeconfig}",
-             f"--authorization-kubeconfig={kubeconfig}", f"--secure-port={PORT}", f"--cert-dir={folder}",
-             "--kubelet-insecure-tls", "--kubelet-preferred-address-types=InternalIP", "--metric-resolution=10s",
-             "--kubelet-request-timeout=5s"],
+            cluster.inside(binaries.build_tool("metrics-server"), f"--kubeconfig={kubeconfig}",
+                           f"--authentication-kubeconfig={kubeconfig}", f"--authorization-kubeconfig={kubeconfig}",
+                           f"--secure-port={PORT}", f"--cert-dir={folder}", "--kubelet-insecure-tls",
+                           "--kubelet-preferred-address-types=InternalIP", "--metric-resolution=10s",
+                           "--kubelet-request-timeout=5s"),
             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
         wait_until(lambda: kube("get", "--raw", f"/apis/{API}/v1beta1/nodes", check=False).returncode == 0, 60,

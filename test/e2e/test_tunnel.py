@@ -61,10 +61,10 @@ class Server:
         log = open(self.k3s.folder / f"server-{self.number}.log", "a")
         cluster = self.k3s.cluster
         self.its = subprocess.Popen(
-            ["ip", "netns", "exec", cluster.env["CLUSTER_NETNS"], binaries.build_tool("remotedialer"),
-             f"-listen={self.address}:{PORT}", f"-control={self.control}", f"-pki={self.k3s.pki}",
-             f"-certificate={self.k3s.folder}/server", f"-apiserver={cluster.env['SERVER']}",
-             f"-servers={self.k3s.folder}/servers", f"-password={self.k3s.password}", *self.flags],
+            cluster.inside(binaries.build_tool("remotedialer"), f"-listen={self.address}:{PORT}",
+                           f"-control={self.control}", f"-pki={self.k3s.pki}",
+                           f"-certificate={self.k3s.folder}/server", f"-apiserver={cluster.env['SERVER']}",
+                           f"-servers={self.k3s.folder}/servers", f"-password={self.k3s.password}", *self.flags),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(lambda: os.path.exists(self.control), 20, "the server's control socket")
 
@@ -126,7 +126,7 @@ class K3s:
         return f"K10{digest or its}::server:{password or self.password}"
 
     def log(self):
-        return (self.cluster.node_folder(NODE) / "agent.log").read_text()
+        return self.cluster.log_of(NODE)
 
     def count(self, pattern):
         return len(re.findall(pattern, self.log()))
@@ -266,9 +266,8 @@ def test_renewed_certificates_cut_nobody_off(k3s, kube):
 
 def test_join_refuses_another_clusters_token_and_a_wrong_password(k3s, skiff, tmp_path):
     def join(token):
-        return run(["ip", "netns", "exec", k3s.cluster.env["CLUSTER_NETNS"], skiff, "node", "join",
-                    f"https://{k3s.first.address}:{PORT}", "--token", token,
-                    "--bootstrap-kubeconfig", tmp_path / "bootstrap"], check=False)
+        return run(k3s.cluster.inside(skiff, "node", "join", f"https://{k3s.first.address}:{PORT}", "--token", token,
+                                      "--bootstrap-kubeconfig", tmp_path / "bootstrap"), check=False)
 
     other = join(k3s.token(digest="0" * 64))
     assert other.returncode == 1 and "another cluster" in other.stderr
