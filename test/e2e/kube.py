@@ -177,11 +177,15 @@ class Grants:
             self.kube("delete", "clusterrole,clusterrolebinding", name)
 
 
-def condition_of(pod, kind):
-    for condition in pod["status"].get("conditions", []):
-        if condition["type"] == kind:
-            return condition["status"]
-    return None
+def find_condition(its, kind):
+    """The whole condition of a Pod, a Node or a Job; None without it."""
+    return next((c for c in its["status"].get("conditions", []) if c["type"] == kind), None)
+
+
+def condition_of(its, kind):
+    """Its status: True, False or Unknown."""
+    found = find_condition(its, kind)
+    return found and found["status"]
 
 
 def container_of(pod, name=None):

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from kube import pod, run, wait_until
+from kube import condition_of, pod, run, wait_until
 
 RELAY = pathlib.Path(__file__).with_name("relay.py")
 
@@ -109,8 +109,7 @@ def test_another_api_server_takes_over(kube_on, cluster, access, tmp_path):
         first.kill()
         runs_a_pod(kube_on, cluster, access.node, "after")
     assert f"another API server is used server={server}" in access.log(), access.log()
-    ready = next(c for c in kube_on.get("node", access.node)["status"]["conditions"] if c["type"] == "Ready")
-    assert ready["status"] == "True"
+    assert condition_of(kube_on.get("node", access.node), "Ready") == "True"
 
 
 def test_a_proxy_of_the_kubeconfig_or_the_environment_is_used(kube_on, cluster, access, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ROOT
 from fault_registry import Registry
-from kube import Kube, container_of, pod, run, wait_until, waiting_of
+from kube import Kube, container_of, find_condition, pod, run, wait_until, waiting_of
 from machine import runner_of
 from testcluster.nodes import config_text
 
@@ -47,8 +47,7 @@ def bystanders(cluster, node, faulty):
 
     def state_of(name):
         its = kube.pod(f"by-{name}")
-        ready = [c for c in its["status"]["conditions"] if c["type"] == "Ready"]
-        return runner_of(its), container_of(its)["restartCount"], ready
+        return runner_of(its), container_of(its)["restartCount"], find_condition(its, "Ready")
 
     for name in (node, NODE):
         kube.wait_ready(f"by-{name}")

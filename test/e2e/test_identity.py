@@ -12,7 +12,7 @@ import uuid
 import pytest
 
 from conftest import Cluster
-from kube import Kube, pod, run, wait_until
+from kube import Kube, find_condition, pod, run, wait_until
 from testcluster import nodes
 
 NODE = "skiff-id"
@@ -68,8 +68,7 @@ class Signed:
         return self.log().count(words)
 
     def ready(self):
-        node = self.kube.get("node", NODE)
-        return next(c for c in node["status"]["conditions"] if c["type"] == "Ready")
+        return find_condition(self.kube.get("node", NODE), "Ready")
 
     def refused(self, since):
         """Requests of the node since then that the API server did not do, but for what is so without any rotation: an object

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from conftest import ROOT
-from kube import condition_of, container_of, pod, run, terminated_of, wait_until
+from kube import condition_of, container_of, find_condition, pod, run, terminated_of, wait_until
 
 
 def test_hello_runs_to_completion(kube, cluster):
@@ -119,7 +119,7 @@ def test_a_job_that_fails_says_so_with_its_guests_code(kube, cluster):
     for code in (3, 130):
         kube("wait", f"job/job-{code}", "--for=condition=Failed", "--timeout=60s", timeout=70)
         job = kube.get("job", f"job-{code}")
-        failed = next(c for c in job["status"]["conditions"] if c["type"] == "Failed")
+        failed = find_condition(job, "Failed")
         assert (failed["status"], failed["reason"]) == ("True", "BackoffLimitExceeded")
         assert job["status"]["failed"] == 1 and not job["status"].get("active")
         its, = kube.pods(f"batch.kubernetes.io/job-name=job-{code}")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kube import Kube, condition_of, pod, terminated_of, wait_until
+from kube import Kube, condition_of, find_condition, pod, terminated_of, wait_until
 
 # More than the machine can ever have free.
 NEVER_ENOUGH = "pid.available=1Ti"
@@ -21,12 +21,7 @@ QUICK = "--eviction-pressure-transition-period=1s"
 
 
 def node_condition(kube, node, kind):
-    conditions = kube.get("node", node)["status"]["conditions"]
-    return next(c["status"] for c in conditions if c["type"] == kind)
-
-
-def disruption_of(its):
-    return next((c for c in its["status"]["conditions"] if c["type"] == "DisruptionTarget"), None)
+    return condition_of(kube.get("node", node), kind)
 
 
 @pytest.fixture
@@ -72,7 +67,7 @@ def test_row_62_a_node_that_is_short_ends_a_pod_and_takes_no_other(kube, cluster
     its = kube.wait_phase("victim", "Failed", seconds=40)
     assert its["status"]["reason"] == "Evicted"
     assert its["status"]["message"].startswith("The node was low on resource: pids. Threshold quantity: ")
-    told = disruption_of(its)
+    told = find_condition(its, "DisruptionTarget")
     assert (told["status"], told["reason"], told["message"]) == (
         "True", "TerminationByKubelet", its["status"]["message"])
     assert kube.events("victim", "Evicted")
@@ -146,10 +141,10 @@ def test_row_64_a_shutdown_ends_pods_by_their_priority(kube, cluster, tmp_path):
         for its in ended.values():
             assert its["status"]["reason"] == "Terminated"
             assert its["status"]["message"] == "Pod was terminated in response to imminent node shutdown."
-            assert disruption_of(its)["reason"] == "TerminationByKubelet"
+            assert find_condition(its, "DisruptionTarget")["reason"] == "TerminationByKubelet"
         times = {name: terminated_of(its)["finishedAt"] for name, its in ended.items()}
         assert times["plain"] < times["critical"], times
-        ready = next(c for c in kube.get("node", "skiff-ends")["status"]["conditions"] if c["type"] == "Ready")
+        ready = find_condition(kube.get("node", "skiff-ends"), "Ready")
         assert (ready["status"], ready["message"]) == ("False", "node is shutting down")
         kube("delete", "pods", "--all", "--force", "--timeout=20s")
     finally:

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import OWN_NODE
-from kube import condition_of, container_of, pod, run, terminated_of, waiting_of, wait_until
+from kube import condition_of, container_of, find_condition, pod, run, terminated_of, waiting_of, wait_until
 from machine import runner_of, runners_of
 from testcluster import binaries, net
 
@@ -209,7 +209,7 @@ def test_initial_delay(kube, cluster):
     kube.apply(pod("later", cluster.push("sleeper"),
                    readinessProbe=every_second(initialDelaySeconds=6, **shell("true"))))
     its = kube.wait_ready("later")
-    ready = next(c for c in its["status"]["conditions"] if c["type"] == "Ready")
+    ready = find_condition(its, "Ready")
     begun = container_of(its)["state"]["running"]["startedAt"]
     assert seconds_of(ready["lastTransitionTime"]) - seconds_of(begun) >= 5
     assert restarts(its) == 0
@@ -327,7 +327,7 @@ def test_readiness_gates(kube, cluster):
     kube.apply(pod("gated", cluster.push("sleeper"),
                    readinessGates=[{"conditionType": "example.com/lb"}]))
     its = kube.wait_pod("gated", lambda p: condition_of(p, "ContainersReady") == "True")
-    ready = next(c for c in its["status"]["conditions"] if c["type"] == "Ready")
+    ready = find_condition(its, "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "ReadinessGatesNotReady")
 
     def set_gate(value):

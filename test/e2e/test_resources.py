@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from kube import condition_of, container_of, pod, terminated_of, wait_until
+from kube import condition_of, container_of, find_condition, pod, terminated_of, wait_until
 from machine import runner_of
 from test_walk import deployment
 
@@ -55,17 +55,13 @@ def resize(kube, name, check=True, **resources):
     return kube("patch", "pod", name, "--subresource", "resize", "--patch", json.dumps(patch), check=check)
 
 
-def condition(its, kind):
-    return next((c for c in its["status"].get("conditions", []) if c["type"] == kind), None)
-
-
 def resized(cpu):
     """Whether the resize to `cpu` is done: allocated, and what the container has."""
 
     def look(its):
         status = container_of(its)
         return (status["allocatedResources"]["cpu"] == cpu and status["resources"]["limits"]["cpu"] == cpu
-                and not condition(its, "PodResizeInProgress"))
+                and not find_condition(its, "PodResizeInProgress"))
 
     return look
 
@@ -170,7 +166,7 @@ def test_row_14_a_critical_pod_takes_the_room_of_others(kube, cluster, node):
     victim = kube.wait_phase("victim", "Failed")
     assert victim["status"]["reason"] == "Preempting"
     assert victim["status"]["message"] == "Preempted in order to admit critical pod"
-    told = condition(victim, "DisruptionTarget")
+    told = find_condition(victim, "DisruptionTarget")
     assert (told["status"], told["reason"]) == ("True", "TerminationByKubelet")
     assert kube.events("victim", "Preempting")
     assert condition_of(kube.pod("bystander"), "Ready") == "True"
@@ -219,8 +215,8 @@ def test_row_65_a_resize_changes_cgroup_and_guest_while_it_runs(kube, cluster, l
     wait_until(lambda: "grown" in kube.logs("grows"), 20, lambda: kube.describe("grows"))
 
     resize(kube, "grows", **sized("150m", "48Mi"))
-    its = kube.wait_pod("grows", lambda p: (condition(p, "PodResizeInProgress") or {}).get("reason") == "Error")
-    told = condition(its, "PodResizeInProgress")["message"]
+    its = kube.wait_pod("grows", lambda p: (find_condition(p, "PodResizeInProgress") or {}).get("reason") == "Error")
+    told = find_condition(its, "PodResizeInProgress")["message"]
     assert re.search(r'cannot decrease memory limits: .* below current usage \(\d+\)', told), told
     assert kube.wait_event("grows", "ResizeError")["type"] == "Warning"
     assert container_of(its)["resources"]["limits"]["memory"] == "128Mi"
@@ -241,7 +237,7 @@ def test_row_65_a_policy_may_want_a_restart(kube, cluster, linux_node):
     resize(kube, "restarts", **sized("100m", "64Mi"))
     its = kube.wait_pod("restarts", lambda p: container_of(p)["restartCount"] == 1
                         and condition_of(p, "Ready") == "True"
-                        and not condition(p, "PodResizeInProgress"))
+                        and not find_condition(p, "PodResizeInProgress"))
     assert container_of(its)["resources"]["limits"]["memory"] == "64Mi"
     assert memory_limit_of(cgroup_of(runner_of(its)[0], "memory")) == 64 << 20
     assert any("resize requires restart" in e["message"] for e in kube.events("restarts", "Killing"))
@@ -257,8 +253,8 @@ def test_row_65_what_does_not_fit_waits_for_room_even_over_a_restart_of_the_agen
     kube.wait_ready("holds")
     pid = runner_of(kube.wait_ready("wants"))[0]
     resize(kube, "wants", requests={"cpu": f"{half + 300}m"})
-    its = kube.wait_pod("wants", lambda p: condition(p, "PodResizePending"))
-    told = condition(its, "PodResizePending")
+    its = kube.wait_pod("wants", lambda p: find_condition(p, "PodResizePending"))
+    told = find_condition(its, "PodResizePending")
     assert told["reason"] == "Deferred", told
     assert "Node didn't have enough resource: cpu" in told["message"]
     assert kube.wait_event("wants", "ResizeDeferred")["message"].startswith("Pod resize OutOfcpu: {")
@@ -266,10 +262,10 @@ def test_row_65_what_does_not_fit_waits_for_room_even_over_a_restart_of_the_agen
     cluster.node("kill", linux_node)
     cluster.node("start", linux_node)
     its = kube.wait_pod("wants", lambda p: condition_of(p, "Ready") == "True")
-    assert condition(its, "PodResizePending")["reason"] == "Deferred"
+    assert find_condition(its, "PodResizePending")["reason"] == "Deferred"
     assert container_of(its)["allocatedResources"]["cpu"] == "100m"
     kube("delete", "pod", "holds", "--timeout=20s")
-    its = kube.wait_pod("wants", lambda p: not condition(p, "PodResizePending")
+    its = kube.wait_pod("wants", lambda p: not find_condition(p, "PodResizePending")
                         and container_of(p)["allocatedResources"]["cpu"] == f"{half + 300}m")
     assert runner_of(its)[0] == pid
     kube("delete", "pods", "--all", "--timeout=20s")

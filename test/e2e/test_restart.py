@@ -7,7 +7,7 @@ import time
 import pytest
 
 from conftest import OWN_NODE
-from kube import condition_of, container_of, lines_of, pod, run, terminated_of, wait_until
+from kube import condition_of, container_of, find_condition, lines_of, pod, run, terminated_of, wait_until
 from machine import Snapshot, runner_of, runners_of
 from testcluster import net
 
@@ -19,10 +19,8 @@ def here(name, image, *args, **spec):
 
 
 def ready_since(kube, node):
-    for condition in kube.get("node", node)["status"]["conditions"]:
-        if condition["type"] == "Ready":
-            return condition["status"], condition["lastTransitionTime"]
-    return None
+    ready = find_condition(kube.get("node", node), "Ready")
+    return ready["status"], ready["lastTransitionTime"]
 
 
 def survive(kube, cluster, kills, pods):
