@@ -14,7 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(ROOT / "tools")]
 
-from kube import Grants, Kube, run  # noqa: E402
+from kube import Grants, Kube, pod, run  # noqa: E402
 from screen import Screen  # noqa: E402
 
 
@@ -129,6 +129,15 @@ def kube(cluster, node):
     its.create_namespace()
     yield its
     its.delete_namespace()
+
+
+@pytest.fixture
+def boat(kube, cluster):
+    """A pod that has said hello and written it into its volume, and waits."""
+    kube.apply(pod("boat", cluster.push("actor"), "write", "/data/note", "hello", ";", "print", "hello", ";", "hold",
+                   restartPolicy="Always", volumes=[{"name": "data", "emptyDir": {}}],
+                   volumeMounts=[{"name": "data", "mountPath": "/data"}]))
+    return kube.wait_ready("boat", 60)
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ import subprocess
 
 import pytest
 
-from kube import pod
-
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete",
          "HEAD": "", "OPTIONS": ""}  # the last two are no verb that a role could name
 ALL = {(verb, resource) for verb in VERBS.values() if verb
@@ -138,14 +136,13 @@ def callers(kube, cluster, node, tmp_path, grants):
 
 
 @pytest.fixture
-def boat(kube, cluster):
-    kube.apply(pod("boat", cluster.push("actor"), "print", "hello", ";", "hold"))
-    kube.wait_ready("boat", 60)
+def place(kube, boat):
+    """Of a pod that runs, in paths."""
     return f"{kube.namespace}/boat"
 
 
-def acting_paths(boat):
-    return [f"/exec/{boat}/main?command=true&output=1", f"/attach/{boat}/main?output=1", f"/portForward/{boat}"]
+def acting_paths(place):
+    return [f"/exec/{place}/main?command=true&output=1", f"/attach/{place}/main?output=1", f"/portForward/{place}"]
 
 
 def judge(name, method, path, status, is_let_in):
@@ -159,9 +156,9 @@ def judge(name, method, path, status, is_let_in):
     return [] if fits else [f"{name}: {method} {path.split('?')[0]}: {status}, not {expected}"]
 
 
-def test_every_path_by_every_verb_for_every_caller(callers, boat):
+def test_every_path_by_every_verb_for_every_caller(callers, place):
     wrong = []
-    paths = [*READABLE, *OTHERS, *acting_paths(boat), f"/containerLogs/{boat}/main", f"/run/{boat}/main?cmd=true"]
+    paths = [*READABLE, *OTHERS, *acting_paths(place), f"/containerLogs/{place}/main", f"/run/{place}/main?cmd=true"]
     for name, caller in callers.items():
         for path in paths:
             for method in VERBS:
@@ -171,11 +168,11 @@ def test_every_path_by_every_verb_for_every_caller(callers, boat):
     assert not wrong, json.dumps(wrong, indent=1)
 
 
-def test_upgrades_need_what_their_request_needs(callers, boat):
+def test_upgrades_need_what_their_request_needs(callers, place):
     """exec, attach and port-forward by SPDY and WebSocket: switched for those who may, refused before for the others."""
     wrong = []
     for name, caller in callers.items():
-        for path in acting_paths(boat):
+        for path in acting_paths(place):
             forward = path.startswith("/portForward")
             kinds = [("POST", path, spdy("portforward.k8s.io" if forward else "v4.channel.k8s.io")),
                      ("GET", path, spdy("portforward.k8s.io" if forward else "v4.channel.k8s.io")),
@@ -193,7 +190,7 @@ def test_upgrades_need_what_their_request_needs(callers, boat):
     assert not wrong, json.dumps(wrong, indent=1)
 
 
-def test_strangers_are_refused_before_anything_is_read(callers, boat):
+def test_strangers_are_refused_before_anything_is_read(callers, place):
     """What a stranger sends is not parsed: whatever it is, the answer is the same."""
     head = {"Host": "node"}
     for name in ("nobody", "impostor", "expired", "forger"):
@@ -202,6 +199,6 @@ def test_strangers_are_refused_before_anything_is_read(callers, boat):
                      "GET /containerLogs/a/b/c?tailLines=-1&sinceSeconds=x", "GET /" + "x" * 8000):
             assert caller.raw(line, {**head, **caller.headers}) == 401, (name, line[:40])
         spdy_head = {**head, "Connection": "Upgrade", "Upgrade": "SPDY/3.1", **caller.headers}
-        assert caller.raw(f"POST /exec/{boat}/main?command=true", spdy_head) == 401
+        assert caller.raw(f"POST /exec/{place}/main?command=true", spdy_head) == 401
         # Of a body that is announced nothing is waited for.
         assert caller.raw("POST /stats/summary", {**head, "Content-Length": "1000000", **caller.headers}) == 401

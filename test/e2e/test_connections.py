@@ -15,7 +15,7 @@ import zlib
 
 import pytest
 
-from kube import container_of, pod, wait_until
+from kube import container_of, wait_until
 from machine import agent_of, rss_of
 from streams import Kubelet, exec_path
 
@@ -104,12 +104,6 @@ class Asking:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join()
-
-
-@pytest.fixture
-def boat(kube, cluster):
-    kube.apply(pod("boat", cluster.push("actor"), "print", "hello", ";", "hold", restartPolicy="Always"))
-    return kube.wait_ready("boat", 60)
 
 
 def crowd_comes(kube, address, agent, count, greeting, pieces):

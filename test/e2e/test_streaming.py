@@ -30,15 +30,6 @@ def transport(request, kube, monkeypatch):
 
 
 @pytest.fixture
-def boat(kube, cluster):
-    """A pod that waits, with a volume."""
-    kube.apply(pod("boat", cluster.push("actor"), "write", "/data/note", "hello", ";", "hold",
-                   volumes=[{"name": "data", "emptyDir": {}}],
-                   volumeMounts=[{"name": "data", "mountPath": "/data"}]))
-    return kube.wait_ready("boat", 60)
-
-
-@pytest.fixture
 def kubelet(cluster, node, kube):
     return Kubelet(kube.address_of(node), cluster.env["CLUSTER_DIR"])
 
