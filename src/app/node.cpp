@@ -31,6 +31,8 @@ namespace skiff::app {
 
 namespace {
 
+constexpr Duration kAddressLookEvery = std::chrono::seconds(10);
+
 // The requests of status, over the API client.
 class ApiPods final : public status::PodApi, public status::MirrorApi {
 public:
@@ -107,8 +109,17 @@ node::ServiceLink service_link() {
     return link ? *link : node::ServiceLink();
 }
 
-// Serves until somebody asks the agent to end, and keeps the service manager informed.
-async::Task<int> wait_for_the_end(Rooms& rooms, std::string node_name, async::Scope& scope) {
+// Why an agent stops to serve.
+enum class End {
+    asked,     // by SIGINT
+    finished,  // by SIGTERM: the machine may be about to stop
+    moved,     // the machine's addresses have changed: it goes on under the new ones
+};
+
+// Serves until somebody asks the agent to end or `moved` is set, and keeps the service manager
+// informed.
+async::Task<End> wait_for_the_end(Rooms& rooms, std::string node_name, async::Scope& scope,
+                                  async::Event& moved) {
     Rooms* its = &rooms;
     ServiceWatch::Sources sources;
     sources.health = [its] { return its->view().sync_loop_health(); };
@@ -122,11 +133,33 @@ async::Task<int> wait_for_the_end(Rooms& rooms, std::string node_name, async::Sc
     };
     scope.spawn("service manager", beats(service));
     std::vector<int> signals = {SIGTERM, SIGINT};
-    auto signal = co_await async::wait_signal(std::move(signals));
-    int number = signal ? *signal : 0;
-    log::info("stopping", log::kv("signal", number));
+    auto asked = async::wait_signal(std::move(signals));
+    auto signal = co_await async::run_until(std::move(asked), moved, async::kNoDeadline, "signals");
+    if (!signal) {
+        co_return End::moved;
+    }
+    log::info("stopping", log::kv("signal", *signal));
     service->stopping();
-    co_return number;
+    co_return *signal == SIGTERM ? End::finished : End::asked;
+}
+
+// Sets `moved` when the machine has had other addresses than `ips` for two looks in a row. A
+// machine without any keeps the last ones, as a cable may be plugged in again.
+async::Task<void> watch_addresses(const config::Settings& settings, std::vector<std::string> ips,
+                                  async::Event& moved) {
+    std::vector<std::string> last = ips;
+    while (co_await async::sleep_for(kAddressLookEvery)) {
+        auto now = node_addresses(settings, Company::cluster);
+        if (!now || *now == ips || *now != last) {
+            last = now ? std::move(*now) : ips;
+            continue;
+        }
+        log::warn("the machine's addresses have changed",
+                  log::kv("were", fmt::format("{}", fmt::join(ips, ", "))),
+                  log::kv("are", fmt::format("{}", fmt::join(*now, ", "))));
+        moved.set();
+        co_return;
+    }
 }
 
 // The agent without an API server.
@@ -175,8 +208,9 @@ public:
                       log::kv("pods", settings_.static_pod_path.string()));
             NodeShutdown shutdown(rooms->pods(), base_.clock, shutdown_groups(settings_), {});
             scope_.spawn("logind", obey_logind(base_.pool, shutdown, {}));
-            int signal = co_await wait_for_the_end(*rooms, settings_.node_name, scope_);
-            if (signal == SIGTERM && settings_.shutdown_on_term && shutdown.is_wanted()) {
+            async::Event never;
+            const End end = co_await wait_for_the_end(*rooms, settings_.node_name, scope_, never);
+            if (end == End::finished && settings_.shutdown_on_term && shutdown.is_wanted()) {
                 (void)co_await shutdown.run();
             }
             co_await scope_.stop();
@@ -224,7 +258,7 @@ public:
         count_requests(client_, base.meters);
     }
 
-    async::Task<Result<void>> run() {
+    async::Task<Result<End>> run() {
         scope_.spawn("memory", return_memory(base_.pool));
         events_.set_observer(
             [ring = &base_.events](const kube::Event& event) { record_event(*ring, event); });
@@ -236,7 +270,7 @@ public:
         outside.node_labels.fetch = [this] { return fetch_labels(); };
         outside.observe_node = [this](pods::NodeState& state) { observe(state); };
         auto rooms = co_await Rooms::create(base_, settings_, instance_, outside, ips_);
-        Result<void> result;
+        Result<End> result = End::asked;
         if (rooms) {
             node_settings_.runtime_handlers = {""};
             std::ranges::copy((*rooms)->runtime().handlers(),
@@ -256,13 +290,14 @@ public:
     }
 
 private:
-    async::Task<Result<void>> serve(Rooms& rooms) {
+    async::Task<Result<End>> serve(Rooms& rooms) {
         Doors doors(base_, rooms, &reviews_, settings_, node_settings_);
         doors.metrics().set_identity(identity_);
+        doors.metrics().set_tunnels(k3s_.tunnels());
         auto opened = doors.open(instance_.paths());
         if (!opened) {
             co_await doors.close();
-            co_return opened;
+            co_return fail(std::move(opened.error()));
         }
         doors.have_certificate_signed(client_, identity_.serving);
         node::StatusSources sources;
@@ -318,8 +353,10 @@ private:
         inner.spawn("logind", obey_logind(base_.pool, shutdown, {}));
         log::info("node started", log::kv("node", settings_.node_name),
                   log::kv("server", client_.config().server));
-        int signal = co_await wait_for_the_end(rooms, settings_.node_name, inner);
-        if (signal == SIGTERM && settings_.shutdown_on_term && shutdown.is_wanted()) {
+        async::Event moved;
+        inner.spawn("addresses", watch_addresses(settings_, ips_, moved));
+        const End end = co_await wait_for_the_end(rooms, settings_.node_name, inner, moved);
+        if (end == End::finished && settings_.shutdown_on_term && shutdown.is_wanted()) {
             (void)co_await shutdown.run();
         }
         co_await inner.stop();
@@ -329,7 +366,7 @@ private:
         co_await agent.stop();
         agent_ = nullptr;
         co_await doors.close();
-        co_return Result<void>{};
+        co_return end;
     }
 
     void observe(pods::NodeState& state) const {
@@ -425,14 +462,24 @@ private:
 
 async::Task<Result<void>> run_cluster_node(Base& base, const config::Settings& settings,
                                            const state::Instance& instance) {
-    SKIFF_CO_TRY(auto ips, node_addresses(settings, Company::cluster));
-    service_link().tell_status("getting an identity from the cluster");
-    auto identity = co_await node::ensure_identity(node_settings(settings, ips), base.clock);
-    if (!identity) {
-        co_return fail(std::move(identity.error()));
+    while (true) {
+        SKIFF_CO_TRY(auto ips, node_addresses(settings, Company::cluster));
+        service_link().tell_status("getting an identity from the cluster");
+        auto identity = co_await node::ensure_identity(node_settings(settings, ips), base.clock);
+        if (!identity) {
+            co_return fail(std::move(identity.error()));
+        }
+        // Pods, certificates, tunnels and the Node all hold the addresses: when these change, the
+        // agent is made anew, as after a restart, and finds its pods again.
+        ClusterNode node(base, settings, instance, std::move(ips), std::move(*identity));
+        auto end = co_await node.run();
+        if (!end) {
+            co_return fail(std::move(end.error()));
+        }
+        if (*end != End::moved) {
+            co_return Result<void>();
+        }
     }
-    ClusterNode node(base, settings, instance, std::move(ips), std::move(*identity));
-    co_return co_await node.run();
 }
 
 async::Task<Result<void>> run_alone(Base& base, const config::Settings& settings,

@@ -190,7 +190,8 @@ static std::vector<Field> make_skiff_fields() {
             kSkiff, "nodeName", "hostname-override", &S::node_name,
             "Name of the Node; default: the host's name, with `-wasm` appended beside a kubelet."),
         field(kSkiff, "nodeIP", "node-ip", &S::node_ip,
-              "The node's address; default: the one that the default route uses."),
+              "The node's address; default: the one that the default route uses, followed when it "
+              "changes."),
         field(kSkiff, "nodeLabels", "node-labels", &S::node_labels,
               "Labels of the Node beside Skiff's own, which they override."),
         field(kSkiff, "rootDir", "root-dir", &S::root_dir, "What must outlive a boot."),

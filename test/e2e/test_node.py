@@ -2,7 +2,7 @@
 
 import json
 
-from kube import pod, wait_until
+from kube import pod, run, wait_until
 
 
 def test_the_node_is_ready_and_says_what_it_is(kube, node):
@@ -129,3 +129,33 @@ def test_two_nodes_on_one_machine(kube, cluster, node):
             assert kube.logs(f"on-{name}") == f"{name}\n"
     finally:
         cluster.node("down", "skiff-2")
+
+
+def test_the_node_follows_its_addresses(kube, cluster):
+    """Row 9: as a laptop's or a boat's, its address changes; what was open over the old one is lost, no pod is."""
+    its = "skiff-moves"
+    cluster.node("up", its)
+    old = kube.address_of(its)
+    number = int(old.rpartition(".")[2]) - 10  # tools/testcluster/net.py
+    new = old.rpartition(".")[0] + ".99"
+
+    def ip(*words):
+        return run(cluster.inside("ip", *words, node_number=number)).stdout
+
+    kube.apply(pod("stays", cluster.push("actor"), "print", "ahoy", ";", "hold",
+                   nodeSelector={"kubernetes.io/hostname": its}))
+    before = kube.wait_ready("stays")
+    assert before["status"]["hostIP"] == old
+    gateway = ip("route", "show", "default").split()[2]
+    ip("address", "del", f"{old}/24", "dev", "eth0")
+    ip("address", "add", f"{new}/24", "dev", "eth0")
+    ip("route", "add", "default", "via", gateway)
+    wait_until(lambda: kube.address_of(its) == new, 90, "the new address")
+    wait_until(lambda: kube("logs", "stays", check=False).stdout == "ahoy\n", 60, "logs by way of it")
+    after = kube.wait_pod("stays", lambda p: p["status"]["hostIP"] == new, 60)
+    assert after["status"]["containerStatuses"][0]["containerID"] == \
+        before["status"]["containerStatuses"][0]["containerID"]
+    assert after["status"]["containerStatuses"][0]["restartCount"] == 0
+    kube("delete", "pod", "stays")
+    kube.wait_gone("stays")
+    cluster.node("down", its)

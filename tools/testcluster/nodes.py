@@ -126,7 +126,7 @@ class Node:
             self.record["skiff"], "node", *self._instance_flags(),
             "--bootstrap-kubeconfig", f"{self.folder}/bootstrap.kubeconfig",
             "--kubeconfig", f"{self.folder}/kubeconfig",
-            "--node-name", self.name, "--node-ip", self.address, *self.record["flags"]]
+            "--node-name", self.name, *self.record["flags"]]
         self.record["agent"] = proc.spawn(
             command, os.path.join(self.folder, "agent.log"), netns=self.netns,
             hostname=self.name, cgroups=self.record["cgroups"])
