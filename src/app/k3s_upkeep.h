@@ -23,6 +23,7 @@ public:
 
     void start();
     [[nodiscard]] async::Task<void> stop();
+    [[nodiscard]] const node::Tunnels& tunnels() const { return tunnels_; }
 
 private:
     Base& base_;

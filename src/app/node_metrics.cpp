@@ -264,6 +264,7 @@ async::Task<Result<void>> NodeMetrics::write_node(MetricsText& text) {
     text.gauge("skiff_engine_keepers", "Keepers that run, one for each build of the engine in use",
                number(parts_.rooms.runtime().keepers()));
     write_certificates(text);
+    write_tunnels(text);
     write_process_metrics(text);
     co_await write_cache(text);
     co_await write_claims(std::move(snapshots), text);
@@ -318,6 +319,16 @@ void NodeMetrics::write_certificates(MetricsText& text) const {
           "Tries to renew the serving certificate that failed", serving.failures);
     count("skiff_certificate_renewals_total", "Client and serving certificates obtained",
           client.renewals + serving.renewals);
+}
+
+void NodeMetrics::write_tunnels(server::MetricsText& text) const {
+    if (tunnels_ == nullptr || tunnels_->opened_count() == 0) {
+        return;
+    }
+    text.gauge("skiff_tunnels", "Servers of k3s or RKE2 with an open tunnel to this node",
+               number(tunnels_->open().size()));
+    text.begin("skiff_tunnels_opened_total", Type::counter, "Tunnels opened, also again");
+    text.sample({}, static_cast<double>(tunnels_->opened_count()));
 }
 
 async::Task<void> NodeMetrics::write_cache(MetricsText& text) {

@@ -10,6 +10,7 @@
 #include "app/rooms.h"
 #include "async/scope.h"
 #include "node/identity_record.h"
+#include "node/tunnels.h"
 #include "server/http_meter.h"
 #include "server/metrics_routes.h"
 
@@ -28,6 +29,7 @@ public:
 
     // Of a node with an identity: what is known of its certificates, which outlives this object.
     void set_identity(const node::IdentityRecord& identity) { identity_ = &identity; }
+    void set_tunnels(const node::Tunnels& tunnels) { tunnels_ = &tunnels; }
 
     // Looks at the reactor once a second, for ever.
     [[nodiscard]] async::Task<void> watch_reactor();
@@ -42,11 +44,13 @@ private:
     [[nodiscard]] async::Task<void> write_claims(std::vector<pods::PodSnapshot> snapshots,
                                                  server::MetricsText& text);
     void write_certificates(server::MetricsText& text) const;
+    void write_tunnels(server::MetricsText& text) const;
     [[nodiscard]] async::Task<void> write_cache(server::MetricsText& text);
 
     Parts parts_;
     std::string node_name_;
     const node::IdentityRecord* identity_ = nullptr;
+    const node::Tunnels* tunnels_ = nullptr;
     // The cache of compiled modules as it was found last: a walk of a folder.
     struct Cache {
         std::size_t entries = 0;

@@ -253,6 +253,7 @@ async::Task<void> Tunnels::keep(Tunnel* tunnel) {
         tunnel->told = false;
         tunnel->failures = 0;
         log::info("tunnel open", log::kv("endpoint", tunnel->endpoint));
+        ++opened_count_;
         auto former = std::exchange(tunnel->session, *opened);
         opened_.set();
         tunnel->scope.spawn("tunnel session", serve(tunnel, *opened));

@@ -67,6 +67,8 @@ public:
 
     // The endpoints with an open tunnel.
     [[nodiscard]] std::set<std::string> open() const;
+    // How often one was opened. 0: this cluster offers none.
+    [[nodiscard]] std::uint64_t opened_count() const { return opened_count_; }
 
 private:
     // The tunnel to one server.
@@ -104,6 +106,7 @@ private:
     std::map<std::string, std::unique_ptr<Tunnel>> tunnels_;
     std::string fingerprint_;
     async::Event opened_;
+    std::uint64_t opened_count_ = 0;
     async::Scope scope_;
 };
 

@@ -174,6 +174,8 @@ def test_kubectl_logs_and_node_metrics_go_through_the_tunnel(k3s, kube):
     assert "cpu" in kube.node_json(NODE, "stats/summary")["node"]
     assert k3s.first.status()["dials"] > before
     assert k3s.count("tunnel open") == 1
+    page = kube("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/metrics").stdout
+    assert "\nskiff_tunnels 1\n" in page and "\nskiff_tunnels_opened_total 1\n" in page
 
 
 def test_a_long_log_comes_whole(k3s, kube):
