@@ -26,6 +26,31 @@ Format format() {
     return g_format.load(std::memory_order_relaxed);
 }
 
+static constexpr std::string_view kQuiet = "--log-level=warn";
+static constexpr std::string_view kJson = "--log-format=json";
+
+std::vector<std::string> inherited_arguments() {
+    std::vector<std::string> all;
+    if (!enabled(Level::info)) {
+        all.emplace_back(kQuiet);
+    }
+    if (format() == Format::json) {
+        all.emplace_back(kJson);
+    }
+    return all;
+}
+
+bool take_argument(std::string_view argument) {
+    if (argument == kQuiet) {
+        set_level(Level::warn);
+    } else if (argument == kJson) {
+        set_format(Format::json);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 bool enabled(Level level) {
     return level >= g_level.load(std::memory_order_relaxed);
 }

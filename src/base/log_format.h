@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/log.h"
 
@@ -17,6 +18,11 @@ enum class Format {
 // The default is text. Any thread may call.
 void set_format(Format format);
 [[nodiscard]] Format format();
+
+// The arguments that make another program of Skiff log as this one does, and what such a program
+// does with one of its arguments: false if it is none of these.
+[[nodiscard]] std::vector<std::string> inherited_arguments();
+[[nodiscard]] bool take_argument(std::string_view argument);
 
 // One line without its end. `at` is RFC 3339. Whatever the values hold, it is one line, and JSON is
 // valid UTF-8. Pure.

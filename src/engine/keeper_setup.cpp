@@ -7,9 +7,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
-#include "base/log.h"
+#include "base/log_format.h"
 #include "engine/fresh.h"
 #include "engine/identity.h"
 #include "engine/keeper.h"
@@ -188,9 +190,7 @@ void Keeper::execute_anew() {
     if (settings_.lifetime == Lifetime::with_keeper) {
         words.emplace_back("--die-with-parent");
     }
-    if (!log::enabled(log::Level::info)) {
-        words.emplace_back("--log-level=warn");
-    }
+    std::ranges::move(log::inherited_arguments(), std::back_inserter(words));
     std::vector<char*> argv;
     for (auto& word : words) {
         argv.push_back(word.data());

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/log.h"
+#include "base/log_format.h"
 #include "base/sanitizer.h"
 #include "base/text.h"
 #include "engine/compiler.h"
@@ -21,7 +21,8 @@ namespace skiff::engine {
 namespace {
 
 constexpr std::string_view kUsage =
-    "usage: skiff-engine keep --run-dir=DIR [--die-with-parent] [--starts-max=N] [--log-level=L]\n"
+    "usage: skiff-engine keep --run-dir=DIR [--die-with-parent] [--starts-max=N]\n"
+    "                         [--log-level=warn] [--log-format=json]\n"
     "       skiff-engine compile [--inspect] [--engine=NAME] [--plugs=N] [--memory-bytes=N]\n"
     "                            [--cpu-seconds=N]\n"
     "       skiff-engine version\n";
@@ -67,12 +68,11 @@ int keep(const std::vector<std::string_view>& words) {
         std::uint64_t resume = 0;
         if (const auto folder = value_of(word, "--run-dir")) {
             settings.run_dir = *folder;
-        } else if (const auto level = value_of(word, "--log-level")) {
-            log::set_level(log::parse_level(*level));
         } else if (word == "--die-with-parent") {
             settings.lifetime = Lifetime::with_keeper;
-        } else if (!set_number(word, "--starts-max", settings.starts_max, known) ||
-                   !set_number(word, "--resume-fd", resume, known) || !known) {
+        } else if (!log::take_argument(word) &&
+                   (!set_number(word, "--starts-max", settings.starts_max, known) ||
+                    !set_number(word, "--resume-fd", resume, known) || !known)) {
             return misused(word);
         }
         if (resume > 0) {

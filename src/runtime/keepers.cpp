@@ -1,10 +1,11 @@
 #include "runtime/keepers.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <signal.h>
 
-#include "base/log.h"
+#include "base/log_format.h"
 #include "base/text.h"
 #include "os/file.h"
 #include "state/checkpoint.h"
@@ -282,9 +283,8 @@ Result<os::Spawned> Keepers::spawn_keeper(const Keeper& keeper) {
     if (settings_.lifetime == os::OnParentDeath::die) {
         spec.argv.push_back("--die-with-parent");
     }
-    if (!log::enabled(log::Level::info)) {
-        spec.argv.push_back("--log-level=warn");  // `skiff run`: its stderr is the user's
-    }
+    // Of `skiff run` the stderr is the user's.
+    std::ranges::move(log::inherited_arguments(), std::back_inserter(spec.argv));
     spec.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
     spec.fds = {os::PassedFd{2, 2}};  // its log goes where ours goes
     spec.session = os::Session::own;
