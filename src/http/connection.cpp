@@ -293,7 +293,10 @@ Task<Result<void>> Connection::Message::write(std::string_view bytes) {
     if (!chunked_) {
         co_return co_await connection_.transport_->write_all(bytes, deadline);
     }
-    std::string chunk = fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes);
+    std::string chunk = fmt::format("{:x}\r\n", bytes.size());
+    chunk.reserve(chunk.size() + bytes.size() + 2);
+    chunk += bytes;
+    chunk += "\r\n";
     co_return co_await connection_.transport_->write_all(chunk, deadline);
 }
 

@@ -10,8 +10,9 @@
 namespace skiff::logs {
 
 struct CriLine {
-    WallTime time;
     std::string_view time_text;
+    // nullopt if the text only looks like a time. Who reads a whole log need not know every line's.
+    [[nodiscard]] std::optional<WallTime> time() const { return parse_rfc3339(time_text); }
     enum class Stream { out, err } stream = Stream::out;
     // A partial line is continued by the next one of its stream.
     enum class Part { full, partial } part = Part::full;

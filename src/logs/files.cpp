@@ -48,10 +48,11 @@ static Result<LogFile> open_one(const std::filesystem::path& path) {
     file.bytes = static_cast<std::uint64_t>(status.st_size);
     SKIFF_TRY(std::string head, read_at(file.fd.get(), 0, kHeadBytes));
     auto line = parse_cri_line(std::string_view(head).substr(0, head.find('\n')));
-    if (!line) {
+    auto time = line ? line->time() : std::nullopt;
+    if (!time) {
         return fail(Code::not_found, "no line in {}", path.string());
     }
-    file.first = line->time;
+    file.first = *time;
     return file;
 }
 

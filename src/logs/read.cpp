@@ -132,6 +132,7 @@ private:
     // Formats the whole lines in `chunk`; returns how many bytes they are.
     std::size_t take_lines(std::string_view chunk) {
         std::size_t used = 0;
+        text_.reserve(chunk.size());
         while (!done_) {
             std::size_t end = chunk.find('\n', used);
             if (end == std::string_view::npos) {
@@ -140,11 +141,16 @@ private:
             std::string_view raw = chunk.substr(used, end - used);
             used = end + 1;
             auto line = raw.size() <= kLineBytesMax ? parse_cri_line(raw) : std::nullopt;
-            if (line && !(request_.options.since && line->time < *request_.options.since)) {
+            if (line && is_wanted(*line)) {
                 take_line(*line);
             }
         }
         return used;
+    }
+
+    [[nodiscard]] bool is_wanted(const CriLine& line) const {
+        const auto& since = request_.options.since;
+        return !since || line.time().value_or(WallTime::max()) >= *since;
     }
 
     void take_line(const CriLine& line) {
