@@ -1,6 +1,7 @@
 #include "os/lock.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -10,11 +11,18 @@
 
 namespace skiff::os {
 
-Result<FileLock> FileLock::take(const std::filesystem::path& path) {
+static constexpr int kBetweenTriesMs = 20;
+
+Result<FileLock> FileLock::take(const std::filesystem::path& path, Duration patience) {
     SKIFF_TRY(Fd fd, open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    const SteadyTime deadline = std::chrono::steady_clock::now() + patience;
+    while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) {
             return fail_errno(errno, fmt::format("lock {}", path.string()));
+        }
+        if (std::chrono::steady_clock::now() < deadline) {
+            ::poll(nullptr, 0, kBetweenTriesMs);  // there is no reactor yet
+            continue;
         }
         auto holder = read_all(fd.get(), 64_KiB);
         return fail(Code::conflict, "{} is in use by process {}", path.parent_path().string(),

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/result.h"
+#include "base/time.h"
 #include "os/fd.h"
 
 namespace skiff::os {
@@ -12,9 +13,11 @@ namespace skiff::os {
 // pid in it.
 class FileLock {
 public:
-    // Takes the lock or fails with Code::conflict naming the process that holds it. Never waits.
-    // `path` is made (0600) if it is not there. Children that exec do not inherit it.
-    [[nodiscard]] static Result<FileLock> take(const std::filesystem::path& path);
+    // Takes the lock, or fails with Code::conflict naming the process that holds it when that is
+    // still so after `patience`, for which it blocks. `path` is made (0600) if it is not there.
+    // Children that exec do not inherit it.
+    [[nodiscard]] static Result<FileLock> take(const std::filesystem::path& path,
+                                               Duration patience = {});
 
 private:
     explicit FileLock(Fd fd) : fd_(std::move(fd)) {}

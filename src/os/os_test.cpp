@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -247,6 +248,18 @@ TEST_F(Os, LockNamesItsHolder) {
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().code, Code::conflict);
     EXPECT_NE(second.error().message.find(std::to_string(::getpid())), std::string::npos);
+}
+
+TEST_F(Os, LockWaitsForAShortLivedHolder) {
+    auto path = folder_ / "lock";
+    auto lock = FileLock::take(path);
+    ASSERT_TRUE(lock);
+    std::thread holder([held = std::make_unique<FileLock>(std::move(*lock))]() mutable {
+        ::poll(nullptr, 0, 100);
+        held.reset();
+    });
+    EXPECT_TRUE(FileLock::take(path, std::chrono::seconds(20)));
+    holder.join();
 }
 
 TEST_F(Os, SealedMemoryCannotChange) {

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view kKind = "instance";
 constexpr unsigned kPrivate = 0700;
+// A command that reads the folders (`skiff image ls`) holds them for a moment.
+constexpr Duration kPatience = std::chrono::seconds(1);
 
 Result<std::string> load_or_draw_id(const Paths& paths, Random& random) {
     auto stored = load_checkpoint(paths.instance(), kKind);
@@ -79,8 +81,8 @@ Result<void> make_tree(const Paths& paths) {
 Result<std::unique_ptr<Instance>> Instance::open(const Paths& paths, Random& random) {
     SKIFF_CHECK(os::make_folders(paths.root_dir, kPrivate));
     SKIFF_CHECK(os::make_folders(paths.run_dir, kPrivate));
-    SKIFF_TRY(auto root_lock, os::FileLock::take(paths.root_lock()));
-    SKIFF_TRY(auto run_lock, os::FileLock::take(paths.run_lock()));
+    SKIFF_TRY(auto root_lock, os::FileLock::take(paths.root_lock(), kPatience));
+    SKIFF_TRY(auto run_lock, os::FileLock::take(paths.run_lock(), kPatience));
     SKIFF_CHECK(enter_boot(paths));
     SKIFF_CHECK(make_tree(paths));
     SKIFF_TRY(std::string id, load_or_draw_id(paths, random));
