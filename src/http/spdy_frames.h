@@ -24,10 +24,8 @@ inline constexpr std::size_t kSpdyFrameBytesMax = (std::size_t{1} << 24) - 1;
 // Why a stream ends (RST_STREAM, §2.6.3).
 enum class SpdyReset : std::uint32_t {
     protocol_error = 1,
-    invalid_stream = 2,
     refused_stream = 3,
     cancel = 5,
-    internal_error = 6,
 };
 
 // Whether the sender writes more on a stream.

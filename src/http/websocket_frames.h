@@ -26,9 +26,7 @@ enum class WebSocketKind : std::uint8_t { text = 1, binary = 2, close = 8, ping 
 inline constexpr std::uint16_t kWebSocketNormal = 1000;
 inline constexpr std::uint16_t kWebSocketGoingAway = 1001;
 inline constexpr std::uint16_t kWebSocketProtocolError = 1002;
-inline constexpr std::uint16_t kWebSocketBadText = 1007;
 inline constexpr std::uint16_t kWebSocketTooBig = 1009;
-inline constexpr std::uint16_t kWebSocketInternalError = 1011;
 // Never on the wire: the peer's close frame had no code.
 inline constexpr std::uint16_t kWebSocketNoCode = 1005;
 
