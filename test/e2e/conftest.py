@@ -14,6 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(ROOT / "tools")]
 
+from clients import old_kubectl  # noqa: E402
 from kube import Grants, Kube, pod, run  # noqa: E402
 from screen import Screen  # noqa: E402
 
@@ -162,6 +163,20 @@ def inside(kube, run_dir):
                     name, "--", *command], check=False).stdout
 
     return call
+
+
+# kubectl's ways of carrying streams: of today, of today for old servers, and what was there in 2020 (Debian's package).
+TRANSPORTS = {"websocket": "true", "spdy": "false", "kubectl-1.20": "false"}
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request, kube):
+    """What kubectl speaks to the API server, and by that what reaches the node."""
+    for name in ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS"):
+        kube.environ[name] = TRANSPORTS[request.param]
+    if request.param == "kubectl-1.20":
+        kube.program = old_kubectl()
+    return request.param
 
 
 @pytest.fixture

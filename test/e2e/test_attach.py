@@ -24,7 +24,7 @@ def lines(process, count):
     return [process.stdout.readline() for _ in range(count)]
 
 
-def test_attach_shows_what_a_container_writes_from_now_on(kube, cluster):
+def test_attach_shows_what_a_container_writes_from_now_on(kube, cluster, transport):
     script = "echo early; while true; do echo tick; echo tock >&2; sleep 0.2; done"
     kube.apply(pod("clock", cluster.push("toolbox"), "sh", "-c", script))
     kube.wait_ready("clock")
@@ -38,7 +38,7 @@ def test_attach_shows_what_a_container_writes_from_now_on(kube, cluster):
         assert "tock" in err
 
 
-def test_attach_ends_with_the_container_and_is_no_failure(kube, cluster):
+def test_attach_ends_with_the_container_and_is_no_failure(kube, cluster, transport):
     script = "while read line; do echo got $line; [ $line = bye ] && exit 5; done"
     kube.apply(interactive("ends", cluster.push("toolbox"), "sh", "-c", script))
     kube.wait_ready("ends")

@@ -12,7 +12,7 @@ from kube import container_of, lines_of, pod, run, wait_until
 STAMPED = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|[+-]\d\d:\d\d) ")
 
 
-def test_follow_with_timestamps_ends_with_the_container(kube, cluster):
+def test_follow_with_timestamps_ends_with_the_container(kube, cluster, transport):
     kube.apply(pod("talk", cluster.push("actor"), "print", "one", ";", "sleep", "2", ";", "print",
                    "two", ";", "eprint", "three"))
     kube.wait_pod("talk", lambda p: container_of(p) and "running" in container_of(p)["state"])

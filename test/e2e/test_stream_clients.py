@@ -1,14 +1,12 @@
 """Client libraries that are not kubectl run commands and forward ports (test/clients)."""
 
-import hashlib
 import json
-import os
-import pathlib
 import shutil
 import sys
 
 import pytest
 
+from clients import installed
 from conftest import ROOT
 from kube import pod, run
 from test_engine import port, serve  # noqa: F401 (a fixture)
@@ -16,21 +14,8 @@ from test_engine import port, serve  # noqa: F401 (a fixture)
 CLIENTS = ROOT / "test/clients"
 
 
-def installed(name, files, install):
-    """A folder of the cache that `install` filled; made once for each state of `files`."""
-    key = hashlib.sha256(b"".join((CLIENTS / file).read_bytes() for file in files)).hexdigest()[:16]
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "skiff"
-    folder = cache / f"clients-{name}-{key}"
-    if not folder.exists():
-        fresh = cache / f"{folder.name}.{os.getpid()}"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        install(fresh)
-        try:
-            fresh.rename(folder)
-        except OSError:  # another run was quicker
-            shutil.rmtree(fresh)
-    return folder
+def key_of(*files):
+    return b"".join((CLIENTS / file).read_bytes() for file in files)
 
 
 def install_python(folder):
@@ -45,14 +30,14 @@ def install_javascript(folder):
 
 
 def python_client():
-    folder = installed("python", ["requirements.txt"], install_python)
+    folder = installed("python", key_of("requirements.txt"), install_python)
     return [sys.executable, CLIENTS / "streams.py"], {"PYTHONPATH": str(folder)}
 
 
 def javascript_client():
     if shutil.which("npm") is None:
         pytest.skip("no npm on this machine")
-    folder = installed("javascript", ["package.json", "package-lock.json"], install_javascript)
+    folder = installed("javascript", key_of("package.json", "package-lock.json"), install_javascript)
     # Modules are looked up from where the script is.
     shutil.copy(CLIENTS / "streams.mjs", folder)
     return ["node", folder / "streams.mjs"], {}

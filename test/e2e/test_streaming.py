@@ -18,17 +18,6 @@ from machine import agent_of, runners_of
 from streams import Kubelet, Refused, exec_path, exit_code, from_base64, outcome
 from test_engine import port, serve  # noqa: F401 (a fixture)
 
-TRANSPORTS = {"websocket": "true", "spdy": "false"}
-
-
-@pytest.fixture(params=TRANSPORTS)
-def transport(request, kube, monkeypatch):
-    """What kubectl speaks to the API server, and by that what reaches the node."""
-    for name in ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS"):
-        kube.environ[name] = TRANSPORTS[request.param]
-    return request.param
-
-
 @pytest.fixture
 def kubelet(cluster, node, kube):
     return Kubelet(kube.address_of(node), cluster.env["CLUSTER_DIR"])
