@@ -238,5 +238,18 @@ TEST_F(DecideKinds, ARoundKeptOverABootGoesOn) {
     EXPECT_EQ(describe(run()), "start:main start:other");
 }
 
+// What the API server alone remembers of `main` is of a boot before, and no sign that the pod's
+// containers have begun in this round, whose first end is on no record any more.
+TEST_F(DecideKinds, AnOldRunWithoutRecordIsOfNoLaterRound) {
+    restart_all_on(add_sidecar("side"), 42);
+    add_init("init");
+    end(ran("main"), 0);
+    run();
+    records.clear();
+    end(ran_in(1, "side", 1, ContainerKind::init), 0);
+    ran_in(1, "side", 2, ContainerKind::init);
+    EXPECT_EQ(describe(run()), "start:init");
+}
+
 }  // namespace
 }  // namespace skiff::pods

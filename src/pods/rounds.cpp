@@ -10,43 +10,13 @@ namespace {
 
 constexpr std::string_view kAction = "RestartAllContainers";
 
-// Ephemeral containers take no part: they have no rules and are never started again.
-struct Rounds {
-    std::uint32_t present = 0;
-    // Whether the present round began with an end that is still on record.
-    enum class Begun { earlier, by_known_end } begun = Begun::earlier;
-};
-
-void count(Rounds& rounds, const kube::Container& container, const std::optional<Instance>& run) {
+// The latest round that a run tells of: its own, or the one that begins with its end.
+std::uint32_t round_after(const kube::Container& container, const std::optional<Instance>& run) {
     if (!run || !run->round) {
-        return;
+        return 0;
     }
-    std::uint32_t round = *run->round;
-    bool ends_it = false;
-    if (run->ended) {
-        const auto* rule = matching_rule(container, run->ended->exit_code);
-        ends_it = rule != nullptr && rule->action == kAction;
-    }
-    std::uint32_t reached = round + (ends_it ? 1 : 0);
-    if (reached > rounds.present) {
-        rounds.begun = Rounds::Begun::earlier;
-        rounds.present = reached;
-    }
-    if (ends_it && reached == rounds.present) {
-        rounds.begun = Rounds::Begun::by_known_end;
-    }
-}
-
-Rounds rounds_of(const kube::PodSpec& spec, const PodView& view) {
-    Rounds rounds;
-    for (const auto* list : {&spec.initContainers, &spec.containers}) {
-        for (const kube::Container& container : *list) {
-            const ContainerView& own = view.at(container.name);
-            count(rounds, container, own.latest);
-            count(rounds, container, own.before);
-        }
-    }
-    return rounds;
+    const auto* rule = run->ended ? matching_rule(container, run->ended->exit_code) : nullptr;
+    return *run->round + (rule != nullptr && rule->action == kAction ? 1 : 0);
 }
 
 }  // namespace
@@ -62,16 +32,15 @@ bool may_restart_all(const kube::PodSpec& spec) {
 }
 
 void mark_rounds(const kube::PodSpec& spec, PodView& view) {
-    Rounds rounds = rounds_of(spec, view);
+    const std::uint32_t present = present_round(spec, view);
     for (const auto* list : {&spec.initContainers, &spec.containers}) {
         for (const kube::Container& container : *list) {
             ContainerView& own = view.at(container.name);
             bool past = false;
             if (own.starting) {
-                past = own.starting_round < rounds.present;
+                past = own.starting_round < present;
             } else if (own.latest) {
-                past = own.latest->round ? *own.latest->round < rounds.present
-                                         : rounds.begun == Rounds::Begun::by_known_end;
+                past = own.latest->round.value_or(0) < present;
             }
             own.round = past ? ContainerView::Round::past : ContainerView::Round::present;
         }
@@ -79,7 +48,16 @@ void mark_rounds(const kube::PodSpec& spec, PodView& view) {
 }
 
 std::uint32_t present_round(const kube::PodSpec& spec, const PodView& view) {
-    return rounds_of(spec, view).present;
+    // Ephemeral containers take no part: they have no rules and are never started again.
+    std::uint32_t present = 0;
+    for (const auto* list : {&spec.initContainers, &spec.containers}) {
+        for (const kube::Container& container : *list) {
+            const ContainerView& own = view.at(container.name);
+            present = std::max(
+                {present, round_after(container, own.latest), round_after(container, own.before)});
+        }
+    }
+    return present;
 }
 
 bool is_restarting_all(const PodView& view) {

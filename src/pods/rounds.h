@@ -18,8 +18,8 @@ inline constexpr std::string_view kRestartingAll = "RestartingAllContainers";
 [[nodiscard]] bool may_restart_all(const kube::PodSpec& spec);
 
 // Finds the present round and marks the containers in `view` whose latest run belongs to an earlier
-// one. Runs of which only the API server knows end no round: after a boot that lost the records the
-// init containers run again anyway.
+// one. A run of which only the API server knows ended before the machine was booted anew: it ends
+// no round, and belongs to none but the first.
 void mark_rounds(const kube::PodSpec& spec, PodView& view);
 
 // The round in which containers are started now.
