@@ -1,8 +1,13 @@
 #include "app/memory.h"
 
 #include <malloc.h>
+#include <sys/mman.h>
 
 #include <algorithm>
+#include <charconv>
+
+#include "base/text.h"
+#include "os/file.h"
 
 namespace skiff::app {
 
@@ -12,9 +17,37 @@ constexpr auto kLook = std::chrono::seconds(1);
 constexpr std::size_t kStir = 64UL << 10;    // less than this moves at rest, too
 constexpr std::size_t kWorthIt = 1UL << 20;  // bytes that have become free since the last time
 
+// Unmaps the pages of the code that the line of /proc/self/maps is about. Nothing writes to code,
+// so its pages are the file's: the next instruction on one of them maps it again.
+void let_go(std::string_view line) {
+    const auto words = split(line, ' ');
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    if (words.size() < 6 || words[1] != "r-xp" || !words.back().starts_with('/')) {
+        return;
+    }
+    const auto* const last = words[0].data() + words[0].size();
+    const auto first = std::from_chars(words[0].data(), last, begin, 16);
+    if (first.ec == std::errc() && first.ptr != last &&
+        std::from_chars(first.ptr + 1, last, end, 16).ec == std::errc() && begin < end) {
+        // Best effort: the worst is that it stays mapped.
+        (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    }
+}
+
+void let_go_of_code() {
+    auto maps = os::read_file("/proc/self/maps", 1_MiB);
+    if (maps) {
+        for (std::string_view line : split(*maps, '\n')) {
+            let_go(line);
+        }
+    }
+}
+
 }  // namespace
 
 async::Task<void> return_memory(async::BlockingPool& pool) {
+    bool begun = false;
     std::size_t kept = 0;  // free after the last time: parts of pages that hold something
     std::size_t before = 0;
     while (co_await async::sleep_for(kLook)) {
@@ -22,11 +55,13 @@ async::Task<void> return_memory(async::BlockingPool& pool) {
         const bool quiet = free <= before + kStir;
         before = free;
         kept = std::min(kept, free);
-        if (!quiet || free < kept + kWorthIt) {
+        if (!quiet || (begun && free < kept + kWorthIt)) {
             continue;
         }
+        begun = true;
         auto trim = []() -> Result<void> {
             ::malloc_trim(0);
+            let_go_of_code();
             return {};
         };
         auto trimmed = co_await pool.run(trim);

@@ -6,9 +6,11 @@
 
 namespace skiff::app {
 
-// Until cancelled: when a burst of work is over, gives the pages of the heap that hold nothing any
-// more back to the kernel, which the C library by itself does for the heap's end only. Costs a look
-// at the heap's books each second, and nothing else while the agent is at rest.
+// Until cancelled: when a burst of work is over (the start is one), gives the pages of the heap
+// that hold nothing any more back to the kernel, which the C library by itself does for the heap's
+// end only, and lets go of the pages of programs and libraries that are mapped: what runs on is
+// mapped again at once, what only the burst used stays in the kernel's cache as long as that has
+// room. Costs a look at the heap's books each second, and nothing else while the agent is at rest.
 [[nodiscard]] async::Task<void> return_memory(async::BlockingPool& pool);
 
 }  // namespace skiff::app

@@ -65,7 +65,9 @@ class Node(Standalone):
     def begin(self, *words):
         """A command that says `here` and goes on."""
         its = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+                               stderr=subprocess.PIPE, text=True,
+                               # Whoever runs the tests in the background may have it ignored, and that is inherited.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         assert its.stdout.readline() == "here\n"
         return its
 
