@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include "base/text.h"
 #include "os/file.h"
@@ -47,18 +48,19 @@ void let_go_of_code() {
 }  // namespace
 
 async::Task<void> return_memory(async::BlockingPool& pool) {
-    bool begun = false;
-    std::size_t kept = 0;  // free after the last time: parts of pages that hold something
+    // Free after the last time: parts of pages that hold something. Nullopt before the first.
+    std::optional<std::size_t> kept;
     std::size_t before = 0;
     while (co_await async::sleep_for(kLook)) {
         const std::size_t free = ::mallinfo2().fordblks;
         const bool quiet = free <= before + kStir;
         before = free;
-        kept = std::min(kept, free);
-        if (!quiet || (begun && free < kept + kWorthIt)) {
+        if (kept) {
+            kept = std::min(*kept, free);
+        }
+        if (!quiet || (kept && free < *kept + kWorthIt)) {
             continue;
         }
-        begun = true;
         auto trim = []() -> Result<void> {
             ::malloc_trim(0);
             let_go_of_code();

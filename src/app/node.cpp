@@ -31,6 +31,8 @@ namespace skiff::app {
 
 namespace {
 
+// A kubelet looks as often. The kernel could tell of each change, but what is found depends on
+// routes of both families as well, and most changes (a lease that is renewed) change nothing.
 constexpr Duration kAddressLookEvery = std::chrono::seconds(10);
 
 // The requests of status, over the API client.

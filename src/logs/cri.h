@@ -11,12 +11,13 @@ namespace skiff::logs {
 
 struct CriLine {
     std::string_view time_text;
-    // nullopt if the text only looks like a time. Who reads a whole log need not know every line's.
-    [[nodiscard]] std::optional<WallTime> time() const { return parse_rfc3339(time_text); }
     enum class Stream { out, err } stream = Stream::out;
     // A partial line is continued by the next one of its stream.
     enum class Part { full, partial } part = Part::full;
     std::string_view content;
+
+    // nullopt if the text only looks like a time. Who reads a whole log need not know every line's.
+    [[nodiscard]] std::optional<WallTime> time() const { return parse_rfc3339(time_text); }
 };
 
 // Parses a line without its newline; nullopt if it is not one. Views into `line`.

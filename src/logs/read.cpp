@@ -132,7 +132,9 @@ private:
     // Formats the whole lines in `chunk`; returns how many bytes they are.
     std::size_t take_lines(std::string_view chunk) {
         std::size_t used = 0;
-        text_.reserve(chunk.size());
+        if (!request_.by_stream) {
+            text_.reserve(chunk.size());  // else it holds one line at a time
+        }
         while (!done_) {
             std::size_t end = chunk.find('\n', used);
             if (end == std::string_view::npos) {

@@ -314,6 +314,7 @@ def test_a_taken_port_is_told_with_its_holder(kube, cluster, node):
 
 
 def test_a_port_that_a_process_of_the_machine_holds_is_told_with_its_name(kube, cluster, node):
+    # It sleeps until it is killed below, and not for ever should this test be killed before.
     script = "import socket, time; s = socket.create_server(('', 18081)); print('up', flush=True); time.sleep(600)"
     holder = subprocess.Popen(cluster.inside(sys.executable, "-c", script, node_number=1), stdout=subprocess.PIPE,
                               text=True)
