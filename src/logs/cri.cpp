@@ -1,5 +1,7 @@
 #include "logs/cri.h"
 
+#include <algorithm>
+
 namespace skiff::logs {
 
 // Takes the text up to the next blank off the front of `line`.
@@ -10,9 +12,14 @@ static std::string_view take_word(std::string_view& line) {
     return word;
 }
 
-// YYYY-MM-DDT and more.
+// The shape of RFC 3339; whether there is such a day is left to CriLine::time().
 static bool looks_like_a_time(std::string_view text) {
-    return text.size() >= 20 && text[4] == '-' && text[7] == '-' && text[10] == 'T';
+    constexpr std::string_view kShape = "0000-00-00T00:00:00";
+    auto fits = [](char wanted, char found) {
+        return wanted == '0' ? found >= '0' && found <= '9' : found == wanted;
+    };
+    return text.size() > kShape.size() &&
+           std::equal(kShape.begin(), kShape.end(), text.begin(), fits);
 }
 
 std::optional<CriLine> parse_cri_line(std::string_view line) {

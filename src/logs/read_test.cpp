@@ -106,8 +106,11 @@ TEST_F(LogRead, SinceAndLimit) {
 
 TEST_F(LogRead, SkipsWhatIsNotALine) {
     line("0.log", 1, "one");
-    std::ofstream(folder_ / "0.log", std::ios::app) << "garbage\n"
-                                                    << std::string(70 << 10, 'x') << "\n";
+    std::ofstream(folder_ / "0.log", std::ios::app)
+        << "garbage\n"
+        << "2026-11-23T22:1x:05.000000000Z stdout F no such minute\n"
+        << "2026-11-23T22:14:05 stdout F no zone\n"
+        << std::string(70 << 10, 'x') << "\n";
     line("0.log", 2, "two");
     EXPECT_EQ(read({}).value(), "one\ntwo\n");
 }

@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end tests: a real control plane, a real registry, real Skiff nodes.
 
-A cluster lives for the whole session. Each test gets a namespace of its own; at the end its pods are
+A cluster lives for the whole session; tools/run_tests has two sessions side by side (pytest-xdist), which share nothing:
+what a test takes of the machine itself carries `own_number`. Each test gets a namespace of its own; at the end its pods are
 deleted and that is awaited: a pod that cannot be deleted fails the test that made it.
 """
 
@@ -30,6 +31,8 @@ def pytest_configure(config):
     # A program named by the environment goes first: one cannot always rebuild under a running test.
     built = ROOT / "build" / config.getoption("--preset") / "bin" / "skiff"
     os.environ.setdefault("SKIFF_BIN", str(built))
+    if worker := getattr(config, "workerinput", None):  # one of several processes, each with a cluster of its own
+        config.option.cluster += f"-{worker['workerid']}"
 
 
 def pytest_collection_modifyitems(config, items):

@@ -10,6 +10,11 @@ PROC = pathlib.Path("/proc")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
+def own_number():
+    """0, 1 … for the processes that run tests side by side (pytest-xdist)."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
 def stat_of(pid):
     """The fields of /proc/PID/stat behind the name, None when there is no such process."""
     try:

@@ -6,6 +6,7 @@ import subprocess
 
 from conftest import ROOT
 from kube import run
+from machine import own_number
 
 ACTOR = ROOT / "build/guests/actor.wasm"
 
@@ -20,7 +21,7 @@ class Standalone:
         self.run_dir = f"/run/skiff-e2e-{os.getpid()}"
         self.log = tmp_path / "agent.log"
         self.flags = ["--root-dir", self.root, "--run-dir", self.run_dir, "--pod-log-dir",
-                      tmp_path / "pods", "--port", "10450", "--healthz-port", "0"]
+                      tmp_path / "pods", "--port", str(10450 + own_number()), "--healthz-port", "0"]
         self.node_flags = flags
         self.environment = None
         self.process = None

@@ -28,11 +28,14 @@ def test_they_are_those_of_the_api_server_and_filtered(kube, cluster, node, skif
     assert {e["involvedObject"]["uid"] for e in one} == {kube.pod("one")["metadata"]["uid"]}
     wait_until(lambda: {e["reason"] for e in kube.events("one")} >= {e["reason"] for e in one}, 20,
                "the API server has them, too")
-    everything = events(skiff, run_dir)
-    assert any(e["involvedObject"]["kind"] == "Node" and e["reason"] == "Starting" for e in everything)
     table = run([skiff, "events", "--run-dir", run_dir, "-n", kube.namespace]).stdout.splitlines()
     assert table[0].split() == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
     assert len(table) == len(mine) + 1 and f"{kube.namespace}/pod/" in table[-1]
+
+
+def test_the_nodes_own_are_among_them(kube_on, own_node, skiff):
+    everything = events(skiff, run_dir_of(kube_on, own_node))
+    assert any(e["involvedObject"]["kind"] == "Node" and e["reason"] == "Starting" for e in everything)
 
 
 def test_they_come_as_they_happen(kube, cluster, node, skiff, run_dir):

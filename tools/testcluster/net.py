@@ -111,6 +111,9 @@ def create_node(slot, index):
     """Makes a node's namespace, wired to the cluster's bridge."""
     name = node_netns(slot, index)
     _ip("netns", "add", name)
+    # The kernel drops the last node's wire some time after its namespace.
+    with contextlib.suppress(ClusterError):
+        _ip("-n", netns(slot), "link", "delete", f"n{index}")
     # With a hardware address that belongs to the place: the next node here has the same addresses, and whoever
     # remembers the last one's would send to nobody for up to a minute.
     _ip("-n", netns(slot), "link", "add", f"n{index}", "type", "veth",
