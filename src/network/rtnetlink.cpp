@@ -1,0 +1,243 @@
+#include "network/rtnetlink.h"
+
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace skiff::network {
+
+namespace {
+
+constexpr std::size_t kAliasMax = 255;
+constexpr std::uint16_t kCreate = NLM_F_CREATE | NLM_F_EXCL;
+constexpr std::uint16_t kReplace = NLM_F_CREATE | NLM_F_REPLACE;
+// IFLA_INET6_ADDR_GEN_MODE: no address of the kernel's own making.
+constexpr std::uint8_t kNoGeneratedAddress = 1;
+
+std::uint8_t family_of(const IpAddress& address) {
+    return address.family == IpFamily::v4 ? AF_INET : AF_INET6;
+}
+
+std::string_view raw(const MacAddress& mac) {
+    return {reinterpret_cast<const char*>(mac.data()), mac.size()};
+}
+
+ifinfomsg& begin_link(NetlinkBatch& batch, std::uint16_t type, std::uint16_t flags,
+                      std::string what) {
+    return batch.begin<ifinfomsg>(type, flags, std::move(what));
+}
+
+void begin_address(NetlinkBatch& batch, std::uint16_t type, std::uint32_t link,
+                   const IpAddress& address) {
+    const bool adds = type == RTM_NEWADDR;
+    auto& header =
+        batch.begin<ifaddrmsg>(type, adds ? kReplace : std::uint16_t{0},
+                               fmt::format("{} address {}", adds ? "add" : "remove", address));
+    header.ifa_family = family_of(address);
+    header.ifa_prefixlen = address.bits();
+    header.ifa_flags = IFA_F_NODAD;
+    header.ifa_scope = RT_SCOPE_UNIVERSE;
+    header.ifa_index = link;
+    batch.put(IFA_LOCAL, address.raw());
+    batch.put(IFA_ADDRESS, address.raw());
+}
+
+rtmsg& begin_route(NetlinkBatch& batch, std::uint16_t type, std::uint16_t flags, std::string what) {
+    auto& header = batch.begin<rtmsg>(type, flags, std::move(what));
+    header.rtm_table = RT_TABLE_MAIN;
+    header.rtm_protocol = RTPROT_STATIC;
+    header.rtm_type = RTN_UNICAST;
+    return header;
+}
+
+}  // namespace
+
+void add_veth(NetlinkBatch& batch, const VethPair& pair) {
+    begin_link(batch, RTM_NEWLINK, kCreate, fmt::format("make the interface {}", pair.name));
+    batch.put_text(IFLA_IFNAME, pair.name);
+    batch.put(IFLA_ADDRESS, raw(pair.mac));
+    batch.open_nest(IFLA_LINKINFO);
+    batch.put_text(IFLA_INFO_KIND, "veth");
+    batch.open_nest(IFLA_INFO_DATA);
+    batch.open_nest(VETH_INFO_PEER);
+    const ifinfomsg peer{};
+    batch.put_header({reinterpret_cast<const char*>(&peer), sizeof(peer)});
+    batch.put_text(IFLA_IFNAME, pair.peer_name);
+    batch.put(IFLA_ADDRESS, raw(pair.peer_mac));
+    batch.put_u32(IFLA_NET_NS_FD, static_cast<std::uint32_t>(pair.peer_namespace));
+    batch.close_nest();
+    batch.close_nest();
+    batch.close_nest();
+}
+
+void make_link_silent(NetlinkBatch& batch, std::uint32_t index) {
+    auto& header = begin_link(batch, RTM_SETLINK, 0, fmt::format("silence interface {}", index));
+    header.ifi_index = static_cast<int>(index);
+    batch.tolerate(EAFNOSUPPORT);
+    batch.open_nest(IFLA_AF_SPEC);
+    batch.open_nest(AF_INET6);
+    batch.put_u8(IFLA_INET6_ADDR_GEN_MODE, kNoGeneratedAddress);
+    batch.close_nest();
+    batch.close_nest();
+}
+
+void set_link_up(NetlinkBatch& batch, std::uint32_t index) {
+    auto& header = begin_link(batch, RTM_SETLINK, 0, fmt::format("start interface {}", index));
+    header.ifi_index = static_cast<int>(index);
+    header.ifi_flags = IFF_UP;
+    header.ifi_change = IFF_UP;
+}
+
+void set_link_alias(NetlinkBatch& batch, std::uint32_t index, std::string_view alias) {
+    auto& header = begin_link(batch, RTM_SETLINK, 0, fmt::format("label interface {}", index));
+    header.ifi_index = static_cast<int>(index);
+    batch.put(IFLA_IFALIAS, alias.substr(0, kAliasMax));
+}
+
+void delete_link(NetlinkBatch& batch, const std::string& name) {
+    begin_link(batch, RTM_DELLINK, 0, fmt::format("remove the interface {}", name));
+    batch.tolerate(ENODEV);
+    batch.put_text(IFLA_IFNAME, name);
+}
+
+void add_address(NetlinkBatch& batch, std::uint32_t link, const IpAddress& address) {
+    begin_address(batch, RTM_NEWADDR, link, address);
+}
+
+void delete_address(NetlinkBatch& batch, std::uint32_t link, const IpAddress& address) {
+    begin_address(batch, RTM_DELADDR, link, address);
+    batch.tolerate(EADDRNOTAVAIL);
+}
+
+void set_neighbour(NetlinkBatch& batch, std::uint32_t link, const IpAddress& address,
+                   const MacAddress& mac) {
+    auto& header =
+        batch.begin<ndmsg>(RTM_NEWNEIGH, kReplace, fmt::format("name the neighbour {}", address));
+    header.ndm_family = family_of(address);
+    header.ndm_ifindex = static_cast<int>(link);
+    header.ndm_state = NUD_PERMANENT;
+    batch.put(NDA_DST, address.raw());
+    batch.put(NDA_LLADDR, raw(mac));
+}
+
+void set_default_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress& gateway) {
+    auto& header = begin_route(batch, RTM_NEWROUTE, kReplace,
+                               fmt::format("set the default route by {}", gateway));
+    header.rtm_family = family_of(gateway);
+    header.rtm_scope = RT_SCOPE_UNIVERSE;
+    header.rtm_flags = RTNH_F_ONLINK;
+    batch.put(RTA_GATEWAY, gateway.raw());
+    batch.put_u32(RTA_OIF, link);
+}
+
+void add_host_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress& address,
+                    Existing existing) {
+    auto& header =
+        begin_route(batch, RTM_NEWROUTE, existing == Existing::refused ? kCreate : kReplace,
+                    fmt::format("add the route to {}", address));
+    header.rtm_family = family_of(address);
+    header.rtm_dst_len = address.bits();
+    header.rtm_scope = address.family == IpFamily::v4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    batch.put(RTA_DST, address.raw());
+    batch.put_u32(RTA_OIF, link);
+}
+
+void delete_host_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress& address) {
+    auto& header =
+        begin_route(batch, RTM_DELROUTE, 0, fmt::format("remove the route to {}", address));
+    header.rtm_family = family_of(address);
+    header.rtm_dst_len = address.bits();
+    header.rtm_scope = RT_SCOPE_NOWHERE;  // any
+    batch.tolerate(ESRCH);
+    batch.put(RTA_DST, address.raw());
+    batch.put_u32(RTA_OIF, link);
+}
+
+std::optional<Link> parse_link(const NetlinkAnswer& answer) {
+    const auto* header = answer.header<ifinfomsg>();
+    if (answer.type != RTM_NEWLINK || header == nullptr || header->ifi_index <= 0) {
+        return std::nullopt;
+    }
+    Link link{static_cast<std::uint32_t>(header->ifi_index), {}};
+    for (const NetlinkAttribute& attribute : answer.attributes(sizeof(ifinfomsg))) {
+        if (attribute.type == IFLA_IFNAME) {
+            link.name = attribute.text().substr(0, kLinkNameMax);
+        }
+    }
+    return link.name.empty() ? std::nullopt : std::optional(link);
+}
+
+std::optional<HostRoute> parse_host_route(const NetlinkAnswer& answer) {
+    const auto* header = answer.header<rtmsg>();
+    if (answer.type != RTM_NEWROUTE || header == nullptr || header->rtm_table != RT_TABLE_MAIN ||
+        header->rtm_type != RTN_UNICAST) {
+        return std::nullopt;
+    }
+    HostRoute route;
+    route.address.family = header->rtm_family == AF_INET ? IpFamily::v4 : IpFamily::v6;
+    bool has_address = false;
+    for (const NetlinkAttribute& attribute : answer.attributes(sizeof(rtmsg))) {
+        if (attribute.type == RTA_DST && attribute.bytes.size() == route.address.size()) {
+            std::memcpy(route.address.bytes.data(), attribute.bytes.data(), attribute.bytes.size());
+            has_address = true;
+        } else if (attribute.type == RTA_OIF) {
+            route.link = attribute.u32().value_or(0);
+        }
+    }
+    if (!has_address || route.link == 0 || header->rtm_dst_len != route.address.bits()) {
+        return std::nullopt;
+    }
+    return route;
+}
+
+Result<Link> get_link(Netlink& netlink, const std::string& name) {
+    NetlinkBatch batch;
+    begin_link(batch, RTM_GETLINK, 0, fmt::format("look up the interface {}", name));
+    batch.put_text(IFLA_IFNAME, name);
+    batch.put_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    std::optional<Link> found;
+    auto asked =
+        netlink.ask(batch, [&](const NetlinkAnswer& answer) { found = parse_link(answer); });
+    if (!asked) {
+        return fail(std::move(asked.error()));
+    }
+    if (!found) {
+        return fail(Code::internal, "look up the interface {}: no answer that names it", name);
+    }
+    return std::move(*found);
+}
+
+Result<std::map<std::string, Link>> list_links(Netlink& netlink, std::string_view prefix) {
+    NetlinkBatch batch;
+    begin_link(batch, RTM_GETLINK, NLM_F_DUMP, "list the interfaces");
+    batch.put_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    std::map<std::string, Link> links;
+    SKIFF_CHECK(netlink.ask(batch, [&](const NetlinkAnswer& answer) {
+        auto link = parse_link(answer);
+        if (link && link->name.starts_with(prefix)) {
+            links.insert_or_assign(link->name, *link);
+        }
+    }));
+    return links;
+}
+
+Result<std::map<IpAddress, std::uint32_t>> list_host_routes(Netlink& netlink, IpFamily family) {
+    NetlinkBatch batch;
+    auto& header = batch.begin<rtmsg>(RTM_GETROUTE, NLM_F_DUMP, "list the routes");
+    header.rtm_family = family == IpFamily::v4 ? AF_INET : AF_INET6;
+    std::map<IpAddress, std::uint32_t> routes;
+    SKIFF_CHECK(netlink.ask(batch, [&](const NetlinkAnswer& answer) {
+        if (auto route = parse_host_route(answer)) {
+            routes.insert_or_assign(route->address, route->link);
+        }
+    }));
+    return routes;
+}
+
+}  // namespace skiff::network
