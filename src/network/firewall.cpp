@@ -1,0 +1,137 @@
+#include "network/firewall.h"
+
+#include <algorithm>
+
+#include "network/wire.h"
+
+namespace skiff::network {
+
+namespace {
+
+std::string_view word(IpFamily family) {
+    return family == IpFamily::v4 ? "ip" : "ip6";
+}
+
+std::string_view word(Transport transport) {
+    switch (transport) {
+        case Transport::tcp:
+            return "tcp";
+        case Transport::udp:
+            return "udp";
+        case Transport::sctp:
+            return "sctp";
+    }
+    return "";
+}
+
+// "ip daddr 192.0.2.1 tcp dport 80 dnat ip to 10.1.2.7:8080"
+std::string port_rule(const PortMap& map, const IpAddress& pod) {
+    const std::string_view family = word(pod.family);
+    const std::string at =
+        map.node_address
+            ? fmt::format("{} daddr {}", family, *map.node_address)
+            : fmt::format("meta nfproto {}", pod.family == IpFamily::v4 ? "ipv4" : "ipv6");
+    const std::string to = pod.family == IpFamily::v4 ? fmt::format("{}:{}", pod, map.pod_port)
+                                                      : fmt::format("[{}]:{}", pod, map.pod_port);
+    return fmt::format("    {} {} dport {} dnat {} to {}\n", at, word(map.transport), map.node_port,
+                       family, to);
+}
+
+// A rule for one address of the node goes before those for all.
+std::string port_rules(const Firewall& firewall) {
+    std::string particular;
+    std::string general;
+    for (const Firewall::Ports& pod : firewall.ports) {
+        for (const PortMap& map : pod.maps) {
+            for (const IpAddress& address : pod.addresses) {
+                if (!map.node_address) {
+                    general += port_rule(map, address);
+                } else if (map.node_address->family == address.family) {
+                    particular += port_rule(map, address);
+                }
+            }
+        }
+    }
+    return particular + general;
+}
+
+// A pod that comes to itself by a port of the node must not see its own address as the sender.
+std::string hairpin_rules(const Firewall& firewall) {
+    std::string text;
+    for (const Firewall::Ports& pod : firewall.ports) {
+        for (const IpAddress& address : pod.addresses) {
+            text += fmt::format("    {0} saddr {1} {0} daddr {1} masquerade\n",
+                                word(address.family), address);
+        }
+    }
+    return text;
+}
+
+std::string leaving_rules(const Firewall& firewall) {
+    std::string text;
+    for (const IpRange& range : firewall.pods) {
+        std::vector<std::string> direct;
+        for (const auto* ranges : {&firewall.pods, &firewall.direct}) {
+            for (const IpRange& known : *ranges) {
+                if (known.first.family == range.first.family) {
+                    direct.push_back(format_as(known));
+                }
+            }
+        }
+        // One rule for each, since ranges in a set may not overlap.
+        text += fmt::format("    {} saddr {}", word(range.first.family), range);
+        for (const std::string& known : direct) {
+            text += fmt::format(" {} daddr != {}", word(range.first.family), known);
+        }
+        text += " masquerade\n";
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string table_name(std::string_view instance) {
+    return fmt::format("skiff-{}", instance);
+}
+
+std::string format_table_removal(std::string_view instance) {
+    // To add it first is the one way to remove what may not be there.
+    return fmt::format("add table inet {0}\ndelete table inet {0}\n", table_name(instance));
+}
+
+std::string format_table(const Firewall& firewall) {
+    const std::string wires = fmt::format("\"{}*\"", wire_prefix(firewall.instance));
+    std::string text = format_table_removal(firewall.instance);
+    text += fmt::format("table inet {} {{\n", table_name(firewall.instance));
+    // Pods with ports may be spoken to from the node's loopback addresses (open_to_loopback()); no
+    // pod may speak to them, nor, over IPv6 as rp_filter sees to for IPv4, with another's address.
+    text += fmt::format(
+        "  chain guard {{\n"
+        "    type filter hook prerouting priority raw; policy accept;\n"
+        "    iifname {0} ip daddr 127.0.0.0/8 drop\n"
+        "    iifname {0} ip6 saddr != fe80::/10 fib saddr . iif oif missing drop\n"
+        "  }}\n",
+        wires);
+    text += "  chain ports {\n" + port_rules(firewall) + "  }\n";
+    text +=
+        "  chain arriving {\n"
+        "    type nat hook prerouting priority dstnat; policy accept;\n"
+        "    fib daddr type local jump ports\n"
+        "  }\n"
+        // Nothing makes the kernel send from ::1 to another machine.
+        "  chain own {\n"
+        "    type nat hook output priority -100; policy accept;\n"
+        "    ip6 daddr ::1 return\n"
+        "    fib daddr type local jump ports\n"
+        "  }\n";
+    text +=
+        "  chain leaving {\n"
+        "    type nat hook postrouting priority srcnat; policy accept;\n";
+    text += fmt::format("    oifname {} ip saddr 127.0.0.0/8 masquerade\n", wires);
+    text += hairpin_rules(firewall);
+    text += leaving_rules(firewall);
+    text += "  }\n}\n";
+    return text;
+}
+
+}  // namespace skiff::network
