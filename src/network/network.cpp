@@ -76,13 +76,21 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
     fs::path hosts = paths_.pod_hosts(uid);
     fs::path resolv = paths_.pod_resolv_conf(uid);
     state::Paths paths = paths_;
-    auto work = [paths, uid, copy, settings, hosts, resolv, complaints]() -> Result<void> {
+    pods::PodNetwork network;
+    network.pod_ips = settings.node_ips;
+    if (is_attached(pod)) {
+        SKIFF_CO_TRY(Attachment attachment, co_await settings_.attacher->attach(copy));
+        network.pod_ips = std::move(attachment.addresses);
+        network.netns = std::move(attachment.name_space);
+    }
+    auto ips = network.pod_ips;
+    auto work = [paths, uid, copy, settings, hosts, resolv, complaints, ips]() -> Result<void> {
         // The first files of a pod that outlive a reboot are made here.
         SKIFF_CHECK(state::mark_pod(paths, uid));
         FormedDns dns = form_dns(*copy, parse_resolv_conf(node_file(settings.resolv_conf)),
                                  settings.cluster_dns);
         std::string node_hosts = copy->spec.hostNetwork ? node_file(settings.node_hosts) : "";
-        std::string text = hosts_text(*copy, settings.node_ips, node_hosts, settings.cluster_dns);
+        std::string text = hosts_text(*copy, ips, node_hosts, settings.cluster_dns);
         SKIFF_CHECK(write_if_changed(hosts, text));
         SKIFF_CHECK(write_if_changed(resolv, format_resolv_conf(dns.config)));
         *complaints = std::move(dns.complaints);
@@ -94,8 +102,6 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
     }
     // `pod` may have been replaced while we waited: only the copy is used from here on.
     complain(*copy, *complaints);
-    pods::PodNetwork network;
-    network.pod_ips = settings.node_ips;
     network.hosts_file = std::move(hosts);
     network.resolv_conf = std::move(resolv);
     network.hostname = pod_hostname(*copy, settings.node_hostname, settings.cluster_dns);
@@ -168,6 +174,16 @@ Task<Result<void>> NodeNetwork::check_port(const kube::Pod& pod, const kube::Con
 Task<Result<pods::NetworkMode>> NodeNetwork::mode_for(const kube::Pod& pod,
                                                       const kube::Container& container,
                                                       bool module_can_open_sockets) {
+    if (is_attached(pod)) {
+        // Ports of its own namespace are its own. A port of the node would be taken from whoever
+        // listens there, without a word.
+        for (const kube::ContainerPort& port : container.ports) {
+            if (port.hostPort != 0) {
+                SKIFF_CO_CHECK(co_await check_port(pod, container, port));
+            }
+        }
+        co_return pods::NetworkMode::pod;
+    }
     if (!pod.spec.hostNetwork && !module_can_open_sockets) {
         co_return pods::NetworkMode::empty;
     }
@@ -188,6 +204,12 @@ Task<Result<void>> NodeNetwork::tear_down(const PodUid& pod) {
     PodUid uid = pod;
     std::erase_if(holders_, [&](const auto& entry) { return entry.second.pod == uid; });
     told_.erase(uid);
+    if (settings_.attacher != nullptr) {
+        auto detached = co_await settings_.attacher->detach(uid);
+        if (!detached) {
+            co_return detached;
+        }
+    }
     state::Paths paths = paths_;
     auto work = [paths, uid]() -> Result<void> {
         SKIFF_CHECK(os::remove_file(paths.pod_hosts(uid)));

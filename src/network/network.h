@@ -1,5 +1,6 @@
-// The Network port while pods have no addresses of their own: a pod has the node's, and a container
-// either shares the node's namespace or has an empty one.
+// The Network port. With an attacher each pod has a namespace and addresses of its own; without one
+// (`skiff run`) a pod has the node's, and a container either shares the node's namespace or has an
+// empty one.
 #pragma once
 
 #include <filesystem>
@@ -10,6 +11,7 @@
 
 #include "async/lanes.h"
 #include "network/dns.h"
+#include "network/pod_attacher.h"
 #include "network/ports_taken.h"
 #include "pods/ports.h"
 #include "state/paths.h"
@@ -23,6 +25,8 @@ struct NetworkSettings {
     // Empty: pods with the Default policy get no name servers.
     std::filesystem::path resolv_conf = "/etc/resolv.conf";
     std::filesystem::path node_hosts = "/etc/hosts";
+    // Gives pods without hostNetwork their addresses; outlives the network. nullptr: nobody does.
+    PodAttacher* attacher = nullptr;
 };
 
 // Reactor thread; files are written in the pool, for one pod one piece at a time: a tear_down()
@@ -33,7 +37,7 @@ public:
     NodeNetwork(async::Executor executor, NetworkSettings settings, const state::Paths& paths,
                 async::BlockingPool& pool, pods::EventSink& events);
 
-    // Writes the pod's hosts and resolv.conf (again only if they changed).
+    // Attaches the pod, writes its hosts and resolv.conf (again only if they changed).
     [[nodiscard]] async::Task<Result<pods::PodNetwork>> set_up(const kube::Pod& pod) override;
     // Waits only where a port is taken and no pod of ours has it: the process is looked for.
     [[nodiscard]] async::Task<Result<pods::NetworkMode>> mode_for(
@@ -53,6 +57,10 @@ private:
     };
     using Port = std::pair<Protocol, std::uint16_t>;
 
+    // Whether the pod has addresses of its own.
+    [[nodiscard]] bool is_attached(const kube::Pod& pod) const {
+        return settings_.attacher != nullptr && !pod.spec.hostNetwork;
+    }
     void complain(const kube::Pod& pod, const std::vector<FormedDns::Complaint>& complaints);
     [[nodiscard]] async::Task<Result<void>> check_port(const kube::Pod& pod,
                                                        const kube::Container& container,
