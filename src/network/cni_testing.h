@@ -30,7 +30,7 @@ protected:
         attachment_.pod = {"shop", "web"};
         attachment_.pod_uid = PodUid("uid-web");
     }
-    void TearDown() override { std::filesystem::remove_all(root_); }
+    void TearDown() override { EXPECT_TRUE(os::remove_tree(root_)); }
 
     // No test waits that long, also on a machine that does other things first; what would hang
     // fails instead.
