@@ -122,7 +122,7 @@ class StandaloneNode:
         self.places = ["--root-dir", self.folder / "root", "--run-dir", self.folder / "run",
                        "--pod-log-dir", self.folder / "pods"]
         self.process = subprocess.Popen(
-            [BIN / "skiff", "node", "--standalone", *self.places, "--pod-manifest-path",
+            [BIN / "skiff", "node", "--standalone", "--pod-network", "node", *self.places, "--pod-manifest-path",
              self.manifests, "--port", "10350", "--healthz-port", "10348", *flags],
             stdout=self.log, stderr=self.log, start_new_session=True)
         self.socket = self.folder / "run" / "skiff.sock"

@@ -182,6 +182,7 @@ public:
         Workload nothing;
         FileObjects objects(nothing);
         Outside outside{objects, events_, status_};
+        outside.pod_network = PodNetwork::Company::alone;
         node::NodeSettings node = node_settings(settings_, ips);
         outside.node_labels.known = [labels = node::node_labels(node)] {
             return std::optional(labels);
@@ -268,6 +269,7 @@ public:
         objects_.start();
         status_.start();
         Outside outside{objects_, events_, mirrors_};
+        outside.pod_network = PodNetwork::Company::cluster;
         outside.node_labels.known = [this] { return known_labels(); };
         outside.node_labels.fetch = [this] { return fetch_labels(); };
         outside.observe_node = [this](pods::NodeState& state) { observe(state); };
@@ -313,8 +315,14 @@ private:
             if (auto health = its->view().sync_loop_health(); !health) {
                 problems.push_back(health.error().message);
             }
+            if (PodNetwork* network = its->pod_network(); network != nullptr) {
+                if (auto ready = network->attacher().ready(); !ready) {
+                    problems.push_back("pods have no network: " + ready.error().message);
+                }
+            }
             return problems;
         };
+        sources.changed = [this, its](const kube::Node& node) { take_ranges(*its, node); };
         sources.pressures = [this] {
             return upkeep_ == nullptr ? std::vector<std::string>() : upkeep_->pressures();
         };
@@ -398,6 +406,21 @@ private:
         co_return std::move(node.metadata.labels);
     }
 
+    // Called while agent_ is there: by its watch.
+    void take_ranges(Rooms& rooms, const kube::Node& node) {
+        if (PodNetwork* network = rooms.pod_network(); network != nullptr) {
+            auto ranges = node.spec.podCIDRs;
+            if (ranges.empty() && !node.spec.podCIDR.empty()) {
+                ranges.push_back(node.spec.podCIDR);
+            }
+            network->tell_ranges(ranges, [this] {
+                if (agent_ != nullptr) {
+                    agent_->poke();
+                }
+            });
+        }
+    }
+
     // To whoever looks at the pod: nothing that it asks for is done.
     void tell(const Watch::Undecoded& object, const Error& error) {
         kube::Pod pod;
@@ -456,9 +479,9 @@ private:
     server::KubeReviews reviews_;
     node::IdentityRecord identity_;
     K3sUpkeep k3s_;
-    const node::NodeAgent* agent_ = nullptr;  // while the node serves
-    Upkeep* upkeep_ = nullptr;                // the same
-    NodeShutdown* shutdown_ = nullptr;        // the same
+    node::NodeAgent* agent_ = nullptr;  // while the node serves
+    Upkeep* upkeep_ = nullptr;          // the same
+    NodeShutdown* shutdown_ = nullptr;  // the same
     async::Scope scope_;
 };
 

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "http/fd_stream.h"
+#include "network/namespaces.h"
 #include "os/fd.h"
 
 namespace skiff::app {
@@ -57,15 +58,36 @@ std::optional<SocketAddress> socket_address(const std::string& address, std::uin
     return std::nullopt;
 }
 
-Task<Result<os::Fd>> connect_to(std::string address, std::uint16_t port) {
+// A socket in the pinned namespace, which is entered on another thread; empty: in the node's.
+Task<Result<os::Fd>> make_socket(async::BlockingPool& pool, std::filesystem::path name_space,
+                                 int family) {
+    if (name_space.empty()) {
+        os::Fd socket(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+        if (!socket) {
+            co_return fail_errno(errno, "socket");
+        }
+        co_return socket;
+    }
+    auto made = std::make_shared<os::Fd>();
+    auto work = [made, name_space, family]() -> Result<void> {
+        SKIFF_TRY(*made, network::socket_in(name_space, family, SOCK_STREAM));
+        return {};
+    };
+    auto done = co_await pool.run(std::move(work));
+    if (!done) {
+        co_return fail(std::move(done.error()));
+    }
+    co_return std::move(*made);
+}
+
+Task<Result<os::Fd>> connect_to(async::BlockingPool& pool, std::filesystem::path name_space,
+                                std::string address, std::uint16_t port) {
     auto to = socket_address(address, port);
     if (!to) {
         co_return fail(Code::invalid, "{} is no IP address", address);
     }
-    os::Fd socket(::socket(to->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!socket) {
-        co_return fail_errno(errno, "socket");
-    }
+    const int family = to->storage.ss_family;
+    SKIFF_CO_TRY(os::Fd socket, co_await make_socket(pool, std::move(name_space), family));
     const int on = 1;
     (void)::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     const std::string what = fmt::format("connect to {} port {}", address, port);
@@ -87,8 +109,8 @@ Task<Result<os::Fd>> connect_to(std::string address, std::uint16_t port) {
 
 }  // namespace
 
-Result<std::vector<std::string>> NodePorts::addresses(const PodName& name,
-                                                      const std::optional<PodUid>& uid) const {
+Result<NodePorts::Target> NodePorts::target(const PodName& name,
+                                            const std::optional<PodUid>& uid) const {
     auto pod = rooms_.pods().find(name);
     if (!pod || (uid && uid->str() != pod->pod->metadata.uid)) {
         return fail(Code::not_found, "pod \"{}\" does not exist in namespace \"{}\" on this node",
@@ -99,26 +121,31 @@ Result<std::vector<std::string>> NodePorts::addresses(const PodName& name,
         return fail(Code::conflict, "pod \"{}\" is not running, its phase is {}", name.name,
                     status.phase);
     }
-    std::vector<std::string> addresses;
-    if (!status.podIP.empty()) {
-        addresses.push_back(status.podIP);
+    if (PodNetwork* network = rooms_.pod_network(); network != nullptr) {
+        if (auto its = network->attacher().find(PodUid(pod->pod->metadata.uid))) {
+            return Target{{"127.0.0.1", "::1"}, std::move(its->name_space)};
+        }
     }
-    addresses.emplace_back("127.0.0.1");
-    return addresses;
+    Target target;
+    if (!status.podIP.empty()) {
+        target.addresses.push_back(status.podIP);
+    }
+    target.addresses.emplace_back("127.0.0.1");
+    return target;
 }
 
 Result<void> NodePorts::check(const PodName& pod, const std::optional<PodUid>& uid) const {
-    SKIFF_TRY(auto found, addresses(pod, uid));
+    SKIFF_TRY(auto found, target(pod, uid));
     return {};
 }
 
 Task<Result<std::unique_ptr<server::PodConnection>>> NodePorts::dial(PodName pod,
                                                                      std::optional<PodUid> uid,
                                                                      std::uint16_t port) {
-    SKIFF_CO_TRY(auto tried, addresses(pod, uid));
+    SKIFF_CO_TRY(auto tried, target(pod, uid));
     Result<os::Fd> socket = fail(Code::internal, "no address was tried");
-    for (const std::string& address : tried) {
-        socket = co_await connect_to(address, port);
+    for (const std::string& address : tried.addresses) {
+        socket = co_await connect_to(rooms_.pool(), tried.name_space, address, port);
         if (socket) {
             co_return std::make_unique<TcpConnection>(std::move(*socket));
         }

@@ -6,8 +6,8 @@
 
 namespace skiff::app {
 
-// Pods have the node's network: a port is dialled at the pod's address, and where nobody listens
-// there, on the loopback address.
+// A port is dialled on the loopback addresses of the pod's network. Where pods have the node's: at
+// the pod's address, and where nobody listens there, on the loopback address.
 class NodePorts final : public server::PodPorts {
 public:
     // `rooms` outlives this object.
@@ -19,9 +19,12 @@ public:
         PodName pod, std::optional<PodUid> uid, std::uint16_t port) override;
 
 private:
-    // Where to dial, in this order. Fails as check().
-    [[nodiscard]] Result<std::vector<std::string>> addresses(
-        const PodName& pod, const std::optional<PodUid>& uid) const;
+    struct Target {
+        std::vector<std::string> addresses;  // to be dialled in this order
+        std::filesystem::path name_space;    // in this pinned one; empty: the node's
+    };
+    // Fails as check().
+    [[nodiscard]] Result<Target> target(const PodName& pod, const std::optional<PodUid>& uid) const;
 
     Rooms& rooms_;
 };

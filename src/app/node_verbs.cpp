@@ -1,8 +1,12 @@
 // The verbs that ask a node, join it or reset it.
+#include <unistd.h>
+
 #include "app/commands.h"
 #include "app/local.h"
+#include "app/pod_network.h"
 #include "app/rooms.h"
 #include "async/scope.h"
+#include "base/log.h"
 #include "node/join.h"
 #include "node/k3s.h"
 #include "runtime/reset.h"
@@ -46,8 +50,18 @@ int reset_command(const config::Settings& settings, ResetScope scope) {
     its.cgroup_root = settings.cgroup_root;
     its.scope = scope == ResetScope::everything ? runtime::ResetSettings::Scope::all
                                                 : runtime::ResetSettings::Scope::running;
-    return exit_code_of(
-        async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), its)));
+    auto done =
+        async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), its));
+    if (::geteuid() != 0) {
+        return exit_code_of(done);
+    }
+    // After the pods' processes: what the kernel still has of their network.
+    auto unwired = network::remove_routed_network(wire_settings(**instance, {}),
+                                                  (*instance)->paths().pod_networks());
+    if (!unwired) {
+        log::error("reset step failed", log::kv("error", format_as(unwired.error())));
+    }
+    return exit_code_of(done ? unwired : done);
 }
 
 int ps_command(const std::filesystem::path& run_dir, OutputFormat format) {

@@ -194,6 +194,26 @@ async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, 
     co_return Result<void>{};
 }
 
+async::Task<Result<void>> Rooms::open_network(const config::Settings& settings,
+                                              const Outside& outside,
+                                              std::vector<std::string> node_ips) {
+    auto executor = base_.reactor.executor();
+    network::NetworkSettings network;
+    network.node_hostname = settings.node_name;
+    network.cluster_dns.servers = settings.cluster_dns;
+    network.cluster_dns.domain = settings.cluster_domain;
+    network.resolv_conf = settings.resolv_conf;
+    if (outside.pod_network && settings.pod_network == "routed") {
+        PodNetwork::Parts parts{executor, base_.pool, base_.random, instance_};
+        pod_network_.emplace(std::move(parts), settings, node_ips, *outside.pod_network);
+        SKIFF_CO_CHECK(co_await pod_network_->open(runtime_->pods()));
+        network.attacher = &pod_network_->attacher();
+    }
+    network.node_ips = std::move(node_ips);
+    network_.emplace(executor, std::move(network), instance_.paths(), base_.pool, outside.events);
+    co_return Result<void>{};
+}
+
 pods::Ports Rooms::meter(Outside outside) {
     Meters& meters = base_.meters;
     metered_runtime_.emplace(*stdin_runtime_, MeteredRuntime::Parts{meters, starts_, base_.clock});
@@ -235,6 +255,9 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
     if (opened) {
         opened = co_await rooms->open_runtime(settings, outside);
     }
+    if (opened) {
+        opened = co_await rooms->open_network(settings, outside, node_ips);
+    }
     auto observed = node::observe_machine(settings.root_dir);
     if (opened && !observed) {
         opened = fail(std::move(observed.error()));
@@ -249,15 +272,6 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
                                                                   : MachineIds::forbidden};
     rooms->volumes_.emplace(executor, instance.paths(), outside.objects,
                             volumes::Pools{base.pool, base.foreign_pool}, base.clock, foreign);
-
-    network::NetworkSettings network;
-    network.node_ips = node_ips;
-    network.node_hostname = settings.node_name;
-    network.cluster_dns.servers = settings.cluster_dns;
-    network.cluster_dns.domain = settings.cluster_domain;
-    network.resolv_conf = settings.resolv_conf;
-    rooms->network_.emplace(executor, std::move(network), instance.paths(), base.pool,
-                            outside.events);
 
     rooms->commands_.emplace(*rooms->images_, *rooms->runtime_);
     probes::Prober::Parts prober{executor, base.clock, base.random, outside.events,
@@ -322,6 +336,9 @@ async::Task<void> Rooms::stop() {
     }
     if (network_) {
         (void)co_await network_->stop();
+    }
+    if (pod_network_) {
+        co_await pod_network_->stop();
     }
     if (image_rooms_) {
         co_await image_rooms_->stop();

@@ -17,6 +17,7 @@
 #include "app/metered_runtime.h"
 #include "app/meters.h"
 #include "app/node_stats.h"
+#include "app/pod_network.h"
 #include "async/blocking.h"
 #include "async/scope.h"
 #include "base/random.h"
@@ -45,6 +46,8 @@ struct Outside {
     // By which pods choose this node; both empty: no pod is refused for its selectors.
     pods::PodsSettings::LabelSource node_labels{};
     std::function<void(pods::NodeState&)> observe_node{};  // PodsSettings::observe_node
+    // Who gives pods addresses of their own; nullopt: they have the node's.
+    std::optional<PodNetwork::Company> pod_network{};
 };
 
 // The process's own things. Made first, destroyed last.
@@ -92,6 +95,9 @@ public:
     [[nodiscard]] ImageRooms& image_rooms() { return *image_rooms_; }
     [[nodiscard]] images::NodeImages& images() { return *images_; }
     [[nodiscard]] runtime::KeeperRuntime& runtime() { return *runtime_; }
+    [[nodiscard]] async::BlockingPool& pool() { return base_.pool; }
+    // nullptr where pods have the node's addresses.
+    [[nodiscard]] PodNetwork* pod_network() { return pod_network_ ? &*pod_network_ : nullptr; }
     [[nodiscard]] pods::Volumes& volumes() { return *volumes_; }
     [[nodiscard]] const MeteredVolumes& metered_volumes() const { return *metered_volumes_; }
     [[nodiscard]] const ContainerLooks& looks() const { return *looks_; }
@@ -118,6 +124,9 @@ private:
                                                         Outside outside);
     [[nodiscard]] async::Task<Result<void>> open_runtime(const config::Settings& settings,
                                                          Outside outside);
+    [[nodiscard]] async::Task<Result<void>> open_network(const config::Settings& settings,
+                                                         const Outside& outside,
+                                                         std::vector<std::string> node_ips);
     // The ports that pods get.
     [[nodiscard]] pods::Ports meter(Outside outside);
 
@@ -138,6 +147,7 @@ private:
     std::optional<MeteredStatus> metered_status_;
     std::optional<ContainerLooks> looks_;
     std::optional<volumes::PodVolumes> volumes_;
+    std::optional<PodNetwork> pod_network_;
     std::optional<network::NodeNetwork> network_;
     std::optional<ContainerCommands> commands_;
     std::optional<probes::Prober> prober_;

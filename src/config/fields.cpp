@@ -119,6 +119,11 @@ static std::vector<Field> make_kubelet_fields() {
               "How often an unchanged status is sent."),
         field(kKubelet, "nodeLeaseDurationSeconds", "", &S::node_lease_duration_seconds,
               "Length of the node's lease; renewed after a quarter of it.", 4, 3600),
+        field(
+            kKubelet, "podCIDR", "pod-cidr", &S::pod_cidr,
+            "The range of pods' addresses where the cluster gives the Node none (spec.podCIDRs); "
+            "two "
+            "of different families with a comma. Without a cluster the default is 10.187.0.0/16."),
         field(kKubelet, "clusterDNS", "cluster-dns", &S::cluster_dns,
               "Name servers of pods with dnsPolicy ClusterFirst."),
         field(kKubelet, "clusterDomain", "cluster-domain", &S::cluster_domain,
@@ -232,6 +237,11 @@ static std::vector<Field> make_skiff_fields() {
             "A pod with a hostPath on a filesystem that cannot map ids (NFS, FUSE, overlay; tmpfs "
             "before Linux 6.3) opens files with its ids as the machine's own, without any "
             "capability. false: such a pod does not start."),
+        field(
+            kSkiff, "podNetwork", "pod-network", &S::pod_network,
+            "`node`: pods have the node's address, and their ports are the node's. `routed`: each "
+            "pod has an address of podCIDR and a network namespace of its own, and the node "
+            "routes; other nodes need a route to it."),
         field(kSkiff, "defaultEgress", "default-egress", &S::default_egress,
               "Where pods without `skiff/egress` may connect to, as a list of its entries or "
               "`none`; empty: anywhere."),

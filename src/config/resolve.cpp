@@ -152,6 +152,10 @@ Result<void> resolve(Settings& settings) {
                     "https://HOST:PORT/v1-PROGRAM/connect",
                     bounded_utf8(tunnel, 80));
     }
+    if (settings.pod_network != "routed" && settings.pod_network != "node") {
+        return fail(Code::invalid, "podNetwork: \"{}\" is not known; allowed: routed, node",
+                    bounded_utf8(settings.pod_network, 80));
+    }
     if (!settings.default_egress.empty()) {
         if (auto egress = parse_egress(settings.default_egress); !egress) {
             return fail(Code::invalid, "defaultEgress: {}", egress.error().message);

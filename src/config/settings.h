@@ -102,6 +102,8 @@ struct Settings {
     Duration node_status_report_frequency = std::chrono::minutes(5);
     std::int64_t node_lease_duration_seconds = 40;
     std::vector<std::string> cluster_dns;
+    std::string pod_cidr;              // one, or two of different families with a comma
+    std::string pod_network = "node";  // or "routed"
     std::string cluster_domain = "cluster.local";
     std::filesystem::path resolv_conf = "/etc/resolv.conf";
 

@@ -86,6 +86,18 @@ TEST(PortMaps, AreTheHostPortsOfThePod) {
     EXPECT_FALSE(port_maps_of(pod_with(port(80, "::", "UDP")))->at(0).node_address);
 }
 
+TEST(PortMaps, OfInitContainersAreThoseOfSidecars) {
+    kube::Pod pod = pod_with(port(80, "", "TCP"));
+    pod.spec.initContainers = pod.spec.containers;
+    EXPECT_EQ(port_maps_of(pod)->size(), 1U);
+    pod.spec.initContainers[0].restartPolicy = "Always";
+    pod.spec.initContainers[0].ports[0].hostPort = 81;
+    auto maps = port_maps_of(pod);
+    ASSERT_TRUE(maps);
+    ASSERT_EQ(maps->size(), 2U);
+    EXPECT_EQ(maps->at(1).node_port, 81);
+}
+
 TEST(PortMaps, RefuseWhatIsNone) {
     for (const auto& [bad, words] : {std::pair(port(80, "host", "TCP"), "hostIP of hostPort 80"),
                                      std::pair(port(80, "", "ICMP"), "'ICMP' of hostPort 80"),

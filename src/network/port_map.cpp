@@ -97,8 +97,11 @@ static Result<void> add_ports(const kube::Container& container, std::vector<Port
 
 Result<std::vector<PortMap>> port_maps_of(const kube::Pod& pod) {
     std::vector<PortMap> maps;
-    for (const auto* containers : {&pod.spec.initContainers, &pod.spec.containers}) {
-        for (const kube::Container& container : *containers) {
+    for (const kube::Container& container : pod.spec.containers) {
+        SKIFF_CHECK(add_ports(container, maps));
+    }
+    for (const kube::Container& container : pod.spec.initContainers) {
+        if (container.restartPolicy == "Always") {
             SKIFF_CHECK(add_ports(container, maps));
         }
     }

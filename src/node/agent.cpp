@@ -292,6 +292,9 @@ void NodeAgent::emit_flips(const kube::NodeStatus& before, const kube::NodeStatu
 // `kubectl cordon` and `uncordon`, told as the kubelet tells them: also when the agent starts on a
 // node that is cordoned.
 void NodeAgent::on_own_node(const kube::Change<kube::Node>& change) {
+    if (change.kind != kube::ChangeKind::removed && sources_.changed) {
+        sources_.changed(*change.object);
+    }
     bool unschedulable = change.object->spec.unschedulable;
     if (change.kind == kube::ChangeKind::removed || unschedulable == told_unschedulable_) {
         return;

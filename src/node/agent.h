@@ -24,6 +24,8 @@ struct StatusSources {
     std::function<std::vector<std::string>()> problems;
     // Of MemoryPressure, DiskPressure and PIDPressure those that hold.
     std::function<std::vector<std::string>()> pressures;
+    // Told, not asked: the own Node as the server shows it, whenever it has changed.
+    std::function<void(const kube::Node&)> changed;
 };
 
 // How long a node that is not ready waits before it looks at itself again, after `looks` looks that

@@ -21,7 +21,8 @@ class Standalone:
         self.run_dir = f"/run/skiff-e2e-{os.getpid()}"
         self.log = tmp_path / "agent.log"
         self.flags = ["--root-dir", self.root, "--run-dir", self.run_dir, "--pod-log-dir",
-                      tmp_path / "pods", "--port", str(10450 + own_number()), "--healthz-port", "0"]
+                      tmp_path / "pods", "--port", str(10450 + own_number()), "--healthz-port", "0",
+                      "--pod-network", "node"]  # the machine itself is not for tests to route on
         self.node_flags = flags
         self.environment = None
         self.process = None

@@ -170,13 +170,6 @@ def test_a_server_drains_and_exits_with_zero(kube, cluster, port):
     kube.wait_gone("web")
 
 
-def test_a_taken_port_names_its_holder(kube, cluster, port):
-    serve(kube, cluster, "http-hello", "first", port)
-    kube.apply(pod("second", cluster.push("http-hello"), ports=[{"containerPort": port}]))
-    waiting = kube.wait_waiting("second", "CreateContainerError", seconds=30)
-    assert str(port) in waiting["message"] and "first" in waiting["message"], waiting
-
-
 # --- what a pod may reach ----------------------------------------------------------------------
 
 

@@ -297,14 +297,14 @@ def grpc_server(kube, cluster, node):
 def test_grpc_probes(kube, cluster, grpc_server):
     """row 36: grpc: the health service of a server, by service name; NOT_SERVING restarts the container"""
     port, control = grpc_server
-    kube.apply(pod("boat", cluster.push("sleeper"), restartPolicy="Always",
+    kube.apply(pod("boat", cluster.push("sleeper"), restartPolicy="Always", hostNetwork=True,
                    readinessProbe=every_second(grpc={"port": port, "service": "boat"}),
                    livenessProbe=every_second(grpc={"port": port, "service": "boat"})),
-               pod("raft", cluster.push("sleeper"), restartPolicy="Always",
+               pod("raft", cluster.push("sleeper"), restartPolicy="Always", hostNetwork=True,
                    readinessProbe=every_second(grpc={"port": port, "service": "raft"})),
-               pod("plank", cluster.push("sleeper"), restartPolicy="Always",
+               pod("plank", cluster.push("sleeper"), restartPolicy="Always", hostNetwork=True,
                    readinessProbe=every_second(grpc={"port": 5002})),
-               pod("steer", cluster.push("sleeper"), restartPolicy="Always", lifecycle={
+               pod("steer", cluster.push("sleeper"), restartPolicy="Always", hostNetwork=True, lifecycle={
                    "preStop": {"httpGet": {"port": control, "path": "/make-not-serving"}}}))
     for name in ("boat", "steer"):
         kube.wait_ready(name)

@@ -126,6 +126,14 @@ def create_node(slot, index):
     _ip("-n", name, "route", "add", "default", "via", address(slot))
 
 
+def route_pods(slot, index, ranges):
+    """Lets the machine and the cluster's namespace reach a node's pods, as a cloud's routes do."""
+    for text in ranges:
+        if ":" not in text:  # nodes have no IPv6 address here
+            _ip("route", "replace", text, "via", node_address(slot, index))
+            _ip("-n", netns(slot), "route", "replace", text, "via", node_address(slot, index))
+
+
 def remove(name):
     """Removes one namespace with its interfaces, ending what still lives in it."""
     strays = proc.kill_netns_members(name)

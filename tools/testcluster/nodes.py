@@ -126,7 +126,7 @@ class Node:
             self.record["skiff"], "node", *self._instance_flags(),
             "--bootstrap-kubeconfig", f"{self.folder}/bootstrap.kubeconfig",
             "--kubeconfig", f"{self.folder}/kubeconfig",
-            "--node-name", self.name, *self.record["flags"]]
+            "--node-name", self.name, "--pod-network", "routed", *self.record["flags"]]
         self.record["agent"] = proc.spawn(
             command, os.path.join(self.folder, "agent.log"), netns=self.netns,
             hostname=self.name, cgroups=self.record["cgroups"])
@@ -155,6 +155,8 @@ class Node:
             if "not within" in str(error):
                 raise ClusterError(f"{error}\n{self._log_tail()}") from None
             raise
+        its = client.find(f"/api/v1/nodes/{self.name}") or {}
+        net.route_pods(self.cluster.slot, self.record["index"], its.get("spec", {}).get("podCIDRs", []))
 
     def _log_tail(self):
         try:

@@ -1,0 +1,73 @@
+"""The network of pods: an address for each, what reaches it and what it reaches, ports of the node."""
+
+import ipaddress
+import json
+
+from conftest import OWN_NODE
+from kube import pod, run, wait_until
+from test_engine import answers, ask, serve
+
+
+def links_of(cluster, number):
+    """Names of the pods' interfaces at a node."""
+    done = run(cluster.inside("ip", "-j", "link", node_number=number))
+    return [its["ifname"] for its in json.loads(done.stdout) if its["ifname"].startswith("sk")]
+
+
+def test_each_pod_has_an_address_of_the_nodes_range(kube, cluster, node, inside):
+    """Row 43: the same port in several pods, reached by the machine, the node, pods and the API server's proxy."""
+    one = serve(kube, cluster, "http-hello", "one", 8080, nodeName=node)
+    two = serve(kube, cluster, "http-hello", "two", 8080, nodeName=node)
+    ranges = [ipaddress.ip_network(text) for text in kube.get("node", node)["spec"]["podCIDRs"]]
+    addresses = [its["status"]["podIP"] for its in (one, two)]
+    assert len(set(addresses)) == 2, addresses
+    for its, address in zip((one, two), addresses):
+        assert any(ipaddress.ip_address(address) in text for text in ranges), (address, ranges)
+        assert its["status"]["podIPs"] == [{"ip": address}]
+        assert its["status"]["hostIP"] != address
+        assert ask(its, "/")[0] == 200
+        done = run(cluster.inside("curl", "-sS", "-m", "10", f"http://{address}:8080/", node_number=1))
+        assert done.returncode == 0, done.stderr
+        proxied = kube("get", "--raw", f"/api/v1/namespaces/{kube.namespace}/pods/{its['metadata']['name']}:8080/proxy/")
+        assert proxied.stdout == done.stdout
+        assert f"{address}\t{its['metadata']['name']}" in inside(its["metadata"]["name"], "cat", "/etc/hosts")
+    for here, there in ((one, two), (two, one), (one, one)):
+        said = inside(here["metadata"]["name"], "wget", "-O", "-", f"http://{there['status']['podIP']}:8080/")
+        assert said == done.stdout
+
+
+def test_a_port_of_the_node_leads_to_the_pod(kube, cluster, node):
+    """Row 53: from outside, at the node's loopback address, and no longer when the pod is gone."""
+    kube.apply(pod("web", cluster.push("http-hello"), nodeName=node,
+                   ports=[{"containerPort": 8080, "hostPort": 18090}]))
+    its = kube.wait_ready("web", 60)
+    at_node = {"status": {"podIP": its["status"]["hostIP"]}}
+    wait_until(lambda: answers(at_node, 18090), 20, "the node's port leads to the pod")
+    done = run(cluster.inside("curl", "-sS", "-m", "10", "http://127.0.0.1:18090/", node_number=1))
+    assert done.returncode == 0, done.stderr
+    kube("delete", "pod", "web", "--timeout=30s")
+    assert not answers(at_node, 18090)
+
+
+def test_addresses_survive_sigkill_of_the_agent(kube_on, cluster, own_node):
+    kube = kube_on
+    before = serve(kube, cluster, "http-hello", "web", 8080, nodeName=own_node)
+    cluster.node("kill", own_node)
+    assert ask(before, "/")[0] == 200, "while the agent is down"
+    cluster.node("start", own_node)
+    after = serve(kube, cluster, "http-hello", "other", 8080, nodeName=OWN_NODE)
+    assert after["status"]["podIP"] != before["status"]["podIP"]
+    its = kube.pod("web")
+    assert its["status"]["podIP"] == before["status"]["podIP"]
+    assert its["status"]["containerStatuses"][0]["restartCount"] == 0
+    assert ask(its, "/")[0] == 200
+
+
+def test_pods_that_are_gone_leave_no_interface(kube, cluster, node):
+    serve(kube, cluster, "http-hello", "web", 8080, nodeName=node)
+    kube("delete", "pod", "web", "--timeout=30s")
+    records = cluster.env["CLUSTER_NETNS"] + "n1"
+    kept = run(["ls", f"/run/{records}/network"]).stdout.split()
+    assert kube.namespace not in " ".join(kept)
+    # What is laid ahead stays, and what pods of other tests have.
+    wait_until(lambda: len(links_of(cluster, 1)) <= len(kept) + 4, 20, "interfaces are gone")
