@@ -24,9 +24,9 @@ PortFacts observe_port(std::string field, const std::string& address, std::int64
     facts.field = std::move(field);
     facts.address = address;
     facts.port = static_cast<std::uint16_t>(port);
-    facts.is_free = network::is_port_free(network::Protocol::tcp, address, facts.port);
+    facts.is_free = network::is_port_free(network::Transport::tcp, address, facts.port);
     if (!facts.is_free) {
-        facts.holder = network::find_port_holder(network::Protocol::tcp, facts.port).value_or("");
+        facts.holder = network::find_port_holder(network::Transport::tcp, facts.port).value_or("");
     }
     return facts;
 }

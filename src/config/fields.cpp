@@ -119,11 +119,10 @@ static std::vector<Field> make_kubelet_fields() {
               "How often an unchanged status is sent."),
         field(kKubelet, "nodeLeaseDurationSeconds", "", &S::node_lease_duration_seconds,
               "Length of the node's lease; renewed after a quarter of it.", 4, 3600),
-        field(
-            kKubelet, "podCIDR", "pod-cidr", &S::pod_cidr,
-            "The range of pods' addresses where the cluster gives the Node none (spec.podCIDRs); "
-            "two "
-            "of different families with a comma. Without a cluster the default is 10.187.0.0/16."),
+        field(kKubelet, "podCIDR", "pod-cidr", &S::pod_cidr,
+              "The range of pods' addresses where the cluster gives the Node none (spec.podCIDRs); "
+              "two of different families with a comma. Without a cluster the default is "
+              "10.187.0.0/16."),
         field(kKubelet, "clusterDNS", "cluster-dns", &S::cluster_dns,
               "Name servers of pods with dnsPolicy ClusterFirst."),
         field(kKubelet, "clusterDomain", "cluster-domain", &S::cluster_domain,

@@ -18,10 +18,6 @@ constexpr std::string_view kNameRule =
     "allowed are a letter or digit, then letters, digits, _ . and -, at most 200 in all";
 static_assert(kCniNameBytesMax == 200);
 
-std::string shown(std::string_view text) {
-    return fmt::format("\"{}\"", bounded_utf8(text, kCniShownBytesMax));
-}
-
 bool is_alphanumeric(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
@@ -66,7 +62,7 @@ Result<CniPlugin> read_plugin(const json::object& object, std::string_view text,
         return reader.reject(
             "type", fmt::format("{} is no file name: allowed are at most {} characters without "
                                 "/ and \\, and neither . nor ..",
-                                shown(plugin.type), kCniNameBytesMax));
+                                shown_cni(plugin.type), kCniNameBytesMax));
     }
     SKIFF_TRY(plugin.capabilities, capabilities_of(reader));
     plugin.members = raw_members(text);
@@ -115,7 +111,7 @@ Result<std::vector<CniVersion>> versions_of(const FieldReader& reader) {
     if (versions.empty()) {
         return fail(Code::unsupported, "{}: {} is not among those that Skiff speaks: {}",
                     reader.path_of(single.empty() ? "cniVersions" : "cniVersion"),
-                    shown(offered.back()), known_cni_versions());
+                    shown_cni(offered.back()), known_cni_versions());
     }
     return versions;
 }
@@ -126,7 +122,7 @@ Result<std::string> name_of(const FieldReader& reader) {
         return reader.reject("name", fmt::format("missing: the network's name; {}", kNameRule));
     }
     if (!is_cni_name(name)) {
-        return reader.reject("name", fmt::format("{} is no name: {}", shown(name), kNameRule));
+        return reader.reject("name", fmt::format("{} is no name: {}", shown_cni(name), kNameRule));
     }
     return name;
 }

@@ -27,8 +27,7 @@ std::string describe(const json::value& value) {
         case json::kind::object:
             return "a map";
         case json::kind::string:
-            return fmt::format("the string \"{}\"",
-                               bounded_utf8(view(value.get_string()), kCniShownBytesMax));
+            return "the string " + shown_cni(view(value.get_string()));
         default:
             return json::serialize(value);
     }
@@ -90,6 +89,10 @@ private:
 };
 
 }  // namespace
+
+std::string shown_cni(std::string_view text) {
+    return fmt::format("\"{}\"", bounded_utf8(text, kCniShownBytesMax));
+}
 
 Result<json::object> parse_cni_json(std::string_view text) {
     json::parse_options options;

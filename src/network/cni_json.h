@@ -22,6 +22,8 @@ namespace skiff::network {
 inline constexpr std::size_t kCniDepthMax = 32;
 // Of a value of somebody else's that is quoted in a message.
 inline constexpr std::size_t kCniShownBytesMax = 100;
+// Such a text, in quotes.
+[[nodiscard]] std::string shown_cni(std::string_view text);
 
 // A member of an object: its name, and its value as it was written.
 struct RawMember {

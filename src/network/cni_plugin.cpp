@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <iterator>
 
 #include "base/text.h"
+#include "os/child.h"
 
 namespace skiff::network {
 
@@ -19,7 +19,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kPieceBytes = 16384;
-constexpr int kReapWaitMs = 1000;
 constexpr std::string_view kDefaultPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -49,35 +48,6 @@ int milliseconds_until(SteadyTime deadline) {
     const auto bounded = std::clamp<Duration>(left, Duration{}, kLongest);
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(bounded).count());
 }
-
-// The running program; killed with its process group and reaped when it is not waited for.
-class Child {
-public:
-    explicit Child(os::Spawned spawned) : its_(std::move(spawned)) {}
-    Child(const Child&) = delete;
-    Child& operator=(const Child&) = delete;
-    ~Child() {
-        if (reaped_) {
-            return;
-        }
-        // Its number is nobody else's until it is reaped.
-        ::kill(-its_.pid, SIGKILL);
-        if (os::wait_ended(its_.pidfd.get(), kReapWaitMs)) {
-            (void)os::reap(its_.pidfd.get());
-        }
-    }
-    [[nodiscard]] int pidfd() const { return its_.pidfd.get(); }
-    // Once it has ended.
-    Result<os::ProcessExit> reap() {
-        SKIFF_TRY(auto exit, os::reap(its_.pidfd.get()));
-        reaped_ = exit.has_value();
-        return exit.value_or(os::ProcessExit{});
-    }
-
-private:
-    os::Spawned its_;
-    bool reaped_ = false;
-};
 
 // One of the two streams that the program writes to. Never waits.
 class Stream {
@@ -139,7 +109,8 @@ private:
 };
 
 // Until the program has ended.
-Result<void> listen(const Child& child, Stream& output, Stream& errors, SteadyTime deadline) {
+Result<void> listen(const os::SessionChild& child, Stream& output, Stream& errors,
+                    SteadyTime deadline) {
     while (true) {
         const int wait_ms = milliseconds_until(deadline);
         if (wait_ms == 0) {
@@ -204,7 +175,7 @@ Result<CniOutput> run_cni_program(const CniCall& call) {
     spec.session = os::Session::own;
     spec.on_parent_death = os::OnParentDeath::die;
     SKIFF_TRY(auto spawned, os::spawn(spec));
-    Child child(std::move(spawned));
+    os::SessionChild child(std::move(spawned));
     output.close_write_end();
     errors.close_write_end();
     SKIFF_CHECK(listen(child, output, errors, call.deadline));

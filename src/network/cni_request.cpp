@@ -17,10 +17,6 @@ namespace {
 // IFNAMSIZ without its zero byte.
 constexpr std::size_t kInterfaceBytesMax = 15;
 
-std::string shown(std::string_view text) {
-    return fmt::format("\"{}\"", bounded_utf8(text, kCniShownBytesMax));
-}
-
 json::array array_of(const std::vector<std::string>& texts) {
     json::array array;
     for (const std::string& text : texts) {
@@ -131,7 +127,7 @@ Result<std::string> args_of(const CniAttachment& attachment) {
     for (const auto& [name, value] : pairs) {
         if (value.find_first_of(std::string_view(";=\0", 3)) != std::string_view::npos) {
             return fail(Code::invalid, "{} {} has a character that CNI_ARGS cannot hold", name,
-                        shown(value));
+                        shown_cni(value));
         }
         args += fmt::format(";{}={}", name, value);
     }
@@ -160,7 +156,7 @@ std::string_view to_string(CniCommand command) {
 
 Result<void> check_cni_key(const CniKey& key) {
     if (!is_cni_name(key.container_id)) {
-        return fail(Code::invalid, "{} is no container id of CNI", shown(key.container_id));
+        return fail(Code::invalid, "{} is no container id of CNI", shown_cni(key.container_id));
     }
     const std::string& name = key.interface;
     const bool has_odd = std::ranges::any_of(name, [](char c) {
@@ -168,7 +164,7 @@ Result<void> check_cni_key(const CniKey& key) {
     });
     if (name.empty() || name.size() > kInterfaceBytesMax || name == "." || name == ".." ||
         has_odd || bounded_utf8(name, kInterfaceBytesMax) != name) {
-        return fail(Code::invalid, "{} is no name of a network interface", shown(name));
+        return fail(Code::invalid, "{} is no name of a network interface", shown_cni(name));
     }
     return {};
 }
@@ -180,7 +176,7 @@ Result<CniParameters> make_cni_parameters(const CniAttachment& attachment) {
     parameters.network_namespace = attachment.network_namespace.string();
     if (!parameters.network_namespace.empty() && !attachment.network_namespace.is_absolute()) {
         return fail(Code::invalid, "network namespace {}: not an absolute path",
-                    shown(parameters.network_namespace));
+                    shown_cni(parameters.network_namespace));
     }
     SKIFF_TRY(parameters.args, args_of(attachment));
     parameters.capabilities = capabilities_of(attachment);

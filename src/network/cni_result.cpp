@@ -1,12 +1,11 @@
 #include "network/cni_result.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <boost/json/object.hpp>
 
 #include "base/text.h"
 #include "kube/codec.h"
+#include "network/ip.h"
 
 namespace skiff::network {
 
@@ -16,43 +15,24 @@ namespace {
 
 constexpr std::size_t kErrorTextBytesMax = 600;
 
-struct Network {
-    std::string ip;
-    int family = 0;
+// An address and the length of its network's prefix.
+struct Placed {
+    IpAddress address;
     unsigned prefix_length = 0;
 };
 
-std::string shown(std::string_view text) {
-    return fmt::format("\"{}\"", bounded_utf8(text, kCniShownBytesMax));
-}
-
-// The address in its usual spelling, and its family.
-std::optional<Network> parse_ip(const std::string& text) {
-    for (int family : {AF_INET, AF_INET6}) {
-        unsigned char bytes[sizeof(in6_addr)];
-        char usual[INET6_ADDRSTRLEN];
-        // A text with a zero byte would be read up to it.
-        if (text.find('\0') == std::string::npos && ::inet_pton(family, text.c_str(), bytes) == 1 &&
-            ::inet_ntop(family, bytes, usual, sizeof usual) != nullptr) {
-            return Network{usual, family, 0};
-        }
-    }
-    return std::nullopt;
-}
-
 // "10.1.0.5/16".
-std::optional<Network> parse_cidr(const std::string& text) {
+std::optional<Placed> parse_placed(std::string_view text) {
     const std::size_t slash = text.find('/');
-    if (slash == std::string::npos) {
+    if (slash == std::string_view::npos) {
         return std::nullopt;
     }
-    auto network = parse_ip(text.substr(0, slash));
-    const auto length = parse_uint(std::string_view(text).substr(slash + 1));
-    if (!network || !length || *length > (network->family == AF_INET ? 32U : 128U)) {
+    const auto address = IpAddress::parse(text.substr(0, slash));
+    const auto length = parse_uint(text.substr(slash + 1));
+    if (!address || !length || *length > address->bits()) {
         return std::nullopt;
     }
-    network->prefix_length = static_cast<unsigned>(*length);
-    return network;
+    return Placed{*address, static_cast<unsigned>(*length)};
 }
 
 Result<std::string> bounded_text(const FieldReader& reader, std::string_view name) {
@@ -70,21 +50,21 @@ Result<std::string> optional_ip(const FieldReader& reader, std::string_view name
     if (text.empty()) {
         return text;
     }
-    const auto ip = parse_ip(text);
+    const auto ip = IpAddress::parse(text);
     if (!ip) {
-        return reader.reject(name, fmt::format("{} is no IP address", shown(text)));
+        return reader.reject(name, fmt::format("{} is no IP address", shown_cni(text)));
     }
-    return ip->ip;
+    return format_as(*ip);
 }
 
-Result<Network> required_cidr(const FieldReader& reader, std::string_view name) {
+Result<Placed> required_placed(const FieldReader& reader, std::string_view name) {
     SKIFF_TRY(auto text, reader.text(name));
-    const auto network = parse_cidr(text);
-    if (!network) {
+    const auto placed = parse_placed(text);
+    if (!placed) {
         return reader.reject(
-            name, fmt::format("{} is no address with a prefix, as 10.1.0.5/16", shown(text)));
+            name, fmt::format("{} is no address with a prefix, as 10.1.0.5/16", shown_cni(text)));
     }
-    return *network;
+    return *placed;
 }
 
 Result<CniInterface> read_interface(const FieldReader& reader) {
@@ -100,15 +80,15 @@ Result<CniInterface> read_interface(const FieldReader& reader) {
 }
 
 Result<CniAddress> read_address(const FieldReader& reader, std::size_t interfaces) {
-    SKIFF_TRY(const auto network, required_cidr(reader, "address"));
-    CniAddress address{network.ip, network.prefix_length, {}, {}};
+    SKIFF_TRY(const auto placed, required_placed(reader, "address"));
+    CniAddress address{format_as(placed.address), placed.prefix_length, {}, {}};
     SKIFF_TRY(address.gateway, optional_ip(reader, "gateway"));
     // Until 0.4.0 a result also says which family it is.
     SKIFF_TRY(const auto family, reader.text("version"));
-    const std::string_view is = network.family == AF_INET ? "4" : "6";
+    const std::string_view is = placed.address.family == IpFamily::v4 ? "4" : "6";
     if (!family.empty() && family != is) {
-        return reader.reject(
-            "version", fmt::format("{}, but {} is of version {}", shown(family), network.ip, is));
+        return reader.reject("version", fmt::format("{}, but {} is of version {}",
+                                                    shown_cni(family), placed.address, is));
     }
     SKIFF_TRY(const auto index, reader.whole_number("interface"));
     // -1 is how plugins of CNI 0.5's library say that there is none.
@@ -125,8 +105,8 @@ Result<CniAddress> read_address(const FieldReader& reader, std::size_t interface
 }
 
 Result<CniRoute> read_route(const FieldReader& reader) {
-    SKIFF_TRY(const auto network, required_cidr(reader, "dst"));
-    CniRoute route{fmt::format("{}/{}", network.ip, network.prefix_length), {}};
+    SKIFF_TRY(const auto placed, required_placed(reader, "dst"));
+    CniRoute route{fmt::format("{}/{}", placed.address, placed.prefix_length), {}};
     SKIFF_TRY(route.gateway, optional_ip(reader, "gw"));
     return route;
 }
@@ -139,8 +119,9 @@ Result<void> read_dns(const json::object& object, CniResult& result) {
     SKIFF_TRY(result.dns_domain, bounded_text(reader, "domain"));
     for (const std::string& server : result.dns.nameservers) {
         // host-local hands on the node's resolv.conf, where a link-local server has a zone.
-        if (!parse_ip(server.substr(0, server.find('%')))) {
-            return reader.reject("nameservers", fmt::format("{} is no IP address", shown(server)));
+        if (!IpAddress::parse(server.substr(0, server.find('%')))) {
+            return reader.reject("nameservers",
+                                 fmt::format("{} is no IP address", shown_cni(server)));
         }
     }
     return {};
@@ -171,7 +152,7 @@ Result<CniResult> read_result(std::string_view text, CniVersion version) {
     SKIFF_TRY(const auto told, reader.text("cniVersion"));
     if (!told.empty() && told != to_string(version)) {
         return reader.reject("cniVersion", fmt::format("{}, but the plugin was asked for {}",
-                                                       shown(told), to_string(version)));
+                                                       shown_cni(told), to_string(version)));
     }
     CniResult result;
     SKIFF_CHECK(read_lists(reader, result));

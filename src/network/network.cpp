@@ -43,16 +43,6 @@ Result<void> write_if_changed(const fs::path& path, const std::string& text) {
     return os::write_file_atomic(path, text, 0644, os::Durability::process);
 }
 
-std::optional<Protocol> protocol_of(const kube::ContainerPort& port) {
-    if (port.protocol.empty() || port.protocol == "TCP") {
-        return Protocol::tcp;
-    }
-    if (port.protocol == "UDP") {
-        return Protocol::udp;
-    }
-    return std::nullopt;
-}
-
 std::uint16_t node_port(const kube::ContainerPort& port) {
     return static_cast<std::uint16_t>(port.hostPort != 0 ? port.hostPort : port.containerPort);
 }
@@ -151,11 +141,11 @@ Task<std::string> NodeNetwork::process_that_holds(Port port) {
 
 Task<Result<void>> NodeNetwork::check_port(const kube::Pod& pod, const kube::Container& container,
                                            const kube::ContainerPort& port) {
-    auto protocol = protocol_of(port);
-    if (!protocol || is_port_free(*protocol, port.hostIP, node_port(port))) {
+    auto transport = parse_transport(port.protocol);
+    if (!transport || is_port_free(*transport, port.hostIP, node_port(port))) {
         co_return Result<void>{};
     }
-    Port number(*protocol, node_port(port));
+    Port number(*transport, node_port(port));
     std::string holder;
     auto known = holders_.find(number);
     bool is_other = known != holders_.end() && (known->second.pod.str() != pod.metadata.uid ||
@@ -168,7 +158,7 @@ Task<Result<void>> NodeNetwork::check_port(const kube::Pod& pod, const kube::Con
     }
     co_return fail_because(Code::conflict, "CreateContainerError",
                            "port {}/{} of the node is taken by {}", number.second,
-                           *protocol == Protocol::tcp ? "TCP" : "UDP", holder);
+                           to_string(*transport), holder);
 }
 
 Task<Result<pods::NetworkMode>> NodeNetwork::mode_for(const kube::Pod& pod,
@@ -191,8 +181,8 @@ Task<Result<pods::NetworkMode>> NodeNetwork::mode_for(const kube::Pod& pod,
         SKIFF_CO_CHECK(co_await check_port(pod, container, port));
     }
     for (const kube::ContainerPort& port : container.ports) {
-        if (auto protocol = protocol_of(port)) {
-            holders_[{*protocol, node_port(port)}] =
+        if (auto transport = parse_transport(port.protocol)) {
+            holders_[{*transport, node_port(port)}] =
                 Holder{PodUid(pod.metadata.uid),
                        PodName{pod.metadata.namespace_, pod.metadata.name}, container.name};
         }

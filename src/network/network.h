@@ -55,7 +55,7 @@ private:
         PodName pod_name;
         std::string container;
     };
-    using Port = std::pair<Protocol, std::uint16_t>;
+    using Port = std::pair<Transport, std::uint16_t>;
 
     // Whether the pod has addresses of its own.
     [[nodiscard]] bool is_attached(const kube::Pod& pod) const {

@@ -38,9 +38,8 @@ struct PortMap {
 inline constexpr std::size_t kPortMapsMax = 1024;
 
 // The hostPorts of a pod's containers and sidecars; those of other init containers lead nowhere, as
-// with a kubelet. Fails with Code::invalid for an
-// address, a protocol or a port that is none (a pod of a file: the API server has seen the others),
-// exhausted for more than kPortMapsMax.
+// with a kubelet. Fails with Code::invalid for an address, a protocol or a port that is none (a pod
+// of a file: the API server has seen the others), exhausted for more than kPortMapsMax.
 [[nodiscard]] Result<std::vector<PortMap>> port_maps_of(const kube::Pod& pod);
 
 }  // namespace skiff::network

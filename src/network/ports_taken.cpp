@@ -39,7 +39,7 @@ std::vector<std::string_view> columns_of(std::string_view line) {
     return columns;
 }
 
-void add_inodes(std::set<std::string>& inodes, const fs::path& table, Protocol protocol,
+void add_inodes(std::set<std::string>& inodes, const fs::path& table, Transport transport,
                 std::uint16_t port) {
     auto fd = os::open(table, O_RDONLY);
     if (!fd) {
@@ -55,7 +55,7 @@ void add_inodes(std::set<std::string>& inodes, const fs::path& table, Protocol p
         if (columns.size() <= kInodeColumn || !columns[kLocalColumn].ends_with(suffix)) {
             continue;
         }
-        if (protocol == Protocol::udp || columns[kStateColumn] == kListening) {
+        if (transport == Transport::udp || columns[kStateColumn] == kListening) {
             inodes.insert(fmt::format("socket:[{}]", columns[kInodeColumn]));
         }
     }
@@ -75,7 +75,10 @@ bool holds_one(const fs::path& process, const std::set<std::string>& inodes) {
 
 }  // namespace
 
-bool is_port_free(Protocol protocol, const std::string& address, std::uint16_t port) {
+bool is_port_free(Transport transport, const std::string& address, std::uint16_t port) {
+    if (transport == Transport::sctp) {
+        return true;
+    }
     sockaddr_storage at{};
     socklen_t size = sizeof(sockaddr_in);
     auto* v4 = reinterpret_cast<sockaddr_in*>(&at);
@@ -90,12 +93,12 @@ bool is_port_free(Protocol protocol, const std::string& address, std::uint16_t p
     } else {
         return true;
     }
-    int type = protocol == Protocol::tcp ? SOCK_STREAM : SOCK_DGRAM;
+    int type = transport == Transport::tcp ? SOCK_STREAM : SOCK_DGRAM;
     os::Fd socket(::socket(at.ss_family, type | SOCK_CLOEXEC, 0));
     if (!socket) {
         return true;
     }
-    if (protocol == Protocol::tcp) {
+    if (transport == Transport::tcp) {
         int on = 1;
         ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     }
@@ -103,11 +106,14 @@ bool is_port_free(Protocol protocol, const std::string& address, std::uint16_t p
     return bound == 0 || errno != EADDRINUSE;
 }
 
-std::optional<std::string> find_port_holder(Protocol protocol, std::uint16_t port) {
+std::optional<std::string> find_port_holder(Transport transport, std::uint16_t port) {
+    if (transport == Transport::sctp) {
+        return std::nullopt;
+    }
     std::set<std::string> inodes;
-    bool is_tcp = protocol == Protocol::tcp;
-    add_inodes(inodes, is_tcp ? "/proc/net/tcp" : "/proc/net/udp", protocol, port);
-    add_inodes(inodes, is_tcp ? "/proc/net/tcp6" : "/proc/net/udp6", protocol, port);
+    bool is_tcp = transport == Transport::tcp;
+    add_inodes(inodes, is_tcp ? "/proc/net/tcp" : "/proc/net/udp", transport, port);
+    add_inodes(inodes, is_tcp ? "/proc/net/tcp6" : "/proc/net/udp6", transport, port);
     if (inodes.empty()) {
         return std::nullopt;
     }

@@ -1,7 +1,6 @@
 #include "node/exec_plugin.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -10,7 +9,7 @@
 #include "async/both.h"
 #include "base/text.h"
 #include "http/fd_stream.h"
-#include "os/process.h"
+#include "os/child.h"
 
 namespace skiff::node {
 
@@ -20,7 +19,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kShownErrorMax = 300;
 constexpr std::size_t kPieceBytes = 4096;
-constexpr int kReapWaitMs = 1000;
 
 // The file to run; empty if there is none.
 fs::path find_program(const std::string& command) {
@@ -57,39 +55,16 @@ std::vector<std::string> environment_of(const kube::ExecPlugin& plugin, const st
     return list;
 }
 
-// The running plugin; killed with its session and reaped when it is not waited for to the end.
-class Child {
-public:
-    explicit Child(os::Spawned spawned) : its_(std::move(spawned)) {}
-    Child(const Child&) = delete;
-    Child& operator=(const Child&) = delete;
-    ~Child() {
-        if (reaped_) {
-            return;
-        }
-        kill();
-        if (os::wait_ended(its_.pidfd.get(), kReapWaitMs)) {
-            (void)os::reap(its_.pidfd.get());
-        }
-    }
-    // With all of its session: the number is nobody else's until it is reaped.
-    void kill() { ::kill(-its_.pid, SIGKILL); }
-    async::Task<Result<os::ProcessExit>> wait(SteadyTime deadline) {
-        SKIFF_CO_CHECK(co_await async::wait_readable(its_.pidfd.get(), deadline));
-        kill();
-        SKIFF_CO_TRY(auto exit, os::reap(its_.pidfd.get()));
-        reaped_ = true;
-        co_return exit.value_or(os::ProcessExit{});
-    }
-
-private:
-    os::Spawned its_;
-    bool reaped_ = false;
-};
+// Until it has ended; then whatever else is in its session ends, too.
+async::Task<Result<os::ProcessExit>> wait_for(os::SessionChild& child, SteadyTime deadline) {
+    SKIFF_CO_CHECK(co_await async::wait_readable(child.pidfd(), deadline));
+    child.kill();
+    co_return child.reap();
+}
 
 // A failure ends the child, so that nobody waits for what else it has to say.
 async::Task<Result<std::string>> read_bounded(int fd, Bytes bytes_max, SteadyTime deadline,
-                                              Child& child) {
+                                              os::SessionChild& child) {
     http::FdStream stream(fd);
     std::string text;
     char piece[kPieceBytes];
@@ -137,7 +112,7 @@ async::Task<Result<std::string>> run_exec_plugin(kube::ExecPlugin plugin, std::s
     spec.session = os::Session::own;
     spec.on_parent_death = os::OnParentDeath::die;
     SKIFF_CO_TRY(auto spawned, os::spawn(spec));
-    Child child(std::move(spawned));
+    os::SessionChild child(std::move(spawned));
     out.write.reset();
     err.write.reset();
     SteadyTime deadline = after(limits.time);
@@ -151,7 +126,7 @@ async::Task<Result<std::string>> run_exec_plugin(kube::ExecPlugin plugin, std::s
         }
         co_return fail(std::move(problem));
     }
-    SKIFF_CO_TRY(auto exit, co_await child.wait(deadline));
+    SKIFF_CO_TRY(auto exit, co_await wait_for(child, deadline));
     if (exit.shell_code() != 0) {
         std::string_view told = trim(*errors);
         told.remove_prefix(told.size() - std::min(told.size(), kShownErrorMax));
