@@ -1,5 +1,6 @@
 """What is on the machine itself: processes, mounts, namespaces, cgroups."""
 
+import collections
 import os
 import pathlib
 import re
@@ -104,6 +105,10 @@ class Process:
                 continue
 
 
+# How many namespaces a node keeps ready (RoutedSettings::prepared_max).
+LAID_AHEAD_MAX = 4
+
+
 class Snapshot:
     """What a node could leave behind, as sets of texts. Other test clusters are not looked at."""
 
@@ -111,6 +116,13 @@ class Snapshot:
         self.own_network = cluster.env["CLUSTER_NETNS"]
         self.own_folder = cluster.env["CLUSTER_DIR"]
         mounts = [line.split() for line in (PROC / "self/mountinfo").read_text().splitlines()]
+        # A namespace of a pod has a record; those laid ahead for pods to come have none, and change names as they are used.
+        pins = [words[4] for words in mounts if re.fullmatch(r"/run/[^/]+/netns/[0-9]+", words[4]) and not self.is_foreign(words[4])]
+        mounts = [words for words in mounts if words[4] not in pins]
+        folders = collections.Counter(pathlib.Path(pin).parents[1] for pin in pins)
+        records = {folder: list((folder / "network").iterdir()) for folder in folders}
+        self.records = {f"record {path}" for paths in records.values() for path in paths}
+        self.laid_ahead = {folder: pins - len(records[folder]) for folder, pins in folders.items()}
         self.mounts = {f"mount {words[4]} {words[3]}" for words in mounts
                        if not self.is_foreign(words[4])}
         self.cgroups = {f"cgroup {folder}" for folder, _, _ in os.walk("/sys/fs/cgroup")
@@ -151,8 +163,11 @@ class Snapshot:
     def new_since(self, before):
         """What is here now and was not; a process only if it belongs to nobody who was there."""
         left = set()
-        for kind in ("mounts", "cgroups", "networks"):
+        for kind in ("mounts", "cgroups", "networks", "records"):
             left |= getattr(self, kind) - getattr(before, kind)
+        for folder, count in self.laid_ahead.items():
+            if count > (LAID_AHEAD_MAX if folder in before.laid_ahead else 0):
+                left.add(f"{count} pinned namespaces of no pod in {folder}")
         for its in self.skiffs:
             if before.parents.get(its.pid) != self.parents[its.pid] and self.came_after(before,
                                                                                         its.pid):

@@ -184,8 +184,13 @@ def test_row_2_a_certificate_that_ended_while_the_agent_was_down_is_asked_for_ag
     known = {r["metadata"]["name"] for r in signed.requests(CLIENT)}
     wait_until(lambda: time.time() > ends, LIFE_SECONDS + 5, "the end of the certificate")
     signed.cluster.node("start", NODE)
-    fresh = [r for r in signed.requests(CLIENT) if r["metadata"]["name"] not in known]
-    assert fresh and fresh[0]["spec"]["username"].startswith("system:bootstrap:")
+
+    def fresh():
+        return [r for r in signed.requests(CLIENT) if r["metadata"]["name"] not in known]
+
+    # The node is Ready as long as nobody has missed it: that says nothing of the agent that has just begun.
+    wait_until(fresh, 30, signed.log)
+    assert fresh()[0]["spec"]["username"].startswith("system:bootstrap:"), (ends, fresh(), signed.log()[-3000:])
     assert "asking for a new certificate" in signed.log()
 
 
