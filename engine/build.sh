@@ -11,19 +11,22 @@ target=
 for word in "$@"; do
     case $word in CARGO_TARGET_DIR=*) target=${word#*=} ;; esac
 done
-built=$target/release/libskiff_engine.a
-# Cargo goes by times: where another clone that shares the target folder built its own sources after ours were
-# written, it calls them fresh and hands out that clone's library. So the folder says of whose sources it is.
+# Cargo goes by paths and times: it would build the same sources once more for each clone that shares the target
+# folder, and call another clone's library fresh where its own sources are older. So the last few libraries are
+# kept by what is in the sources.
 sources=$(find src tests Cargo.toml -name '*.rs' -o -name Cargo.toml | LC_ALL=C sort | xargs cat | sha256sum)
-stamp=$target/release/skiff-engine.sources
-of_ours() { echo "${sources%% *} $features $(stat -c '%Y %s' "$built" 2>&1)"; }
-if [ "$(cat "$stamp" 2>&1)" != "$(of_ours)" ]; then
+kept=$target/release/skiff_engine-${sources:0:16}.a
+if [ ! -f "$kept" ]; then
     find src tests -name '*.rs' -exec touch {} +
+    # shellcheck disable=SC2086 # no or one argument
+    "$@" build --release --locked $features
+    cp "$target/release/libskiff_engine.a" "$kept.new"
+    mv "$kept.new" "$kept"
+    find "$target/release" -maxdepth 1 -name 'skiff_engine-*.a' -printf '%T@ %p\n' | sort -rn | cut -d' ' -f2- |
+        tail -n +4 | xargs -r rm -f
 fi
-# shellcheck disable=SC2086 # no or one argument
-"$@" build --release --locked $features
-of_ours > "$stamp"
-if ! cmp -s "$built" "$library"; then
-    cp "$built" "$library.new"
+touch "$kept"
+if ! cmp -s "$kept" "$library"; then
+    cp "$kept" "$library.new"
     mv "$library.new" "$library"
 fi

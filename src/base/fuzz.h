@@ -23,8 +23,10 @@
 #include "base/assert.h"
 #include "base/result.h"
 
-#ifdef SKIFF_CORPUS
+#ifdef SKIFF_FUZZ_REPLAY
 #include <gtest/gtest.h>
+
+#include "base/paths_testing.h"
 #endif
 
 namespace skiff::fuzz {
@@ -65,13 +67,14 @@ private:
 
 }  // namespace skiff::fuzz
 
-#ifdef SKIFF_CORPUS
-#define SKIFF_FUZZ(name)                                                                  \
-    static void fuzz_##name(std::string_view bytes);                                      \
-    TEST(Fuzz, name) {                                                                    \
-        EXPECT_GT(::skiff::fuzz::replay(#name, SKIFF_CORPUS "/" #name, &fuzz_##name), 0U) \
-            << "test/corpus/" #name " is empty";                                          \
-    }                                                                                     \
+#ifdef SKIFF_FUZZ_REPLAY
+#define SKIFF_FUZZ(name)                                                            \
+    static void fuzz_##name(std::string_view bytes);                                \
+    TEST(Fuzz, name) {                                                              \
+        const auto corpus = ::skiff::tests_source_folder() / "test/corpus" / #name; \
+        EXPECT_GT(::skiff::fuzz::replay(#name, corpus, &fuzz_##name), 0U)           \
+            << "test/corpus/" #name " is empty";                                    \
+    }                                                                               \
     static void fuzz_##name(std::string_view bytes)
 #else
 #define SKIFF_FUZZ(name)                                                                \

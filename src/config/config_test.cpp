@@ -5,6 +5,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/paths_testing.h"
 #include "config/fields.h"
 
 namespace skiff::config {
@@ -216,7 +217,7 @@ TEST(Config, AMapIsBounded) {
 
 TEST(Config, KnowsEveryFieldOfAKubeletOnceAndNoOther) {
     // The JSON names of KubeletConfiguration v1beta1 in k8s.io/kubelet v0.37.2.
-    std::ifstream file(SKIFF_SOURCE_DIR "/src/config/kubelet_fields.txt");
+    std::ifstream file(tests_source_folder() / "src/config/kubelet_fields.txt");
     std::set<std::string> all;
     for (std::string name; std::getline(file, name);) {
         all.insert(name);
@@ -292,7 +293,7 @@ TEST(Config, ResolveJudgesLoggingAndStaticPods) {
 }
 
 TEST(Config, TheReferencePageIsCurrent) {
-    std::ifstream file(SKIFF_SOURCE_DIR "/docs/config.md");
+    std::ifstream file(tests_source_folder() / "docs/config.md");
     std::stringstream text;
     text << file.rdbuf();
     // To renew it: `skiff config reference > docs/config.md`.

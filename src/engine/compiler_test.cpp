@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "base/paths_testing.h"
 #include "base/sanitizer_testing.h"
 #include "engine/testing.h"
 
@@ -29,7 +30,7 @@ TEST_F(Compiler, SaysWhatAModuleIs) {
 }
 
 TEST_F(Compiler, InspectsWithoutCompiling) {
-    const auto module = fs::path(SKIFF_GUESTS) / "actor.wasm";
+    const auto module = tests_source_folder() / "build/guests" / "actor.wasm";
     const auto seen = testing::compile(module, {"--inspect"});
     EXPECT_EQ(seen.report.code, wire::CompileCode::ok) << seen.report.message;
     EXPECT_EQ(seen.report.facts, testing::guest("actor").report.facts);
@@ -38,7 +39,7 @@ TEST_F(Compiler, InspectsWithoutCompiling) {
     ASSERT_EQ(::fstat(seen.artifact.get(), &artifact), 0);
     EXPECT_EQ(artifact.st_size, 0);
     // What an engine lacks is said, and what the module is all the same.
-    const auto component = fs::path(SKIFF_GUESTS) / "actor-component.wasm";
+    const auto component = tests_source_folder() / "build/guests" / "actor-component.wasm";
     const auto lacking = testing::compile(component, {"--inspect", "--engine=wasmi"});
     EXPECT_EQ(lacking.report.code, wire::CompileCode::unsupported);
     EXPECT_EQ(lacking.report.facts.kind, wire::ModuleKind::component);
@@ -56,14 +57,14 @@ TEST_F(Compiler, StaysWithinItsMemory) {
     if (!kLimitsAddressSpace) {
         GTEST_SKIP() << "under a sanitizer the compiler's address space has no limit";
     }
-    const auto module = fs::path(SKIFF_GUESTS) / "hello-go.wasm";
+    const auto module = tests_source_folder() / "build/guests" / "hello-go.wasm";
     const auto small = testing::compile(module, {"--memory-bytes=40000000"});
     EXPECT_EQ(small.report.code, wire::CompileCode::exhausted) << small.report.message;
     EXPECT_NE(small.report.message.find("38 MiB"), std::string::npos) << small.report.message;
 }
 
 TEST_F(Compiler, StaysWithinItsTime) {
-    const auto module = fs::path(SKIFF_GUESTS) / "hello-go.wasm";
+    const auto module = tests_source_folder() / "build/guests" / "hello-go.wasm";
     const auto slow = testing::compile(module, {"--cpu-seconds=1"});
     EXPECT_EQ(slow.report.code, wire::CompileCode::exhausted) << slow.report.message;
     EXPECT_NE(slow.report.message.find("1 second"), std::string::npos) << slow.report.message;

@@ -11,6 +11,7 @@
 
 #include <fstream>
 
+#include "base/paths_testing.h"
 #include "base/sanitizer_testing.h"
 #include "base/text.h"
 #include "engine/testing.h"
@@ -537,7 +538,7 @@ TEST_F(Keeper, ServesAnOrdinaryUser) {
             ::setresuid(12345, 12345, 12345) < 0) {
             ::_exit(50);
         }
-        if (::access(SKIFF_ENGINE_PROGRAM, X_OK) < 0) {
+        if (::access((tests_program_folder() / "skiff-engine").c_str(), X_OK) < 0) {
             ::_exit(77);
         }
         int code = 0;

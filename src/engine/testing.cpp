@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/paths_testing.h"
 #include "base/text.h"
 #include "engine/identity.h"
 #include "os/file.h"
@@ -23,7 +24,7 @@ namespace {
 constexpr int kPatienceMs = 10'000;
 
 std::string program() {
-    return SKIFF_ENGINE_PROGRAM;
+    return tests_program_folder() / "skiff-engine";
 }
 
 // The build that the program itself names: this test's own build id is another one.
@@ -76,7 +77,7 @@ const Compiled& guest(const std::string& name) {
     static std::map<std::string, Compiled> cache;
     auto found = cache.find(name);
     if (found == cache.end()) {
-        const auto path = std::filesystem::path(SKIFF_GUESTS) / (name + ".wasm");
+        const auto path = tests_source_folder() / "build/guests" / (name + ".wasm");
         SKIFF_ASSERT(std::filesystem::exists(path), "run guests/build first");
         found = cache.emplace(name, compile(path)).first;
         SKIFF_ASSERT(found->second.report.code == wire::CompileCode::ok,

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include "base/paths_testing.h"
 #include "base/sanitizer_testing.h"
 #include "base/text.h"
 #include "os/file.h"
@@ -44,7 +45,7 @@ using std::chrono::seconds;
 
 inline fs::path engine_program() {
     const char* set = std::getenv("SKIFF_ENGINE_PROGRAM");
-    return set != nullptr ? set : SKIFF_ENGINE_PROGRAM;
+    return set != nullptr ? fs::path(set) : tests_program_folder() / "skiff-engine";
 }
 
 inline std::string contents(const fs::path& path) {
@@ -121,7 +122,7 @@ public:
     void run(Task<void> task) { async::run_to_end(reactor_, std::move(task)); }
 
     static fs::path guest(const std::string& name) {
-        return fs::path(SKIFF_SOURCE_DIR) / "build/guests" / name;
+        return tests_source_folder() / "build/guests" / name;
     }
 
     // An agent's life begins.
