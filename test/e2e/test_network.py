@@ -14,6 +14,12 @@ def links_of(cluster, number):
     return [its["ifname"] for its in json.loads(done.stdout) if its["ifname"].startswith("sk")]
 
 
+def http_from(cluster, number, host, port, path):
+    """What the cluster's node of that number gets at an address, None without an answer."""
+    done = run(cluster.inside("curl", "-sSf", "-m", "5", f"http://{host}:{port}{path}", node_number=number), check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
 def test_each_pod_has_an_address_of_the_nodes_range(kube, cluster, node, inside):
     """Row 43: the same port in several pods, reached by the machine, the node, pods and the API server's proxy."""
     one = serve(kube, cluster, "http-hello", "one", 8080, nodeName=node)

@@ -88,6 +88,8 @@ def build_own(name):
 # `go build`, and the package.
 TOOLS = {"metrics-server": ["sigs.k8s.io/metrics-server/cmd/metrics-server"],
          "remotedialer": ["."],
+         "kube-proxy": ["k8s.io/kubernetes/cmd/kube-proxy"],
+         "coredns": ["."],
          # Without the clouds' service discovery, which is most of it.
          "prometheus": ["-tags=remove_all_sd", "github.com/prometheus/prometheus/cmd/prometheus"]}
 

@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 
-from . import api, binaries, net, proc
+from . import api, binaries, net, proc, services
 from .proc import ClusterError
 
 CONFIG = """\
@@ -104,6 +104,11 @@ class Node:
             its["SERVER"], "--token", its["BOOTSTRAP_TOKEN"], "--ca-cert-hash", its["CA_CERT_HASH"]]
         self._command("node", "join", *how, "--bootstrap-kubeconfig", f"{self.folder}/bootstrap.kubeconfig")
         self.start()
+        self._start_proxy()
+
+    def _start_proxy(self):
+        if self.cluster.state.get("services"):
+            services.start_proxy(self)
 
     def _write_config(self, config_path):
         text = config_text()
@@ -181,6 +186,7 @@ class Node:
         shutil.rmtree(self.run_folder, ignore_errors=True)
         self.record["cgroups"] = proc.create_cgroups(self.netns)
         self.start()
+        self._start_proxy()
 
     def _end_everything(self):
         """Kills the agent and all that it started; returns what outlived its reset."""
@@ -195,6 +201,7 @@ class Node:
         """Stops the agent, resets the node and removes it; returns what reset left behind."""
         problems = []
         if os.path.exists(f"/run/netns/{self.netns}"):
+            services.stop_proxy(self)
             self.stop(grace_seconds)
             problems += self._reset()
             problems += [f"{self.name}: process left by reset: {its['name']} ({its['pid']})"
