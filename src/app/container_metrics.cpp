@@ -23,7 +23,8 @@ struct Row {
     std::string container;
     PodName pod;
     CgroupDetail group;
-    const ContainerSample* sample = nullptr;  // of a container
+    const ContainerSample* sample = nullptr;                // of a container
+    const std::vector<server::LinkStats>* links = nullptr;  // of a pod, or the machine
 
     [[nodiscard]] std::vector<MetricsText::Label> labels() const {
         return {{"container", container}, {"id", id},       {"image", image}, {"name", name},
@@ -77,6 +78,7 @@ std::vector<Row> rows_of(const ContainersSample& sample) {
     machine.id = "/";
     machine.group.cpu = sample.machine.cpu;
     machine.group.working_set = sample.machine.memory_working_set;
+    machine.links = &sample.machine.links;
     std::map<PodName, CgroupDetail> sums;
     for (const ContainerSample& one : sample.containers) {
         add(sums[one.pod], one.look.group);
@@ -87,6 +89,7 @@ std::vector<Row> rows_of(const ContainersSample& sample) {
         row.pod = pod.name;
         row.group = sums[pod.name];
         row.group.cpu = pod.cpu;
+        row.links = &pod.links;
     }
     for (const ContainerSample& one : sample.containers) {
         Row& row = rows.emplace_back();
@@ -133,6 +136,22 @@ public:
         rows([&](const Row& row) {
             return row.sample == nullptr ? std::nullopt : std::optional(value(*row.sample));
         });
+    }
+
+    // A sample of each interface of pods and machine.
+    using LinkCount = std::uint64_t server::LinkStats::*;
+    void links(std::string_view name, std::string_view help, LinkCount field) {
+        begin(name, Type::counter, help);
+        for (const Row& row : rows_) {
+            if (row.links == nullptr) {
+                continue;
+            }
+            for (const server::LinkStats& link : *row.links) {
+                auto labels = row.labels();
+                labels.emplace_back("interface", link.name);
+                text_.sample(MetricsText::Labels(labels), number(link.*field));
+            }
+        }
     }
 
 private:
@@ -236,6 +255,20 @@ void write_files(Page& page) {
     family("container_fs_inodes_total", "Inodes of its filesystem", &server::FsStats::inodes);
     family("container_fs_inodes_free", "Inodes left in its filesystem",
            &server::FsStats::inodes_free);
+}
+
+void write_network(Page& page) {
+    using Link = server::LinkStats;
+    page.links("container_network_receive_bytes_total", "Bytes received", &Link::rx_bytes);
+    page.links("container_network_receive_packets_total", "Packets received", &Link::rx_packets);
+    page.links("container_network_receive_packets_dropped_total", "Packets lost at their receipt",
+               &Link::rx_dropped);
+    page.links("container_network_receive_errors_total", "Errors at receipt", &Link::rx_errors);
+    page.links("container_network_transmit_bytes_total", "Bytes sent", &Link::tx_bytes);
+    page.links("container_network_transmit_packets_total", "Packets sent", &Link::tx_packets);
+    page.links("container_network_transmit_packets_dropped_total", "Packets lost before they went",
+               &Link::tx_dropped);
+    page.links("container_network_transmit_errors_total", "Errors at sending", &Link::tx_errors);
 }
 
 void write_machine(const MachineSample& machine, MetricsText& text) {
@@ -375,6 +408,7 @@ void write_container_metrics(const ContainersSample& sample, MetricsText& text) 
     write_limits(page);
     write_stalls(page);
     write_files(page);
+    write_network(page);
     page.field("container_processes", Type::gauge, "Processes", &CgroupDetail::processes);
     page.field("container_threads", Type::gauge, "Threads", &CgroupDetail::threads);
     page.containers("container_start_time_seconds", Type::gauge, "When it was started",

@@ -29,6 +29,7 @@ struct PodSample {
     PodName name;
     PodUid uid;
     std::chrono::nanoseconds cpu{};
+    std::vector<server::LinkStats> links{};
 };
 
 struct MachineSample {
@@ -40,6 +41,7 @@ struct MachineSample {
     std::string system_uuid;
     std::chrono::nanoseconds cpu{};
     Bytes memory_working_set;
+    std::vector<server::LinkStats> links;
 };
 
 struct ContainersSample {

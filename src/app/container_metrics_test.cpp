@@ -16,7 +16,8 @@ ContainersSample one_server() {
     sample.machine.cores = 2;
     sample.machine.cpu = 99s;
     sample.machine.boot_id = "boot";
-    sample.pods.push_back({{"shop", "web"}, PodUid("u1"), 9s});
+    sample.pods.push_back({{"shop", "web"}, PodUid("u1"), 9s, {{"eth0", 1, 2, 3, 4, 5, 6, 7, 8}}});
+    sample.machine.links = {{"enp1s0", 100, 0, 0, 0, 500, 0, 0, 0}};
     ContainerSample& main = sample.containers.emplace_back();
     main.id = "c1";
     main.name = "main";
@@ -72,6 +73,27 @@ TEST(ContainerMetrics, PodsAndTheMachineAreRows) {
     EXPECT_THAT(page,
                 HasSubstr(fmt::format("\ncontainer_memory_usage_bytes{}}} 73400320\n", kPod)));
     EXPECT_THAT(page, HasSubstr("\ncontainer_cpu_usage_seconds_total{container=\"\",id=\"/\","));
+}
+
+TEST(ContainerMetrics, NetworksAreOfPodsAndTheMachine) {
+    std::string page = page_of(one_server());
+    constexpr std::string_view kPod =
+        R"({container="",id="/podu1",image="",name="",namespace="shop",pod="web",interface="eth0"})";
+    for (const auto& [name, value] :
+         std::initializer_list<std::pair<std::string_view, int>>{{"receive_bytes", 1},
+                                                                 {"receive_packets", 2},
+                                                                 {"receive_errors", 3},
+                                                                 {"receive_packets_dropped", 4},
+                                                                 {"transmit_bytes", 5},
+                                                                 {"transmit_packets", 6},
+                                                                 {"transmit_errors", 7},
+                                                                 {"transmit_packets_dropped", 8}}) {
+        EXPECT_THAT(
+            page, HasSubstr(fmt::format("\ncontainer_network_{}_total{} {}\n", name, kPod, value)));
+    }
+    EXPECT_THAT(page, HasSubstr("\ncontainer_network_transmit_bytes_total{container=\"\",id=\"/\","
+                                "image=\"\",name=\"\",namespace=\"\",pod=\"\","
+                                "interface=\"enp1s0\"} 500\n"));
 }
 
 TEST(ContainerMetrics, WithoutACpuLimitThereAreNoPeriods) {

@@ -393,6 +393,8 @@ async::Task<Result<void>> NodeMetrics::write_containers(MetricsText& text) {
     if (disks.at < asked) {
         // Kept from before: its disks will do, its processor times will not.
         SKIFF_CO_TRY(stats, co_await rooms.view().stats(server::StatsScope::cpu_and_memory));
+        const auto snapshots = rooms.pods().snapshot();
+        co_await rooms.traffic().add_to(snapshots, stats);
     }
     ContainersSample sample;
     sample.at = parts_.base.clock.wall_now();
@@ -423,13 +425,14 @@ async::Task<Result<void>> NodeMetrics::write_containers(MetricsText& text) {
         }
     }
     for (const server::PodStats& pod : stats.pods) {
-        sample.pods.push_back({pod.name, pod.uid, pod.cpu.total});
+        sample.pods.push_back({pod.name, pod.uid, pod.cpu.total, pod.links});
     }
     MachineSample& machine = sample.machine;
     machine.cores = os::cpu_count();
     machine.memory = stats.memory_total;
     machine.cpu = stats.cpu.total;
     machine.memory_working_set = stats.memory_working_set();
+    machine.links = stats.links;
     if (auto memory = os::memory()) {
         machine.swap = memory->swap_total;
     }

@@ -262,6 +262,9 @@ async::Task<Result<server::NodeStats>> StatsCollector::look(server::StatsScope s
         }
         set_rooms(stats);
         co_await add_groups(snapshots, stats);
+        if (parts_.traffic != nullptr) {
+            co_await parts_.traffic->add_to(snapshots, stats);
+        }
     }
     co_return stats;
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "app/container_looks.h"
+#include "app/pod_traffic.h"
 #include "async/blocking.h"
 #include "async/task.h"
 #include "base/time.h"
@@ -59,6 +60,7 @@ public:
         const Clock& clock;
         // What the kernel counts of containers, with the disks; empty: nothing.
         std::function<async::Task<Result<ContainerLooks::Looks>>(std::vector<ContainerId>)> look{};
+        const PodTraffic* traffic = nullptr;  // nullptr: nothing of networks
     };
     StatsCollector(Parts parts, std::string node_name, std::filesystem::path root_dir)
         : parts_(parts), node_name_(std::move(node_name)), root_dir_(std::move(root_dir)) {}

@@ -210,6 +210,7 @@ async::Task<Result<void>> Rooms::open_network(const config::Settings& settings,
         network.attacher = &pod_network_->attacher();
     }
     network.node_ips = std::move(node_ips);
+    traffic_.emplace(network.attacher, network::wire_prefix(instance_.id()), base_.pool);
     network_.emplace(executor, std::move(network), instance_.paths(), base_.pool, outside.events);
     co_return Result<void>{};
 }
@@ -310,7 +311,8 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
                                                 base.foreign_pool, base.clock,
                                                 [looks = &*rooms->looks_](auto containers) {
                                                     return looks->look(std::move(containers));
-                                                }},
+                                                },
+                                                &*rooms->traffic_},
                           settings.node_name, settings.root_dir);
     rooms->view_ = std::make_unique<PodView>(*rooms->pods_, base.pool, *rooms->stats_);
     rooms->pods_->start();

@@ -18,6 +18,7 @@
 #include "app/meters.h"
 #include "app/node_stats.h"
 #include "app/pod_network.h"
+#include "app/pod_traffic.h"
 #include "async/blocking.h"
 #include "async/scope.h"
 #include "base/random.h"
@@ -101,6 +102,7 @@ public:
     [[nodiscard]] pods::Volumes& volumes() { return *volumes_; }
     [[nodiscard]] const MeteredVolumes& metered_volumes() const { return *metered_volumes_; }
     [[nodiscard]] const ContainerLooks& looks() const { return *looks_; }
+    [[nodiscard]] const PodTraffic& traffic() const { return *traffic_; }
     [[nodiscard]] probes::Prober& prober() { return *prober_; }
     // For `kubectl logs` and `skiff run`.
     [[nodiscard]] pods::LogSource& logs();
@@ -149,6 +151,7 @@ private:
     std::optional<volumes::PodVolumes> volumes_;
     std::optional<PodNetwork> pod_network_;
     std::optional<network::NodeNetwork> network_;
+    std::optional<PodTraffic> traffic_;
     std::optional<ContainerCommands> commands_;
     std::optional<probes::Prober> prober_;
     std::unique_ptr<pods::Pods> pods_;

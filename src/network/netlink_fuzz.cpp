@@ -22,6 +22,10 @@ SKIFF_FUZZ(network_netlink) {
             SKIFF_ASSERT(link->index != 0 && !link->name.empty());
             SKIFF_ASSERT(link->name.size() <= kLinkNameMax);
         }
+        if (auto traffic = parse_link_traffic(answer)) {
+            auto link = parse_link(answer);
+            SKIFF_ASSERT(link && traffic->name == link->name);
+        }
         if (auto route = parse_host_route(answer)) {
             SKIFF_ASSERT(route->link != 0);
         }

@@ -18,6 +18,8 @@ namespace skiff::network {
 struct Attachment {
     std::filesystem::path name_space;    // a pinned network namespace
     std::vector<std::string> addresses;  // status.podIPs, the preferred one first
+    // The end in the node's namespace of the pod's pair of interfaces; empty: not known.
+    std::string node_link{};
 };
 
 // Reactor thread; what blocks is done in the pool. For one pod one call at a time begins, and a

@@ -339,6 +339,7 @@ Task<Result<void>> RoutedNetwork::detach(PodUid pod) {
 Attachment RoutedNetwork::attachment_of(const PodRecord& record) const {
     Attachment attachment;
     attachment.name_space = wire_pin(settings_.wire, record.wire);
+    attachment.node_link = wire_name(settings_.wire.instance, record.wire);
     for (const IpAddress& address : record.addresses) {
         attachment.addresses.push_back(format_as(address));
     }

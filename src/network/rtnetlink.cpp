@@ -7,7 +7,9 @@
 #include <linux/veth.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 namespace skiff::network {
@@ -173,6 +175,31 @@ std::optional<Link> parse_link(const NetlinkAnswer& answer) {
     return link.name.empty() ? std::nullopt : std::optional(link);
 }
 
+std::optional<LinkTraffic> parse_link_traffic(const NetlinkAnswer& answer) {
+    auto link = parse_link(answer);
+    if (!link) {
+        return std::nullopt;
+    }
+    for (const NetlinkAttribute& attribute : answer.attributes(sizeof(ifinfomsg))) {
+        // Kernels add to its end.
+        rtnl_link_stats64 counters{};
+        if (attribute.type != IFLA_STATS64 ||
+            attribute.bytes.size() < offsetof(rtnl_link_stats64, multicast)) {
+            continue;
+        }
+        std::memcpy(&counters, attribute.bytes.data(),
+                    std::min(attribute.bytes.size(), sizeof(counters)));
+        LinkTraffic traffic;
+        traffic.name = std::move(link->name);
+        traffic.received = {counters.rx_bytes, counters.rx_packets, counters.rx_errors,
+                            counters.rx_dropped};
+        traffic.sent = {counters.tx_bytes, counters.tx_packets, counters.tx_errors,
+                        counters.tx_dropped};
+        return traffic;
+    }
+    return std::nullopt;
+}
+
 std::optional<HostRoute> parse_host_route(const NetlinkAnswer& answer) {
     const auto* header = answer.header<rtmsg>();
     if (answer.type != RTM_NEWROUTE || header == nullptr || header->rtm_table != RT_TABLE_MAIN ||
@@ -225,6 +252,25 @@ Result<std::map<std::string, Link>> list_links(Netlink& netlink, std::string_vie
         }
     }));
     return links;
+}
+
+Result<std::vector<LinkTraffic>> list_link_traffic(Netlink& netlink) {
+    NetlinkBatch batch;
+    begin_link(batch, RTM_GETLINK, NLM_F_DUMP, "list what went through the interfaces");
+    // By index, as a list that changed meanwhile is told again.
+    std::map<std::uint32_t, LinkTraffic> found;
+    SKIFF_CHECK(netlink.ask(batch, [&](const NetlinkAnswer& answer) {
+        auto link = parse_link(answer);
+        auto traffic = parse_link_traffic(answer);
+        if (link && traffic) {
+            found.insert_or_assign(link->index, std::move(*traffic));
+        }
+    }));
+    std::vector<LinkTraffic> all;
+    for (auto& [index, traffic] : found) {
+        all.push_back(std::move(traffic));
+    }
+    return all;
 }
 
 Result<std::map<IpAddress, std::uint32_t>> list_host_routes(Netlink& netlink, IpFamily family) {

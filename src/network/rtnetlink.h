@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "network/ip.h"
 #include "network/netlink.h"
@@ -22,6 +23,21 @@ inline constexpr std::size_t kLinkNameMax = 15;
 struct Link {
     std::uint32_t index = 0;
     std::string name;
+};
+
+// What the kernel has counted of a link since it was made, as its owner sees it.
+struct LinkTraffic {
+    struct Direction {
+        std::uint64_t bytes = 0;
+        std::uint64_t packets = 0;
+        std::uint64_t errors = 0;
+        std::uint64_t dropped = 0;
+        friend bool operator==(const Direction&, const Direction&) = default;
+    };
+    std::string name;
+    Direction received;
+    Direction sent;
+    friend bool operator==(const LinkTraffic&, const LinkTraffic&) = default;
 };
 
 // A pair of interfaces, one in the namespace of the socket, one in another.
@@ -66,12 +82,16 @@ void delete_host_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress&
 // The links whose names begin with `prefix`, by their names.
 [[nodiscard]] Result<std::map<std::string, Link>> list_links(Netlink& netlink,
                                                              std::string_view prefix);
+// What went through each link of the socket's namespace, in the kernel's order.
+[[nodiscard]] Result<std::vector<LinkTraffic>> list_link_traffic(Netlink& netlink);
 // The links over which routes to single addresses go, by the address: of the main table.
 [[nodiscard]] Result<std::map<IpAddress, std::uint32_t>> list_host_routes(Netlink& netlink,
                                                                           IpFamily family);
 
 // A link, or a route to a single address, of an answer; nullopt for anything else. Pure.
 [[nodiscard]] std::optional<Link> parse_link(const NetlinkAnswer& answer);
+// The same of a link with its counters.
+[[nodiscard]] std::optional<LinkTraffic> parse_link_traffic(const NetlinkAnswer& answer);
 struct HostRoute {
     IpAddress address;
     std::uint32_t link = 0;

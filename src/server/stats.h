@@ -64,6 +64,19 @@ struct VolumeStats {
     FsStats fs;
 };
 
+// What went through one interface since it was made, as its owner sees it.
+struct LinkStats {
+    std::string name;
+    std::uint64_t rx_bytes = 0;
+    std::uint64_t rx_packets = 0;
+    std::uint64_t rx_errors = 0;
+    std::uint64_t rx_dropped = 0;
+    std::uint64_t tx_bytes = 0;
+    std::uint64_t tx_packets = 0;
+    std::uint64_t tx_errors = 0;
+    std::uint64_t tx_dropped = 0;
+};
+
 struct PodStats {
     PodName name;
     PodUid uid;
@@ -73,6 +86,7 @@ struct PodStats {
     Bytes memory_working_set;
     std::optional<FsStats> ephemeral_storage;
     std::vector<VolumeStats> volumes;
+    std::vector<LinkStats> links;  // of its network; with hostNetwork the node's, as a kubelet has
     std::uint64_t processes = 0;
 };
 
@@ -86,6 +100,7 @@ struct NodeStats {
     GroupStats group;  // of the machine
     FsStats fs;
     FsStats image_fs;
+    std::vector<LinkStats> links;  // to the outside
     std::int64_t processes = 0;
     std::int64_t processes_max = 0;
     std::vector<PodStats> pods;

@@ -42,6 +42,8 @@ NodeStats two_pods() {
     VolumeStats& scratch = web.volumes.emplace_back();
     scratch.name = "scratch";
     scratch.fs.used = Bytes{8192};
+    web.links.push_back({"eth0", 11, 12, 13, 14, 15, 16, 17, 18});
+    stats.links.push_back({"enp1s0", 21, 22, 23, 24, 25, 26, 27, 28});
     PodStats& waits = stats.pods.emplace_back();
     waits.name = {"shop", "waits"};
     return stats;
@@ -120,12 +122,26 @@ TEST(Summary, HasNodeAndPods) {
     EXPECT_FALSE(main["cpu"].as_object().contains("psi")) << "the kernel does not count it";
     EXPECT_EQ(web["volume"].at(0).at("name").as_string(), "scratch");
     EXPECT_TRUE(document["pods"].at(1).at("startTime").is_null());
+    auto network = web["network"].as_object();
+    EXPECT_EQ(network["time"].as_string(), "2027-01-15T08:00:00Z");
+    EXPECT_EQ(network["name"].as_string(), "eth0");
+    EXPECT_EQ(network["rxBytes"].to_number<int>(), 11);
+    EXPECT_EQ(network["rxErrors"].to_number<int>(), 13);
+    EXPECT_EQ(network["txBytes"].to_number<int>(), 15);
+    EXPECT_EQ(network["txErrors"].to_number<int>(), 17);
+    EXPECT_EQ(network["interfaces"].as_array().size(), 1U);
+    EXPECT_FALSE(document["pods"].at(1).as_object().contains("network"));
+    network = node["network"].as_object();
+    EXPECT_EQ(network["name"].as_string(), "") << "none has the name of a default one";
+    EXPECT_FALSE(network.contains("rxBytes"));
+    EXPECT_EQ(network["interfaces"].at(0).at("txBytes").to_number<int>(), 25);
 }
 
 TEST(Summary, LeavesDisksOutWhereOnlyCpuAndMemoryAreAskedFor) {
     std::string text = summary_json(two_pods(), StatsScope::cpu_and_memory);
     EXPECT_THAT(text, Not(HasSubstr("\"volume\"")));
     EXPECT_THAT(text, Not(HasSubstr("\"fs\"")));
+    EXPECT_THAT(text, Not(HasSubstr("\"network\"")));
     EXPECT_THAT(text, HasSubstr("workingSetBytes"));
 }
 

@@ -82,6 +82,33 @@ json::object fs_of(const FsStats& fs, const std::string& at) {
     return object;
 }
 
+json::object link_of(const LinkStats& link) {
+    return {{"name", link.name},
+            {"rxBytes", link.rx_bytes},
+            {"rxErrors", link.rx_errors},
+            {"txBytes", link.tx_bytes},
+            {"txErrors", link.tx_errors}};
+}
+
+// The default interface is the one that a kubelet takes for it, by its name; without it the list
+// stands alone.
+void put_network(json::object& object, const std::vector<LinkStats>& links, const std::string& at) {
+    if (links.empty()) {
+        return;
+    }
+    json::object network{{"name", ""}};
+    json::array interfaces;
+    for (const LinkStats& link : links) {
+        interfaces.push_back(link_of(link));
+        if (link.name == "eth0") {
+            network = link_of(link);
+        }
+    }
+    network["time"] = at;
+    network["interfaces"] = std::move(interfaces);
+    object["network"] = std::move(network);
+}
+
 json::object container_of(const ContainerStats& container, const std::string& at) {
     json::object object{{"name", container.name},
                         {"startTime", format_rfc3339(container.started)},
@@ -124,6 +151,7 @@ json::object pod_of(const PodStats& pod, const std::string& at, StatsScope scope
     if (pod.ephemeral_storage) {
         object["ephemeral-storage"] = fs_of(*pod.ephemeral_storage, at);
     }
+    put_network(object, pod.links, at);
     object["process_stats"] = {{"process_count", pod.processes}};
     return object;
 }
@@ -143,6 +171,7 @@ std::string summary_json(const NodeStats& stats, StatsScope scope) {
         json::object images = fs_of(stats.image_fs, at);
         node["fs"] = fs_of(stats.fs, at);
         node["runtime"] = {{"imageFs", images}, {"containerFs", images}};
+        put_network(node, stats.links, at);
         node["rlimit"] = {
             {"time", at}, {"maxpid", stats.processes_max}, {"curproc", stats.processes}};
     }

@@ -6,6 +6,7 @@ import json
 from conftest import OWN_NODE
 from kube import pod, run, wait_until
 from test_engine import answers, ask, serve
+from test_metrics import reader  # noqa: F401
 
 
 def links_of(cluster, number):
@@ -67,6 +68,39 @@ def test_addresses_survive_sigkill_of_the_agent(kube_on, cluster, own_node):
     assert its["status"]["podIP"] == before["status"]["podIP"]
     assert its["status"]["containerStatuses"][0]["restartCount"] == 0
     assert ask(its, "/")[0] == 200
+
+
+def test_figures_are_of_what_went_through(kube, cluster, node, reader):  # noqa: F811
+    """Rows 48, 49: at once on the page of cAdvisor, within ten seconds in the summary; both count the same."""
+    its = serve(kube, cluster, "http-hello", "web", 8080, nodeName=node)
+    kube.apply(pod("shares", cluster.push("actor"), "hold", nodeName=node, hostNetwork=True))
+    kube.wait_ready("shares")
+    page = "/metrics/cadvisor"
+
+    def counted(direction, what="bytes", name="web"):
+        return reader.value(page, f"container_network_{direction}_{what}_total", namespace=kube.namespace, pod=name,
+                            interface="eth0", container="")
+
+    received, sent, packets = counted("receive"), counted("transmit"), counted("receive", "packets")
+    assert ask(its, "/echo", method="POST", body=b"x" * 500_000)[0] == 200
+    for direction, before in (("receive", received), ("transmit", sent)):
+        # The headers of TCP and IP are counted, too, and acknowledgements.
+        assert 500_000 < counted(direction) - before < 600_000
+    assert counted("receive", "packets") > packets
+    assert counted("receive", "errors") == counted("transmit", "packets_dropped") == 0
+    assert counted("receive", name="shares") > 0
+
+    def network():
+        document = kube.node_json(node, "stats/summary")
+        pods = {p["podRef"]["name"]: p for p in document["pods"] if p["podRef"]["namespace"] == kube.namespace}
+        return document["node"]["network"], pods
+
+    wait_until(lambda: network()[1]["web"]["network"]["rxBytes"] > received + 500_000, 20, "a fresh summary")
+    of_node, pods = network()
+    assert pods["web"]["network"]["name"] == "eth0" and pods["web"]["network"]["rxErrors"] == 0
+    assert pods["web"]["network"]["txBytes"] > sent + 500_000
+    assert [link["name"] for link in of_node["interfaces"]] == ["eth0"], "no pod's end is among them"
+    assert pods["shares"]["network"]["interfaces"] == of_node["interfaces"], "hostNetwork: those of the node"
 
 
 def test_pods_that_are_gone_leave_no_interface(kube, cluster, node):
