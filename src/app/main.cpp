@@ -130,6 +130,11 @@ void add_run(CLI::App& root, CommandLine& line) {
     run->add_option("-v,--volume", options.image.volumes, "HOST:CONTAINER[:ro]")
         ->type_name("HOST:CONTAINER")
         ->allow_extra_args(false);
+    run->add_option("-p,--publish", options.image.ports,
+                    "port of this machine that leads to the guest's; it has a network of its own "
+                    "then (as root)")
+        ->type_name("[ADDRESS:]HOSTPORT:PORT[/PROTOCOL]")
+        ->allow_extra_args(false);
     run->add_flag("-i,--interactive", options.image.interactive, "pass on standard input");
     run->add_flag("-t,--tty", options.image.terminal, "the guest's stdio is this terminal");
     run->add_flag("--rm", options.remove,

@@ -73,6 +73,10 @@ Result<Workload> workload_of(RunOptions& options) {
             return fail(Code::invalid,
                         "arguments go with an image or a module, not with a manifest");
         }
+        if (!options.image.ports.empty()) {
+            return fail(Code::invalid,
+                        "-p goes with an image or a module; a manifest says ports itself");
+        }
         SKIFF_TRY(std::string text, read_text(options.target));
         auto parsed = parse_workload(text);
         if (!parsed) {
@@ -149,6 +153,9 @@ private:
     async::Task<Result<std::unique_ptr<Rooms>>> open() {
         int stdin_fd = options_.image.interactive ? STDIN_FILENO : -1;
         Outside outside{objects_, console_, status_, stdin_fd, os::OnParentDeath::die};
+        if (!options_.image.ports.empty()) {
+            outside.pod_network = PodNetwork::Company::alone;
+        }
         SKIFF_CO_TRY(auto ips, node_addresses(options_.settings, Company::alone));
         if (ips.empty()) {
             ips.push_back("127.0.0.1");
@@ -220,11 +227,21 @@ private:
     RunStatus status_;
 };
 
+// Every wire and rule of the instance, of which no process is left.
+void remove_network(const state::Instance& instance) {
+    auto removed = network::remove_routed_network(wire_settings(instance, {}),
+                                                  instance.paths().pod_networks());
+    if (!removed) {
+        print_error(format_as(removed.error()));
+    }
+}
+
 }  // namespace
 
 int run_command(RunOptions options) {
     ::signal(SIGPIPE, SIG_IGN);
     options.settings.max_pods = kWorkloadPodsMax;
+    options.settings.pod_network = options.image.ports.empty() ? "node" : "routed";
     auto settled = settle_own(options.settings, options.plain_http);
     if (!settled) {
         print_error(format_as(settled.error()));
@@ -235,6 +252,10 @@ int run_command(RunOptions options) {
         print_error(format_as(workload.error()));
         return kExitCannotRun;
     }
+    if (!options.image.ports.empty() && ::geteuid() != 0) {
+        print_error("-p: a network of its own takes root; without -p a guest has this machine's");
+        return kExitCannotRun;
+    }
     os::IdMapProbe probe = settle_powers();
     Base base;
     base.id_map_probe = std::move(probe);
@@ -242,6 +263,10 @@ int run_command(RunOptions options) {
     if (!instance) {
         print_error(format_as(instance.error()));
         return kExitCannotRun;
+    }
+    std::error_code error;
+    if (::geteuid() == 0 && fs::exists((*instance)->paths().pod_networks(), error)) {
+        remove_network(**instance);  // what a run left that was killed
     }
     int code = kExitCannotRun;
     {
@@ -256,6 +281,9 @@ int run_command(RunOptions options) {
         async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), reset));
     if (!cleaned) {
         print_error(format_as(cleaned.error()));
+    }
+    if (!options.image.ports.empty()) {
+        remove_network(**instance);
     }
     return code;
 }

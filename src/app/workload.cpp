@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "app/publish.h"
 #include "base/text.h"
 #include "kube/codec.h"
 #include "kube/defaults.h"
@@ -255,6 +256,7 @@ Result<kube::Pod> pod_of_image(const ImageRun& run) {
         SKIFF_TRY(kube::EnvVar variable, parse_env(text));
         container.env.push_back(std::move(variable));
     }
+    SKIFF_TRY(container.ports, parse_published(run.ports));
     SKIFF_CHECK(add_limit(container, "memory", run.memory, "--memory"));
     SKIFF_CHECK(add_limit(container, "cpu", run.cpus, "--cpus"));
     pod.spec.containers.push_back(std::move(container));

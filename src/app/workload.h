@@ -47,6 +47,7 @@ struct ImageRun {
     std::vector<std::string> args;
     std::vector<std::string> env;      // NAME=VALUE, or NAME to take it from this process
     std::vector<std::string> volumes;  // HOST:CONTAINER[:ro]
+    std::vector<std::string> ports;    // [ADDRESS:]HOSTPORT:PORT[/PROTOCOL]
     std::string memory;                // quantity, empty for no limit
     std::string cpus;                  // "0.5", empty for no limit
     std::string working_dir;
