@@ -60,10 +60,18 @@ rtmsg& begin_route(NetlinkBatch& batch, std::uint16_t type, std::uint16_t flags,
 
 }  // namespace
 
+// Left to itself the kernel makes a queue for each processor that the machine might have, of which
+// such a pair, which sends without locks, uses one.
+static void put_one_queue(NetlinkBatch& batch) {
+    batch.put_u32(IFLA_NUM_TX_QUEUES, 1);
+    batch.put_u32(IFLA_NUM_RX_QUEUES, 1);
+}
+
 void add_veth(NetlinkBatch& batch, const VethPair& pair) {
     begin_link(batch, RTM_NEWLINK, kCreate, fmt::format("make the interface {}", pair.name));
     batch.put_text(IFLA_IFNAME, pair.name);
     batch.put(IFLA_ADDRESS, raw(pair.mac));
+    put_one_queue(batch);
     batch.open_nest(IFLA_LINKINFO);
     batch.put_text(IFLA_INFO_KIND, "veth");
     batch.open_nest(IFLA_INFO_DATA);
@@ -72,6 +80,7 @@ void add_veth(NetlinkBatch& batch, const VethPair& pair) {
     batch.put_header({reinterpret_cast<const char*>(&peer), sizeof(peer)});
     batch.put_text(IFLA_IFNAME, pair.peer_name);
     batch.put(IFLA_ADDRESS, raw(pair.peer_mac));
+    put_one_queue(batch);
     batch.put_u32(IFLA_NET_NS_FD, static_cast<std::uint32_t>(pair.peer_namespace));
     batch.close_nest();
     batch.close_nest();
