@@ -111,18 +111,20 @@ class Registry:
 
 
 class StandaloneNode:
-    """`skiff node --standalone` in a folder of its own; pods are files in `manifests`."""
+    """`skiff node --standalone` in a folder of its own; pods are files in `manifests`. `network` is its podNetwork, `command`
+    the words in front of the program."""
 
-    def __init__(self, *flags):
+    def __init__(self, *flags, network="node", command=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="skiff-bench-"))
         self.manifests = self.folder / "manifests"
         self.manifests.mkdir()
         self.log = open(self.folder / "agent.log", "w")
         self.run_folder = InMemory(self.folder / "run")
+        self.command = command
         self.places = ["--root-dir", self.folder / "root", "--run-dir", self.folder / "run",
                        "--pod-log-dir", self.folder / "pods"]
         self.process = subprocess.Popen(
-            [BIN / "skiff", "node", "--standalone", "--pod-network", "node", *self.places, "--pod-manifest-path",
+            [*command, BIN / "skiff", "node", "--standalone", "--pod-network", network, *self.places, "--pod-manifest-path",
              self.manifests, "--port", "10350", "--healthz-port", "10348", *flags],
             stdout=self.log, stderr=self.log, start_new_session=True)
         self.socket = self.folder / "run" / "skiff.sock"
@@ -143,7 +145,7 @@ class StandaloneNode:
     def close(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
-        subprocess.run([BIN / "skiff", "node", "reset", "--all", *self.places], check=True,
+        subprocess.run([*self.command, BIN / "skiff", "node", "reset", "--all", *self.places], check=True,
                        stdout=self.log, stderr=self.log)
         self.run_folder.close()
         shutil.rmtree(self.folder, ignore_errors=True)
