@@ -35,11 +35,13 @@ public:
         attached.erase(pod);
         co_return Result<void>{};
     }
+    bool serves(const PodUid& pod) const override { return is_open || attached.contains(pod); }
     std::optional<Attachment> find(const PodUid&) const override { return std::nullopt; }
     std::vector<PodUid> list() const override { return {attached.begin(), attached.end()}; }
     Result<void> ready() const override { return {}; }
     async::Task<Result<void>> stop() override { co_return Result<void>{}; }
 
+    bool is_open = true;
     std::set<PodUid> attached;
     std::optional<Error> failure;
 };
@@ -113,6 +115,20 @@ TEST_F(AttachedTest, APodOfTheHostsNetworkHasNone) {
     EXPECT_TRUE(made->netns.empty());
     EXPECT_TRUE(attacher.list().empty());
     EXPECT_EQ(*mode(true), pods::NetworkMode::host);
+}
+
+TEST_F(AttachedTest, APodThatTheAttacherDoesNotServeHasTheNodesNetwork) {
+    attacher.is_open = false;
+    auto made = set_up();
+    ASSERT_TRUE(made);
+    EXPECT_EQ(made->pod_ips, std::vector<std::string>{"198.51.100.4"});
+    EXPECT_TRUE(made->netns.empty());
+    EXPECT_EQ(*mode(true), pods::NetworkMode::host);
+    attacher.attached.insert(PodUid(pod.metadata.uid));  // of an agent before
+    made = set_up();
+    ASSERT_TRUE(made);
+    EXPECT_EQ(made->netns, "/run/netns/7");
+    EXPECT_EQ(*mode(true), pods::NetworkMode::pod);
 }
 
 TEST_F(AttachedTest, WhatTheAttacherSaysIsPassedOn) {

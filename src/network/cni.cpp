@@ -101,6 +101,7 @@ Answer Chain::call(CniCommand command, const CniPlugin& plugin, const RawObject&
     call.input = command == CniCommand::version ? format_cni_version_request(config_.version)
                                                 : format_raw(request);
     call.deadline = deadline_;
+    call.end_fd = settings_.end ? settings_.end->get() : -1;
     auto output = run_cni_program(call);
     if (!output) {
         Error error = std::move(output.error());
@@ -323,8 +324,7 @@ Result<CniResult> CniNetwork::add(const CniAttachment& attachment, SteadyTime de
 }
 
 Result<std::optional<CniResult>> CniNetwork::find_result(const CniKey& key) const {
-    SKIFF_TRY(auto record, cache_.find(key));
-    return record ? std::move(record->result) : std::optional<CniResult>();
+    return find_cni_result(settings_, key);
 }
 
 Result<void> CniNetwork::remove(const CniAttachment& attachment, SteadyTime deadline) const {
@@ -378,6 +378,11 @@ Result<void> CniNetwork::status(SteadyTime deadline) const {
 
 Result<std::vector<CniKey>> list_cni_attachments(const CniSettings& settings) {
     return CniCache(settings.cache_folder, settings.durability).list();
+}
+
+Result<std::optional<CniResult>> find_cni_result(const CniSettings& settings, const CniKey& key) {
+    SKIFF_TRY(auto record, CniCache(settings.cache_folder, settings.durability).find(key));
+    return record ? std::move(record->result) : std::optional<CniResult>();
 }
 
 Result<void> remove_cni_attachment(const CniSettings& settings, const CniKey& key,

@@ -9,12 +9,13 @@
 //
 // Every failure of a plugin is one Error that names plugin, network, command and what is wrong. Its
 // code: unavailable = the plugin says that it cannot now (also its code 11) or died, try again;
-// timeout; exhausted = it wrote too much; corrupt = it did not say what the protocol wants, or in
-// another version; not_found and denied = no program to run; invalid, unsupported = the plugin does
-// not take the configuration. The plugin's own code is in the message.
+// timeout; cancelled; exhausted = it wrote too much; corrupt = it did not say what the protocol
+// wants, or in another version; not_found and denied = no program to run; invalid, unsupported =
+// the plugin does not take the configuration. The plugin's own code is in the message.
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -38,6 +39,9 @@ struct CniSettings {
     std::filesystem::path cache_folder;
     // What a record survives. Without one DEL is still sent, but a plugin may leave something.
     os::Durability durability = os::Durability::process;
+    // Readable once the agent ends (an eventfd): whatever plugin runs is killed, nothing more is
+    // begun, Code::cancelled. What was begun is undone at the next start. nullptr: never.
+    std::shared_ptr<const os::Fd> end;
 };
 
 // After a failed ADD: the time for DEL, which has no deadline of the caller's left.
@@ -102,6 +106,9 @@ private:
 // The attachments of a cache folder, whether ADD has ended or not: for recovery at the agent's
 // start.
 [[nodiscard]] Result<std::vector<CniKey>> list_cni_attachments(const CniSettings& settings);
+// The result of ADD for one of them; nullopt when ADD has not ended, or nothing is recorded.
+[[nodiscard]] Result<std::optional<CniResult>> find_cni_result(const CniSettings& settings,
+                                                               const CniKey& key);
 // Detaches one of them without a network, as recorded; fine when it is not recorded. For a node
 // whose configuration has gone.
 [[nodiscard]] Result<void> remove_cni_attachment(const CniSettings& settings, const CniKey& key,

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <iterator>
 
 #include "base/text.h"
@@ -19,24 +20,19 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kPieceBytes = 16384;
-constexpr std::string_view kDefaultPath =
+constexpr std::string_view kPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-// The agent's environment, as container runtimes hand theirs on: PATH (iptables, ip), proxies. Not
-// what a service manager says to the agent alone.
+constexpr std::string_view kPassedOn[] = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+                                          "http_proxy", "https_proxy", "no_proxy"};
+
 std::vector<std::string> environment_with(const std::vector<std::string>& variables) {
     std::vector<std::string> list = variables;
-    bool has_path = false;
-    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-        const std::string_view text = *entry;
-        if (!text.starts_with("CNI_") && !text.starts_with("NOTIFY_SOCKET=") &&
-            !text.starts_with("LISTEN_") && !text.starts_with("WATCHDOG_")) {
-            list.emplace_back(text);
+    list.emplace_back(kPath);
+    for (const std::string_view name : kPassedOn) {
+        if (const char* value = std::getenv(std::string(name).c_str())) {
+            list.push_back(fmt::format("{}={}", name, value));
         }
-        has_path = has_path || text.starts_with("PATH=");
-    }
-    if (!has_path) {
-        list.emplace_back(kDefaultPath);
     }
     return list;
 }
@@ -110,15 +106,16 @@ private:
 
 // Until the program has ended.
 Result<void> listen(const os::SessionChild& child, Stream& output, Stream& errors,
-                    SteadyTime deadline) {
+                    const CniCall& call) {
     while (true) {
-        const int wait_ms = milliseconds_until(deadline);
+        const int wait_ms = milliseconds_until(call.deadline);
         if (wait_ms == 0) {
             return fail(Code::timeout, "it did not end in time and was killed");
         }
         struct pollfd waits[] = {{child.pidfd(), POLLIN, 0},
                                  {output.read_end(), POLLIN, 0},
-                                 {errors.read_end(), POLLIN, 0}};
+                                 {errors.read_end(), POLLIN, 0},
+                                 {call.end_fd, POLLIN, 0}};
         if (::poll(waits, std::size(waits), wait_ms) < 0 && errno != EINTR) {
             return fail_errno(errno, "poll");
         }
@@ -130,6 +127,9 @@ Result<void> listen(const os::SessionChild& child, Stream& output, Stream& error
         }
         if (waits[0].revents != 0) {
             return {};
+        }
+        if (waits[3].revents != 0) {
+            return fail(Code::cancelled, "the agent ends, it was killed");
         }
     }
 }
@@ -162,6 +162,10 @@ Result<CniOutput> run_cni_program(const CniCall& call) {
     if (milliseconds_until(call.deadline) == 0) {
         return fail(Code::timeout, "no time was left to start it");
     }
+    struct pollfd end = {call.end_fd, POLLIN, 0};
+    if (::poll(&end, 1, 0) > 0) {
+        return fail(Code::cancelled, "the agent ends");
+    }
     // A file, not a pipe: whether and when the program reads it is of no concern.
     SKIFF_TRY(const os::Fd input, os::make_sealed_memfd("cni-input", call.input));
     SKIFF_TRY(auto output, Stream::open(Stream::Keep::all));
@@ -178,7 +182,7 @@ Result<CniOutput> run_cni_program(const CniCall& call) {
     os::SessionChild child(std::move(spawned));
     output.close_write_end();
     errors.close_write_end();
-    SKIFF_CHECK(listen(child, output, errors, call.deadline));
+    SKIFF_CHECK(listen(child, output, errors, call));
     SKIFF_CHECK(output.read_rest());
     SKIFF_CHECK(errors.read_rest());
     CniOutput said;

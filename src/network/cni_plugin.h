@@ -30,6 +30,8 @@ struct CniCall {
     std::vector<std::string> variables;  // CNI_…
     std::string input;
     SteadyTime deadline;
+    // Readable once the agent ends: the program is killed, Code::cancelled. -1: never.
+    int end_fd = -1;
 };
 struct CniOutput {
     os::ProcessExit exit;
@@ -37,11 +39,13 @@ struct CniOutput {
     std::string error_tail;  // the end of its standard error, for people
 };
 
-// Runs it to its end with the agent's environment and `variables`. A child of its own that goes on
-// and holds the pipes is not waited for, and is left alone: daemons of plugins live so. At the
-// deadline, or when it writes too much, the program and its process group are killed. It dies with
-// the calling thread: after a crash of the agent nobody works on an attachment unseen. Fails with
-// timeout, exhausted, or the system's reason why it could not be started.
+// Runs it to its end. Its environment is `variables`, a PATH (iptables, ip) that does not depend on
+// how the agent was started, and of the agent's own what leads to proxies: secrets may be in it. A
+// child of its own that goes on and holds the pipes is not waited for, and is left alone: daemons
+// of plugins live so. At the deadline, or when it writes too much, the program and its process
+// group are killed. It dies with the calling thread: after a crash of the agent nobody works on an
+// attachment unseen. Fails with timeout, exhausted, or the system's reason why it could not be
+// started.
 [[nodiscard]] Result<CniOutput> run_cni_program(const CniCall& call);
 
 }  // namespace skiff::network

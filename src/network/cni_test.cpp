@@ -5,6 +5,7 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <thread>
 
 #include "base/text.h"
 #include "network/cni_plugin.h"
@@ -518,19 +519,46 @@ TEST_F(CniNetworkTest, AGrandchildThatHoldsThePipesIsNotWaitedFor) {
     }
 }
 
-TEST_F(CniNetworkTest, APluginSeesTheAgentsPathAndNothingMeantForTheAgent) {
+TEST_F(CniNetworkTest, APluginSeesAPathTheProxiesAndNothingElseOfTheAgents) {
     write_list("1.0.0", R"({"type":"a"})");
     write_plugin("a", "env > $here/whole.env\n" + printing("{}"));
     ASSERT_EQ(::setenv("NOTIFY_SOCKET", "/run/notify", 1), 0);
     ASSERT_EQ(::setenv("CNI_IFNAME", "wrong", 1), 0);
+    ASSERT_EQ(::setenv("SECRET_OF_THE_AGENT", "x", 1), 0);
+    ASSERT_EQ(::setenv("HTTPS_PROXY", "http://proxy:1", 1), 0);
     const auto result = load().add(attachment_, soon());
-    ::unsetenv("NOTIFY_SOCKET");
-    ::unsetenv("CNI_IFNAME");
+    for (const char* name : {"NOTIFY_SOCKET", "CNI_IFNAME", "SECRET_OF_THE_AGENT", "HTTPS_PROXY"}) {
+        ::unsetenv(name);
+    }
     ASSERT_TRUE(result) << result.error().message;
     const std::string seen = "\n" + read("whole.env");
-    EXPECT_NE(seen.find("\nPATH="), std::string::npos);
+    EXPECT_NE(seen.find("\nPATH=/usr/local/sbin:"), std::string::npos);
+    EXPECT_NE(seen.find("\nHTTPS_PROXY=http://proxy:1\n"), std::string::npos);
+    EXPECT_EQ(seen.find("SECRET_OF_THE_AGENT"), std::string::npos);
     EXPECT_EQ(seen.find("NOTIFY_SOCKET"), std::string::npos);
     EXPECT_NE(seen.find("\nCNI_IFNAME=eth0\n"), std::string::npos);
+}
+
+TEST_F(CniNetworkTest, TheAgentsEndKillsThePluginAndLeavesTheRestToTheNextStart) {
+    write_list("1.0.0", R"({"type":"a"})");
+    write_plugin("a", "echo started > $here/started; sleep 600");
+    auto end = os::make_eventfd();
+    ASSERT_TRUE(end);
+    settings_.end = std::make_shared<const os::Fd>(std::move(*end));
+    const CniNetwork network = load();
+    std::thread ender([&] {
+        while (read("started").empty()) {
+            std::this_thread::yield();
+        }
+        const std::uint64_t one = 1;
+        EXPECT_EQ(::write(settings_.end->get(), &one, sizeof one), 8);
+    });
+    const auto result = network.add(attachment_, soon());
+    ender.join();
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, Code::cancelled) << result.error().message;
+    EXPECT_EQ(take_calls(), "a ADD\n") << "no DEL is begun";
+    EXPECT_EQ(attachments().size(), 1U) << "the record says that something is to be undone";
 }
 
 TEST(CniRecord, IsReadAsItWasWritten) {

@@ -25,7 +25,8 @@ struct NetworkSettings {
     // Empty: pods with the Default policy get no name servers.
     std::filesystem::path resolv_conf = "/etc/resolv.conf";
     std::filesystem::path node_hosts = "/etc/hosts";
-    // Gives pods without hostNetwork their addresses; outlives the network. nullptr: nobody does.
+    // Gives pods without hostNetwork that it serves their addresses; outlives the network. nullptr:
+    // nobody does.
     PodAttacher* attacher = nullptr;
 };
 
@@ -59,7 +60,8 @@ private:
 
     // Whether the pod has addresses of its own.
     [[nodiscard]] bool is_attached(const kube::Pod& pod) const {
-        return settings_.attacher != nullptr && !pod.spec.hostNetwork;
+        return settings_.attacher != nullptr && !pod.spec.hostNetwork &&
+               settings_.attacher->serves(PodUid(pod.metadata.uid));
     }
     void complain(const kube::Pod& pod, const std::vector<FormedDns::Complaint>& complaints);
     [[nodiscard]] async::Task<Result<void>> check_port(const kube::Pod& pod,

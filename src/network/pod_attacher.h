@@ -34,6 +34,8 @@ public:
         std::shared_ptr<const kube::Pod> pod) = 0;
     // Takes all of it away. A pod that has nothing is fine.
     [[nodiscard]] virtual async::Task<Result<void>> detach(PodUid pod) = 0;
+    // Whether attach() is for this pod: every pod's, or only those that have something from before.
+    [[nodiscard]] virtual bool serves(const PodUid& pod) const = 0;
     // What a pod has; nullopt for one that was not attached.
     [[nodiscard]] virtual std::optional<Attachment> find(const PodUid& pod) const = 0;
     // Pods that have something.

@@ -55,6 +55,12 @@ std::optional<PortMap> parse_port_map(std::string_view text) {
     return map;
 }
 
+bool collide(const PortMap& one, const PortMap& other) {
+    const bool meet =
+        !one.node_address || !other.node_address || one.node_address == other.node_address;
+    return meet && one.transport == other.transport && one.node_port == other.node_port;
+}
+
 static Result<void> add_ports(const kube::Container& container, std::vector<PortMap>& maps) {
     for (const kube::ContainerPort& port : container.ports) {
         if (port.hostPort == 0) {

@@ -34,6 +34,9 @@ struct PortMap {
 [[nodiscard]] std::string format_as(const PortMap& map);
 [[nodiscard]] std::optional<PortMap> parse_port_map(std::string_view text);
 
+// Whether both want the same port of the same address.
+[[nodiscard]] bool collide(const PortMap& one, const PortMap& other);
+
 // The most that one pod may ask for.
 inline constexpr std::size_t kPortMapsMax = 1024;
 

@@ -136,9 +136,11 @@ Task<Result<void>> RoutedNetwork::set_ranges(std::vector<IpRange> wanted) {
     auto done = co_await lanes_.run(std::string(kRecoverLane), std::move(work));
     problem_ = done ? std::nullopt : std::optional(done.error());
     auto applied = co_await apply_firewall();
-    if (!applied) {
-        log::warn("pods reach nothing beyond the node",
-                  log::kv("error", format_as(applied.error())));
+    if (!applied && done) {
+        done = fail(std::move(applied.error())
+                        .context("pods reach nothing beyond the node; load nf_tables, "
+                                 "nft_chain_nat and nft_masq, or set podNetwork to node"));
+        problem_ = done.error();
     }
     refill();
     co_return done;
@@ -206,10 +208,7 @@ std::optional<Error> RoutedNetwork::port_conflict(const PodUid& uid,
     for (const auto& [other, record] : pods_) {
         for (const PortMap& theirs : record.ports) {
             for (const PortMap& ours : maps) {
-                const bool meet = !ours.node_address || !theirs.node_address ||
-                                  ours.node_address == theirs.node_address;
-                if (other != uid && meet && ours.transport == theirs.transport &&
-                    ours.node_port == theirs.node_port) {
+                if (other != uid && collide(ours, theirs)) {
                     auto failure = fail(Code::conflict, "port {}/{} of the node is taken by pod {}",
                                         ours.node_port, to_string(ours.transport), record.pod);
                     return std::move(failure.value());

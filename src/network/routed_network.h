@@ -47,10 +47,13 @@ public:
     // some keep them. Turns on forwarding and masquerading.
     [[nodiscard]] async::Task<Result<void>> set_ranges(std::vector<IpRange> ranges);
     [[nodiscard]] std::vector<IpRange> ranges() const;
+    // From now on: where no pod will come.
+    void lay_none_ahead() { settings_.prepared_max = 0; }
 
     [[nodiscard]] async::Task<Result<Attachment>> attach(
         std::shared_ptr<const kube::Pod> pod) override;
     [[nodiscard]] async::Task<Result<void>> detach(PodUid pod) override;
+    [[nodiscard]] bool serves(const PodUid&) const override { return true; }
     [[nodiscard]] std::optional<Attachment> find(const PodUid& pod) const override;
     [[nodiscard]] std::vector<PodUid> list() const override;
     [[nodiscard]] Result<void> ready() const override;

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/text.h"
 #include "network/namespaces.h"
+#include "network/pod_namespace.h"
 #include "network/rtnetlink.h"
 #include "os/file.h"
 
@@ -39,29 +40,10 @@ Result<void> write_sysctl(std::string_view name, std::string_view value) {
     return os::write_kernel_file(fs::path("/proc/sys/net") / name, value);
 }
 
-// What holds for interfaces that are made later: neither questions nor announcements by themselves.
-// A kernel without IPv6 has none of these.
-void quiet_ipv6() {
-    for (const std::string_view name : {"accept_ra", "accept_dad"}) {
-        (void)write_sysctl(fmt::format("ipv6/conf/default/{}", name), "0");
-    }
-}
-
-Result<std::uint32_t> start_loopback(Netlink& netlink) {
-    SKIFF_TRY(Link loopback, get_link(netlink, "lo"));
-    NetlinkBatch batch;
-    set_link_up(batch, loopback.index);
-    SKIFF_CHECK(netlink.carry_out(batch));
-    return loopback.index;
-}
-
 // On a thread in the new namespace; `node` is a socket in the node's.
 Result<Wire> lay_inside(const WireSettings& settings, std::uint32_t number, Netlink& node) {
-    SKIFF_CHECK(pin_namespace(wire_pin(settings, number)));
-    SKIFF_CHECK(write_sysctl("ipv4/ip_unprivileged_port_start", "0"));
-    quiet_ipv6();
+    SKIFF_CHECK(dress_pod_namespace(wire_pin(settings, number)));
     SKIFF_TRY(Netlink pod, Netlink::open());
-    SKIFF_CHECK(start_loopback(pod));
     SKIFF_TRY(os::Fd own, open_own_namespace());
     const std::string name = wire_name(settings.instance, number);
     NetlinkBatch pair;
