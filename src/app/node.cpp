@@ -316,8 +316,12 @@ private:
                 problems.push_back(health.error().message);
             }
             if (PodNetwork* network = its->pod_network(); network != nullptr) {
-                if (auto ready = network->attacher().ready(); !ready) {
-                    problems.push_back("pods have no network: " + ready.error().message);
+                if (auto ready = network->ready(); !ready) {
+                    // A kubelet's words, by which people and programs search.
+                    problems.push_back(
+                        "container runtime network not ready: NetworkReady=false "
+                        "reason:NetworkPluginNotReady message:Network plugin returns error: " +
+                        ready.error().message);
                 }
             }
             return problems;
@@ -329,6 +333,13 @@ private:
         node::NodeAgent agent(base_.reactor.executor(), client_, base_.clock, base_.random, events_,
                               node_settings_, std::move(sources));
         agent_ = &agent;
+        if (PodNetwork* network = rooms.pod_network(); network != nullptr) {
+            network->set_observer([this] {
+                if (agent_ != nullptr) {
+                    agent_->poke();
+                }
+            });
+        }
         Upkeep::Node told;
         told.tell = [&agent](std::string_view reason, const std::string& message) {
             agent.tell(pods::EventType::warning, reason, message);
@@ -413,11 +424,7 @@ private:
             if (ranges.empty() && !node.spec.podCIDR.empty()) {
                 ranges.push_back(node.spec.podCIDR);
             }
-            network->tell_ranges(ranges, [this] {
-                if (agent_ != nullptr) {
-                    agent_->poke();
-                }
-            });
+            network->tell_ranges(ranges);
         }
     }
 

@@ -122,7 +122,7 @@ Result<NodePorts::Target> NodePorts::target(const PodName& name,
                     status.phase);
     }
     if (PodNetwork* network = rooms_.pod_network(); network != nullptr) {
-        if (auto its = network->attacher().find(PodUid(pod->pod->metadata.uid))) {
+        if (auto its = network->find(PodUid(pod->pod->metadata.uid))) {
             return Target{{"127.0.0.1", "::1"}, std::move(its->name_space)};
         }
     }

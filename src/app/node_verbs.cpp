@@ -50,18 +50,22 @@ int reset_command(const config::Settings& settings, ResetScope scope) {
     its.cgroup_root = settings.cgroup_root;
     its.scope = scope == ResetScope::everything ? runtime::ResetSettings::Scope::all
                                                 : runtime::ResetSettings::Scope::running;
+    // Before what is recorded of them goes.
+    auto detached = detach_plugins(**instance, settings);
+    if (!detached) {
+        log::error("reset step failed", log::kv("error", format_as(detached.error())));
+    }
     auto done =
         async::run_to_end(base.reactor, runtime::reset(**instance, base.reactor.executor(), its));
     if (::geteuid() != 0) {
         return exit_code_of(done);
     }
     // After the pods' processes: what the kernel still has of their network.
-    auto unwired = network::remove_routed_network(wire_settings(**instance, {}),
-                                                  (*instance)->paths().pod_networks());
+    auto unwired = remove_wires(**instance);
     if (!unwired) {
         log::error("reset step failed", log::kv("error", format_as(unwired.error())));
     }
-    return exit_code_of(done ? unwired : done);
+    return exit_code_of(!detached ? detached : done ? unwired : done);
 }
 
 int ps_command(const std::filesystem::path& run_dir, OutputFormat format) {

@@ -2,11 +2,28 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/log.h"
 #include "base/text.h"
+#include "network/dns.h"
+#include "os/file.h"
 #include "state/checkpoint.h"
 
 namespace skiff::app {
+
+network::WireSettings wire_settings(const state::Instance& instance,
+                                    const std::vector<std::string>& node_ips) {
+    network::WireSettings settings;
+    settings.instance = instance.id();
+    settings.folder = instance.paths().netns();
+    const bool lonely =
+        node_ips.empty() || (node_ips.size() == 1 && node_ips.front() == "127.0.0.1");
+    settings.node_end =
+        lonely ? network::WireSettings::NodeEnd::addressed : network::WireSettings::NodeEnd::bare;
+    return settings;
+}
 
 namespace {
 
@@ -47,53 +64,148 @@ std::vector<std::string> given_ranges(const config::Settings& settings,
     return texts;
 }
 
+constexpr std::size_t kPluginsAtOnce = 8;
+constexpr std::size_t kPluginsWaiting = 4096;
+
+network::CniAttacherSettings cni_settings(const state::Instance& instance,
+                                          const config::Settings& settings) {
+    network::CniAttacherSettings its;
+    its.cni.config_folder = settings.cni_conf_dir;
+    its.cni.plugin_folders.assign(settings.cni_bin_dirs.begin(), settings.cni_bin_dirs.end());
+    its.cni.cache_folder = instance.paths().cni_attachments();
+    its.instance = instance.id();
+    its.namespaces = instance.paths().netns();
+    its.use = settings.cni_exclusive ? network::NetworkUse::exclusive : network::NetworkUse::shared;
+    its.call_time = settings.runtime_request_timeout;
+    its.dns = [file = settings.resolv_conf, servers = settings.cluster_dns,
+               domain = settings.cluster_domain](const kube::Pod& pod) {
+        const auto text = os::read_kernel_file(file);
+        const network::ClusterDns cluster{servers, domain};
+        return network::form_dns(pod, network::parse_resolv_conf(text.value_or("")), cluster)
+            .config;
+    };
+    return its;
+}
+
+network::CniAttacherSettings cni_settings(const state::Instance& instance,
+                                          const config::Settings& settings,
+                                          const std::vector<std::string>& node_ips) {
+    auto its = cni_settings(instance, settings);
+    const bool is_v6 = !node_ips.empty() && node_ips.front().find(':') != std::string::npos;
+    its.preferred = is_v6 ? network::IpFamily::v6 : network::IpFamily::v4;
+    return its;
+}
+
 }  // namespace
 
-network::WireSettings wire_settings(const state::Instance& instance,
-                                    const std::vector<std::string>& node_ips) {
-    network::WireSettings settings;
-    settings.instance = instance.id();
-    settings.folder = instance.paths().netns();
-    const bool lonely =
-        node_ips.empty() || (node_ips.size() == 1 && node_ips.front() == "127.0.0.1");
-    settings.node_end =
-        lonely ? network::WireSettings::NodeEnd::addressed : network::WireSettings::NodeEnd::bare;
-    return settings;
+Result<void> detach_plugins(const state::Instance& instance, const config::Settings& settings) {
+    return network::remove_cni_network(cni_settings(instance, settings));
+}
+
+Result<void> remove_wires(const state::Instance& instance) {
+    return network::remove_routed_network(wire_settings(instance, {}),
+                                          instance.paths().pod_networks());
 }
 
 PodNetwork::PodNetwork(Parts parts, const config::Settings& settings,
                        const std::vector<std::string>& node_ips, Company company)
     : instance_(parts.instance),
+      wanted_(settings.pod_network),
+      cni_folder_(settings.cni_conf_dir),
       given_(given_ranges(settings, company)),
-      network_(parts.executor, routed_settings(parts.instance, node_ips), parts.pool, parts.random),
-      files_(parts.executor, parts.pool),
-      scope_(parts.executor) {}
+      plugins_(parts.reactor, kPluginsAtOnce, kPluginsWaiting),
+      routed_(parts.reactor.executor(), routed_settings(parts.instance, node_ips), parts.pool,
+              parts.random),
+      cni_(parts.reactor.executor(), cni_settings(parts.instance, settings, node_ips), plugins_,
+           parts.pool),
+      files_(parts.reactor.executor(), parts.pool),
+      scope_(parts.reactor.executor()) {}
 
-async::Task<Result<void>> PodNetwork::open(std::vector<PodUid> pods) {
-    auto recovered = co_await network_.recover(std::move(pods));
+async::Task<Result<void>> PodNetwork::open(Before before) {
+    if (auto valid = network::parse_pod_ranges(given_); !given_.empty() && !valid) {
+        co_return fail(std::move(valid.error()).context("podCIDR"));
+    }
+    auto recovered = co_await routed_.recover(before.pods);
     if (!recovered) {
         log::warn("something of an ended pod's network stays",
                   log::kv("error", format_as(recovered.error())));
     }
-    if (auto valid = network::parse_pod_ranges(given_); !given_.empty() && !valid) {
-        co_return fail(std::move(valid.error()).context("podCIDR"));
+    auto attached = co_await cni_.recover(before.pods);
+    if (!attached) {
+        log::warn("what the network plugin attached is not known",
+                  log::kv("error", format_as(attached.error())));
     }
+    in_nodes_ = std::move(before.started);
+    for (const PodUid& uid : list()) {
+        in_nodes_.erase(uid);
+    }
+    co_await choose();
+    auto ranges = known_ranges();
+    cni_.set_ranges(texts_of(fmt::format("{}", fmt::join(ranges, ","))));
+    co_await open_routed(std::move(ranges));
+    using Intake = network::CniAttacher::Intake;
+    const Intake intake = kind_ == NetworkKind::cni ? Intake::open : Intake::closed;
+    std::function<void()> tell = [this] { changed(); };
+    co_await cni_.start(intake, std::move(tell));
+    co_return Result<void>{};
+}
+
+async::Task<void> PodNetwork::choose() {
+    auto facts = std::make_shared<NetworkKindFacts>();
+    facts->has_cni_pods = !cni_.list().empty();
+    facts->has_routed_pods = !routed_.list().empty();
+    auto look = [facts, folder = cni_folder_]() -> Result<void> {
+        auto config = network::load_cni_config(folder);
+        facts->has_cni_config = !config || config->has_value();
+        return {};
+    };
+    auto looked = co_await files_.run("choice", std::move(look));
+    (void)looked;
+    NetworkChoice choice = choose_network(wanted_, *facts);
+    kind_ = choice.kind;
+    log::info("network of pods", log::kv("kind", to_string(kind_)), log::kv("why", choice.why));
+    if (kind_ == NetworkKind::routed) {
+        auto possible = co_await files_.run("choice", try_routed_network);
+        if (!possible) {
+            log::warn("limited", log::kv("detail", possible.error().message));
+        }
+    }
+}
+
+async::Task<void> PodNetwork::open_routed(std::vector<network::IpRange> ranges) {
+    if (kind_ != NetworkKind::routed && routed_.list().empty()) {
+        // What belongs to no pod: rules, wires that were laid ahead.
+        auto work = [instance = &instance_]() -> Result<void> {
+            return ::geteuid() == 0 ? remove_wires(*instance) : Result<void>();
+        };
+        auto removed = co_await files_.run("wires", std::move(work));
+        if (!removed) {
+            log::warn("something of the built-in network stays",
+                      log::kv("error", format_as(removed.error())));
+        }
+        co_return;
+    }
+    if (kind_ != NetworkKind::routed) {
+        routed_.lay_none_ahead();
+    }
+    if (ranges.empty()) {
+        co_return;  // ready() says so
+    }
+    auto set = co_await routed_.set_ranges(std::move(ranges));
+    if (!set) {
+        log::warn("pods have no network", log::kv("error", format_as(set.error())));
+    }
+}
+
+std::vector<network::IpRange> PodNetwork::known_ranges() const {
     auto texts = given_;
     if (auto stored = state::load_checkpoint(instance_.paths().pod_ranges(), kKind)) {
         texts = texts_of(*stored);
     }
-    auto ranges = network::parse_pod_ranges(texts);
-    if (!ranges) {
-        co_return Result<void>{};  // ready() says so
-    }
-    auto set = co_await network_.set_ranges(std::move(*ranges));
-    if (!set) {
-        log::warn("pods have no network", log::kv("error", format_as(set.error())));
-    }
-    co_return Result<void>{};
+    return network::parse_pod_ranges(texts).value_or(std::vector<network::IpRange>());
 }
 
-void PodNetwork::tell_ranges(const std::vector<std::string>& texts, std::function<void()> changed) {
+void PodNetwork::tell_ranges(const std::vector<std::string>& texts) {
     if (texts.empty() || texts == told_) {
         return;
     }
@@ -104,21 +216,23 @@ void PodNetwork::tell_ranges(const std::vector<std::string>& texts, std::functio
                    log::kv("error", format_as(ranges.error())));
         return;
     }
-    scope_.spawn("pod ranges", take_ranges(std::move(*ranges), std::move(changed)));
+    scope_.spawn("pod ranges", take_ranges(std::move(*ranges)));
 }
 
-async::Task<void> PodNetwork::take_ranges(std::vector<network::IpRange> ranges,
-                                          std::function<void()> changed) {
+async::Task<void> PodNetwork::take_ranges(std::vector<network::IpRange> ranges) {
     const std::string text = fmt::format("{}", fmt::join(ranges, ","));
     const auto path = instance_.paths().pod_ranges();
-    auto set = co_await network_.set_ranges(std::move(ranges));
-    if (set) {
-        log::info("pods have addresses of their own", log::kv("ranges", text));
-    } else {
-        log::warn("pods have no network", log::kv("error", format_as(set.error())));
-        told_.clear();  // the next look at the Node tries again
+    cni_.set_ranges(texts_of(text));
+    if (kind_ == NetworkKind::routed) {
+        auto set = co_await routed_.set_ranges(std::move(ranges));
+        if (set) {
+            log::info("pods have addresses of their own", log::kv("ranges", text));
+        } else {
+            log::warn("pods have no network", log::kv("error", format_as(set.error())));
+            told_.clear();  // the next look at the Node tries again
+        }
+        changed();
     }
-    changed();
     auto work = [path, text]() -> Result<void> {
         if (auto stored = state::load_checkpoint(path, kKind); stored && *stored == text) {
             return {};
@@ -131,13 +245,60 @@ async::Task<void> PodNetwork::take_ranges(std::vector<network::IpRange> ranges,
     }
 }
 
-async::Task<void> PodNetwork::stop() {
+void PodNetwork::changed() const {
+    if (changed_) {
+        changed_();
+    }
+}
+
+async::Task<Result<network::Attachment>> PodNetwork::attach(std::shared_ptr<const kube::Pod> pod) {
+    const PodUid uid(pod->metadata.uid);
+    const bool by_plugin =
+        cni_.find(uid).has_value() || (kind_ == NetworkKind::cni && !routed_.find(uid).has_value());
+    auto task = by_plugin ? cni_.attach(std::move(pod)) : routed_.attach(std::move(pod));
+    co_return co_await std::move(task);
+}
+
+async::Task<Result<void>> PodNetwork::detach(PodUid pod) {
+    const PodUid uid = pod;
+    auto by_plugin = co_await cni_.detach(uid);
+    auto by_node = co_await routed_.detach(uid);
+    if (by_plugin && by_node) {
+        in_nodes_.erase(uid);
+    }
+    co_return by_plugin ? by_node : by_plugin;
+}
+
+bool PodNetwork::serves(const PodUid& pod) const {
+    return !in_nodes_.contains(pod) && (kind_ != NetworkKind::node || find(pod).has_value());
+}
+
+std::optional<network::Attachment> PodNetwork::find(const PodUid& pod) const {
+    auto found = routed_.find(pod);
+    return found ? found : cni_.find(pod);
+}
+
+std::vector<PodUid> PodNetwork::list() const {
+    auto all = routed_.list();
+    std::ranges::copy(cni_.list(), std::back_inserter(all));
+    return all;
+}
+
+Result<void> PodNetwork::ready() const {
+    return kind_ == NetworkKind::cni      ? cni_.ready()
+           : kind_ == NetworkKind::routed ? routed_.ready()
+                                          : Result<void>();
+}
+
+async::Task<Result<void>> PodNetwork::stop() {
     co_await scope_.stop();
     auto written = co_await files_.stop();
-    auto stopped = co_await network_.stop();
-    if (!written || !stopped) {
+    auto plugins = co_await cni_.stop();
+    auto wires = co_await routed_.stop();
+    if (!written || !plugins || !wires) {
         log::debug("the network did not stop in order");
     }
+    co_return Result<void>{};
 }
 
 }  // namespace skiff::app

@@ -203,11 +203,18 @@ async::Task<Result<void>> Rooms::open_network(const config::Settings& settings,
     network.cluster_dns.servers = settings.cluster_dns;
     network.cluster_dns.domain = settings.cluster_domain;
     network.resolv_conf = settings.resolv_conf;
-    if (outside.pod_network && settings.pod_network == "routed") {
-        PodNetwork::Parts parts{executor, base_.pool, base_.random, instance_};
+    if (outside.pod_network) {
+        PodNetwork::Parts parts{base_.reactor, base_.pool, base_.random, instance_};
         pod_network_.emplace(std::move(parts), settings, node_ips, *outside.pod_network);
-        SKIFF_CO_CHECK(co_await pod_network_->open(runtime_->pods()));
-        network.attacher = &pod_network_->attacher();
+        PodNetwork::Before before;
+        before.pods = runtime_->pods();
+        for (const PodUid& uid : before.pods) {
+            if (!runtime_->containers(uid).empty()) {
+                before.started.insert(uid);
+            }
+        }
+        SKIFF_CO_CHECK(co_await pod_network_->open(std::move(before)));
+        network.attacher = &*pod_network_;
     }
     network.node_ips = std::move(node_ips);
     traffic_.emplace(network.attacher, network::wire_prefix(instance_.id()), base_.pool);
@@ -340,7 +347,7 @@ async::Task<void> Rooms::stop() {
         (void)co_await network_->stop();
     }
     if (pod_network_) {
-        co_await pod_network_->stop();
+        (void)co_await pod_network_->stop();
     }
     if (image_rooms_) {
         co_await image_rooms_->stop();

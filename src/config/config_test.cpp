@@ -121,6 +121,34 @@ TEST(Config, ResolveChecksNamesAndFillsPlaces) {
     EXPECT_FALSE(resolve(s));
 }
 
+TEST(Config, TheNetworkPluginsPlacesAreAbsolute) {
+    const auto refused = [](const auto& change) {
+        Settings s;
+        s.node_name = "n";
+        change(s);
+        auto resolved = resolve(s);
+        EXPECT_FALSE(resolved);
+        return resolved ? std::string() : resolved.error().message;
+    };
+    EXPECT_EQ(refused([](Settings& s) { s.pod_network = "bridge"; }),
+              "podNetwork: \"bridge\" is not known; allowed: auto, cni, routed, node");
+    EXPECT_EQ(refused([](Settings& s) { s.cni_conf_dir = "net.d"; }),
+              "cniConfDir: \"net.d\" is not an absolute path");
+    EXPECT_EQ(refused([](Settings& s) { s.cni_bin_dirs = {"/a:/b"}; }),
+              "cniBinDir: \"/a:/b\" is not an absolute path without a colon");
+    EXPECT_EQ(refused([](Settings& s) { s.cni_bin_dirs.clear(); }),
+              "cniBinDir: 0 folders; allowed: 1–16");
+    EXPECT_EQ(refused([](Settings& s) { s.cni_bin_dirs.assign(17, "/a"); }),
+              "cniBinDir: 17 folders; allowed: 1–16");
+    EXPECT_EQ(refused([](Settings& s) { s.runtime_request_timeout = {}; }),
+              "runtimeRequestTimeout: is not between 1s and 1h");
+    Settings s;
+    s.node_name = "n";
+    EXPECT_TRUE(set_flag(s, *find_flag("cni-bin-dir"), "/opt/cni/bin,/usr/lib/cni"));
+    EXPECT_EQ(s.cni_bin_dirs, (std::vector<std::string>{"/opt/cni/bin", "/usr/lib/cni"}));
+    EXPECT_TRUE(resolve(s));
+}
+
 TEST(Config, FurtherApiServersAreHttpsAddresses) {
     Settings s;
     s.node_name = "n";

@@ -129,6 +129,9 @@ static std::vector<Field> make_kubelet_fields() {
               "The cluster's DNS domain."),
         field(kKubelet, "resolvConf", "resolv-conf", &S::resolv_conf,
               "Resolver file that pods with dnsPolicy Default inherit."),
+        field(kKubelet, "runtimeRequestTimeout", "runtime-request-timeout",
+              &S::runtime_request_timeout,
+              "How long network plugins may take to attach or detach a pod."),
         field(kKubelet, "staticPodPath", "pod-manifest-path", &S::static_pod_path,
               "Folder (or file) with pods that run without an API server."),
         field(kKubelet, "staticPodURL", "manifest-url", &S::static_pod_url,
@@ -238,9 +241,19 @@ static std::vector<Field> make_skiff_fields() {
             "capability. false: such a pod does not start."),
         field(
             kSkiff, "podNetwork", "pod-network", &S::pod_network,
-            "`node`: pods have the node's address, and their ports are the node's. `routed`: each "
-            "pod has an address of podCIDR and a network namespace of its own, and the node "
-            "routes; other nodes need a route to it."),
+            "Who gives pods their addresses. `cni`: the cluster's network plugin. `routed`: the "
+            "node itself, from podCIDR; other nodes need a route to it. `node`: nobody, pods have "
+            "the node's address, and their ports are the node's. `auto`: `cni` where cniConfDir "
+            "holds a configuration when the agent starts, else `routed`; but as the pods that "
+            "live already, if there are any."),
+        field(kSkiff, "cniConfDir", "cni-conf-dir", &S::cni_conf_dir,
+              "Where the network plugin's configuration is; its first file counts."),
+        field(kSkiff, "cniBinDir", "cni-bin-dir", &S::cni_bin_dirs,
+              "Folders of network plugins, searched in this order."),
+        field(kSkiff, "cniExclusive", "cni-exclusive", &S::cni_exclusive,
+              "Nobody else on this machine (containerd, CRI-O, Podman, another Skiff) attaches "
+              "pods to the plugin's network. Then each start has the plugins free what belongs to "
+              "none of the node's pods (GC); it would be the others'."),
         field(kSkiff, "defaultEgress", "default-egress", &S::default_egress,
               "Where pods without `skiff/egress` may connect to, as a list of its entries or "
               "`none`; empty: anywhere."),

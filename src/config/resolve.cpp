@@ -106,6 +106,37 @@ static Result<void> resolve_logging(Settings& settings) {
     return {};
 }
 
+static Result<void> resolve_pod_network(const Settings& settings) {
+    constexpr std::string_view kKinds[] = {"auto", "cni", "routed", "node"};
+    constexpr std::size_t kFoldersMax = 16;
+    constexpr Duration kRequestMax = std::chrono::hours(1);
+    if (std::ranges::find(kKinds, settings.pod_network) == std::end(kKinds)) {
+        return fail(Code::invalid,
+                    "podNetwork: \"{}\" is not known; allowed: auto, cni, routed, node",
+                    bounded_utf8(settings.pod_network, 80));
+    }
+    if (!settings.cni_conf_dir.is_absolute()) {
+        return fail(Code::invalid, "cniConfDir: \"{}\" is not an absolute path",
+                    bounded_utf8(settings.cni_conf_dir.string(), 200));
+    }
+    if (settings.cni_bin_dirs.empty() || settings.cni_bin_dirs.size() > kFoldersMax) {
+        return fail(Code::invalid, "cniBinDir: {} folders; allowed: 1–{}",
+                    settings.cni_bin_dirs.size(), kFoldersMax);
+    }
+    for (const std::string& folder : settings.cni_bin_dirs) {
+        // The plugins are told them as one text with colons between.
+        if (!folder.starts_with('/') || folder.find(':') != std::string::npos) {
+            return fail(Code::invalid, "cniBinDir: \"{}\" is not an absolute path without a colon",
+                        bounded_utf8(folder, 200));
+        }
+    }
+    if (settings.runtime_request_timeout < std::chrono::seconds(1) ||
+        settings.runtime_request_timeout > kRequestMax) {
+        return fail(Code::invalid, "runtimeRequestTimeout: is not between 1s and 1h");
+    }
+    return {};
+}
+
 static void resolve_capacity(Settings& settings) {
     if (settings.pods_per_core > 0) {
         auto cores = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
@@ -152,10 +183,7 @@ Result<void> resolve(Settings& settings) {
                     "https://HOST:PORT/v1-PROGRAM/connect",
                     bounded_utf8(tunnel, 80));
     }
-    if (settings.pod_network != "routed" && settings.pod_network != "node") {
-        return fail(Code::invalid, "podNetwork: \"{}\" is not known; allowed: routed, node",
-                    bounded_utf8(settings.pod_network, 80));
-    }
+    SKIFF_CHECK(resolve_pod_network(settings));
     if (!settings.default_egress.empty()) {
         if (auto egress = parse_egress(settings.default_egress); !egress) {
             return fail(Code::invalid, "defaultEgress: {}", egress.error().message);

@@ -103,7 +103,12 @@ struct Settings {
     std::int64_t node_lease_duration_seconds = 40;
     std::vector<std::string> cluster_dns;
     std::string pod_cidr;              // one, or two of different families with a comma
-    std::string pod_network = "node";  // or "routed"
+    std::string pod_network = "auto";  // or "cni", "routed", "node"
+    std::filesystem::path cni_conf_dir = "/etc/cni/net.d";
+    // Where upstream, Debian and Fedora put the plugins.
+    std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"};
+    bool cni_exclusive = false;
+    Duration runtime_request_timeout = std::chrono::minutes(2);
     std::string cluster_domain = "cluster.local";
     std::filesystem::path resolv_conf = "/etc/resolv.conf";
 

@@ -34,7 +34,6 @@ static constexpr UnusedField kUnused[] = {
     {"topologyManagerScope", "\"container\"", "nothing is aligned"},
     {"topologyManagerPolicyOptions", "{}", "nothing is aligned"},
     {"qosReserved", "{}", "nothing is reserved by quality of service"},
-    {"runtimeRequestTimeout", "\"2m0s\"", "there is no runtime to ask"},
     {"hairpinMode", "\"none\"", "there is no bridge"},
     {"podPidsLimit", "-1", "a guest cannot start processes"},
     {"runOnce", "false", "Kubernetes has given it up"},

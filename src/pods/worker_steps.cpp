@@ -71,8 +71,12 @@ Task<Result<void>> Worker::prepare_sandbox() {
 Task<void> Worker::prepare() {
     auto result = co_await prepare_sandbox();
     if (!result && result.error().code != Code::cancelled) {
-        ports_.events.emit(*pod_, {}, EventType::warning, "FailedCreatePodSandBox",
-                           "Failed to create pod sandbox: " + result.error().message);
+        // A kubelet tells these two apart.
+        const bool waits = result.error().reason == "NetworkNotReady";
+        ports_.events.emit(*pod_, {}, EventType::warning,
+                           waits ? "NetworkNotReady" : "FailedCreatePodSandBox",
+                           (waits ? "network is not ready: " : "Failed to create pod sandbox: ") +
+                               result.error().message);
     }
     settle(memory_.sandbox, result);
 }

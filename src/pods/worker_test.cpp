@@ -246,6 +246,18 @@ TEST_F(PodWorker, DeletionDuringAPullStartsNothing) {
     EXPECT_EQ(node.statuses.finished.size(), 1U);
 }
 
+TEST_F(PodWorker, ANetworkThatIsNotReadyIsToldInAKubeletsWordsAndTriedAgain) {
+    node.networks.faults.fail_next("set_up",
+                                   make_error(Code::unavailable, "NetworkNotReady", "no plugin"));
+    kube::Pod pod = make_pod("web");
+    run_pod(pod);
+    EXPECT_EQ(node.events.count("NetworkNotReady"), 1U);
+    EXPECT_EQ(node.events.count("FailedCreatePodSandBox"), 0U);
+    EXPECT_EQ(published().phase, "Pending");
+    advance(seconds(60));
+    EXPECT_EQ(published().phase, "Running");
+}
+
 TEST_F(PodWorker, APodThatNeverStartedCompletesItsDeletion) {
     kube::Pod pod = make_pod("web");
     pod.spec.runtimeClassName = "no-such-class";

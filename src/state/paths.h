@@ -4,6 +4,7 @@
 //   ├── lock                         held by the agent, holds its pid
 //   ├── instance                     checkpoint: the instance's id
 //   ├── artifact.key                 0600, authenticates compiled/
+//   ├── cni/<instance>-<uid>@eth0    checkpoint: what the network plugin attached for a pod
 //   ├── pod-ranges                   checkpoint: from where pods have their addresses
 //   ├── pki/                         client and serving certificates
 //   ├── bootstrap-kubeconfig, kubeconfig
@@ -36,7 +37,7 @@
 //   ├── consoles/<id>.out, .err      FIFOs: what an attached container writes
 //   ├── checked/<key>                artifacts whose MAC was checked in this boot
 //   ├── network/<uid>                checkpoint: the pod's addresses and namespace
-//   └── netns/<number>               pinned network namespaces of pods
+//   └── netns/<number>, cni-<uid>    pinned network namespaces of pods
 //   <pod-log-dir>/<ns>_<name>_<uid>/<container>/<n>.log        default /var/log/pods
 //   <container-log-dir>/<pod>_<ns>_<container>-<id>.log        links, default /var/log/containers
 #pragma once
@@ -113,6 +114,8 @@ struct Paths {
     [[nodiscard]] fs::path layers() const { return root_dir / "layers"; }
     [[nodiscard]] fs::path compiled() const { return root_dir / "compiled"; }
     [[nodiscard]] fs::path core_dumps() const { return root_dir / "coredumps"; }
+    // What is attached to networks of CNI (network/cni_cache.h): a plugin's lease outlives a boot.
+    [[nodiscard]] fs::path cni_attachments() const { return root_dir / "cni"; }
     // The ranges that the cluster gave last.
     [[nodiscard]] fs::path pod_ranges() const { return root_dir / "pod-ranges"; }
     [[nodiscard]] fs::path quarantine() const { return root_dir / "quarantine"; }
@@ -152,7 +155,7 @@ struct Paths {
     }
     [[nodiscard]] fs::path checked_artifacts() const { return run_dir / "checked"; }
     [[nodiscard]] fs::path netns() const { return run_dir / "netns"; }
-    // A record for each pod (network/pod_record.h).
+    // A record for each pod of the built-in network (network/pod_record.h).
     [[nodiscard]] fs::path pod_networks() const { return run_dir / "network"; }
 
     // Logs (kubelet-contract row 34).

@@ -94,15 +94,39 @@ TOOLS = {"metrics-server": ["sigs.k8s.io/metrics-server/cmd/metrics-server"],
          "prometheus": ["-tags=remove_all_sd", "github.com/prometheus/prometheus/cmd/prometheus"]}
 
 
+# Those of containernetworking/plugins that test/cni-plugins pins.
+CNI_PLUGINS = {"bridge": "main/bridge", "host-local": "ipam/host-local", "portmap": "meta/portmap"}
+
+
+def _tool_folder(name, *sources):
+    """Where the programs of test/NAME are kept, by what its go.mod, go.sum and these sources say."""
+    digest = hashlib.sha256()
+    for part in ["go.mod", "go.sum", *sources]:
+        with open(os.path.join(ROOT, "test", name, part), "rb") as file:
+            digest.update(file.read())
+    return os.path.join(cache_folder(), f"{name}-{digest.hexdigest()[:16]}")
+
+
+def build_cni_plugins():
+    """Makes sure that today's reference plugins are built; returns their folder."""
+    target = _tool_folder("cni-plugins")
+    os.makedirs(target, exist_ok=True)
+    with open(os.path.join(cache_folder(), "cluster-build.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name, place in CNI_PLUGINS.items():
+            program = os.path.join(target, name)
+            if not os.access(program, os.X_OK):
+                go, environment = _go()
+                _go_build(go, environment, os.path.join(ROOT, "test/cni-plugins"),
+                          f"github.com/containernetworking/plugins/plugins/{place}", program=program)
+    return target
+
+
 def build_tool(name):
     """Makes sure that a program of TOOLS is built; returns it."""
     folder = os.path.join(ROOT, "test", name)
-    digest = hashlib.sha256()
     sources = sorted(part for part in os.listdir(folder) if part.endswith(".go")) if TOOLS[name] == ["."] else []
-    for part in ["go.mod", "go.sum", *sources]:
-        with open(os.path.join(folder, part), "rb") as file:
-            digest.update(file.read())
-    program = os.path.join(cache_folder(), f"{name}-{digest.hexdigest()[:16]}", name)
+    program = os.path.join(_tool_folder(name, *sources), name)
     os.makedirs(os.path.dirname(program), exist_ok=True)
     with open(os.path.join(cache_folder(), "cluster-build.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

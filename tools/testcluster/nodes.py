@@ -131,11 +131,17 @@ class Node:
             self.record["skiff"], "node", *self._instance_flags(),
             "--bootstrap-kubeconfig", f"{self.folder}/bootstrap.kubeconfig",
             "--kubeconfig", f"{self.folder}/kubeconfig",
-            "--node-name", self.name, "--pod-network", "routed", *self.record["flags"]]
+            "--node-name", self.name, *self._cni_flags(), *self.record["flags"]]
         self.record["agent"] = proc.spawn(
             command, os.path.join(self.folder, "agent.log"), netns=self.netns,
             hostname=self.name, cgroups=self.record["cgroups"])
         self.cluster.store()
+
+    def _cni_flags(self):
+        """A folder of its own for a network plugin's configuration: the machine's is not the node's."""
+        if any(flag.startswith("--cni-conf-dir") for flag in self.record["flags"]):
+            return []
+        return ["--cni-conf-dir", os.path.join(self.folder, "net.d")]
 
     def _answers(self):
         """Whether port 10250 is open: the Ready condition alone may be that of an earlier agent."""
