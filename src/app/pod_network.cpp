@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 
 #include "base/log.h"
@@ -125,10 +126,11 @@ async::Task<Result<void>> PodNetwork::open(Before before) {
     if (auto valid = network::parse_pod_ranges(given_); !given_.empty() && !valid) {
         co_return fail(std::move(valid.error()).context("podCIDR"));
     }
-    auto recovered = co_await routed_.recover(before.pods);
-    if (!recovered) {
-        log::warn("something of an ended pod's network stays",
-                  log::kv("error", format_as(recovered.error())));
+    // Without its folder no built-in network has been here in this boot.
+    std::error_code error;
+    had_wires_ = std::filesystem::exists(instance_.paths().pod_networks(), error);
+    if (had_wires_) {
+        co_await recover_wires(before.pods);
     }
     auto attached = co_await cni_.recover(before.pods);
     if (!attached) {
@@ -140,6 +142,9 @@ async::Task<Result<void>> PodNetwork::open(Before before) {
         in_nodes_.erase(uid);
     }
     co_await choose();
+    if (kind_ == NetworkKind::routed && !had_wires_) {
+        co_await recover_wires(before.pods);
+    }
     auto ranges = known_ranges();
     cni_.set_ranges(texts_of(fmt::format("{}", fmt::join(ranges, ","))));
     co_await open_routed(std::move(ranges));
@@ -148,6 +153,14 @@ async::Task<Result<void>> PodNetwork::open(Before before) {
     std::function<void()> tell = [this] { changed(); };
     co_await cni_.start(intake, std::move(tell));
     co_return Result<void>{};
+}
+
+async::Task<void> PodNetwork::recover_wires(std::vector<PodUid> pods) {
+    auto recovered = co_await routed_.recover(std::move(pods));
+    if (!recovered) {
+        log::warn("something of an ended pod's network stays",
+                  log::kv("error", format_as(recovered.error())));
+    }
 }
 
 async::Task<void> PodNetwork::choose() {
@@ -173,11 +186,12 @@ async::Task<void> PodNetwork::choose() {
 }
 
 async::Task<void> PodNetwork::open_routed(std::vector<network::IpRange> ranges) {
+    if (kind_ != NetworkKind::routed && !had_wires_) {
+        co_return;
+    }
     if (kind_ != NetworkKind::routed && routed_.list().empty()) {
         // What belongs to no pod: rules, wires that were laid ahead.
-        auto work = [instance = &instance_]() -> Result<void> {
-            return ::geteuid() == 0 ? remove_wires(*instance) : Result<void>();
-        };
+        auto work = [instance = &instance_] { return remove_wires(*instance); };
         auto removed = co_await files_.run("wires", std::move(work));
         if (!removed) {
             log::warn("something of the built-in network stays",
@@ -253,10 +267,32 @@ void PodNetwork::changed() const {
 
 async::Task<Result<network::Attachment>> PodNetwork::attach(std::shared_ptr<const kube::Pod> pod) {
     const PodUid uid(pod->metadata.uid);
+    const bool is_new = !find(uid).has_value();
     const bool by_plugin =
         cni_.find(uid).has_value() || (kind_ == NetworkKind::cni && !routed_.find(uid).has_value());
     auto task = by_plugin ? cni_.attach(std::move(pod)) : routed_.attach(std::move(pod));
-    co_return co_await std::move(task);
+    auto made = co_await std::move(task);
+    if (made && is_new && is_anothers(uid, made->addresses)) {
+        auto detached = co_await detach(uid);
+        (void)detached;
+        co_return fail_because(Code::conflict, "FailedCreatePodSandBox",
+                               "the address {} is that of a pod that began with another kind of "
+                               "network, another one is tried",
+                               made->addresses.front());
+    }
+    co_return made;
+}
+
+bool PodNetwork::is_anothers(const PodUid& uid, const std::vector<std::string>& addresses) const {
+    for (const PodUid& other : list()) {
+        const auto theirs = other == uid ? std::nullopt : find(other);
+        for (const std::string& address : theirs ? theirs->addresses : std::vector<std::string>()) {
+            if (std::ranges::find(addresses, address) != addresses.end()) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 async::Task<Result<void>> PodNetwork::detach(PodUid pod) {

@@ -76,11 +76,16 @@ public:
     [[nodiscard]] async::Task<Result<void>> stop() override;
 
 private:
+    [[nodiscard]] async::Task<void> recover_wires(std::vector<PodUid> pods);
     [[nodiscard]] async::Task<void> choose();
     [[nodiscard]] async::Task<void> open_routed(std::vector<network::IpRange> ranges);
     // The last that the cluster said, else those of the settings; none: nobody knows.
     [[nodiscard]] std::vector<network::IpRange> known_ranges() const;
     [[nodiscard]] async::Task<void> take_ranges(std::vector<network::IpRange> ranges);
+    // Whether a pod of the other kind has one of the addresses: both kinds give those of one range,
+    // and neither knows of the other.
+    [[nodiscard]] bool is_anothers(const PodUid& uid,
+                                   const std::vector<std::string>& addresses) const;
     void changed() const;
 
     const state::Instance& instance_;
@@ -91,6 +96,7 @@ private:
     network::RoutedNetwork routed_;
     network::CniAttacher cni_;
     NetworkKind kind_ = NetworkKind::node;
+    bool had_wires_ = false;     // an agent of this boot had a built-in network
     std::set<PodUid> in_nodes_;  // pods that began with the node's network
     async::Lanes files_;
     async::Scope scope_;

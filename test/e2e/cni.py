@@ -25,6 +25,23 @@ exec BRIDGE
 """
 
 
+def netns_of(cluster, name):
+    """The network namespace of a node."""
+    state = json.loads((ROOT / f"build/cluster-{cluster.name}/state.json").read_text())
+    return f"{cluster.env['CLUSTER_NETNS']}n{state['nodes'][name]['index']}"
+
+
+def conflist(plugin, leases):
+    """A network of the reference plugins: IPv4 from the Node's podCIDR (the capability ipRanges), IPv6 from a range of its own."""
+    ipam = {"type": "host-local", "dataDir": str(leases), "ranges": [[{"subnet": "fd00:9::/64"}]],
+            "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}
+    return json.dumps({
+        "cniVersion": "1.0.0", "cniVersions": ["0.4.0", "1.0.0", "1.1.0"], "name": "harbour", "plugins": [
+            {"type": plugin, "bridge": "harbour0", "isGateway": True, "hairpinMode": True,
+             "capabilities": {"ipRanges": True}, "ipam": ipam},
+            {"type": "portmap", "capabilities": {"portMappings": True}}]})
+
+
 class PluginNode:
     """A node of the cluster with a network plugin's files of its own."""
 
@@ -39,8 +56,7 @@ class PluginNode:
         self.put_config()
         cluster.node("up", name, "--", "--pod-network=cni", f"--cni-conf-dir={self.config}",
                      f"--cni-bin-dir={self.own},{self.plugins}", *flags)
-        self.netns = json.loads((ROOT / f"build/cluster-{cluster.name}/state.json").read_text())["nodes"][name]["index"]
-        self.netns = f"{cluster.env['CLUSTER_NETNS']}n{self.netns}"
+        self.netns = netns_of(cluster, name)
         self.run_folder = pathlib.Path("/run", self.netns)
 
     def put_gate(self):
@@ -48,14 +64,7 @@ class PluginNode:
         self.gate.chmod(0o755)
 
     def put_config(self):
-        """IPv4 from the Node's podCIDR (the capability ipRanges), IPv6 from a range of its own."""
-        ipam = {"type": "host-local", "dataDir": str(self.leases), "ranges": [[{"subnet": "fd00:9::/64"}]],
-                "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}
-        text = {"cniVersion": "1.0.0", "cniVersions": ["0.4.0", "1.0.0", "1.1.0"], "name": "harbour", "plugins": [
-            {"type": "gate", "bridge": "harbour0", "isGateway": True, "hairpinMode": True,
-             "capabilities": {"ipRanges": True}, "ipam": ipam},
-            {"type": "portmap", "capabilities": {"portMappings": True}}]}
-        (self.config / "10-harbour.conflist").write_text(json.dumps(text))
+        (self.config / "10-harbour.conflist").write_text(conflist("gate", self.leases))
 
     def fault(self, command, kind=None):
         """What the plugin does at a command from now on; None: what it should."""

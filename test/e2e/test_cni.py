@@ -1,10 +1,11 @@
 """The cluster's network plugin gives pods their addresses: the reference plugins of today, and Debian's of 2022."""
 
 import ipaddress
+import os
 
 import pytest
 
-from cni import PluginNode
+from cni import PluginNode, conflist, netns_of
 from kube import pod, run, wait_until
 from test_engine import answers, ask, serve
 
@@ -32,7 +33,6 @@ def at(plugged, name, cluster, **spec):
 
 def exec_in(kube, plugged, name, *command):
     """A command of the toolbox in a pod; its output."""
-    import os
     return run([os.environ["SKIFF_BIN"], "exec", "--run-dir", plugged.run_folder, "-n", kube.namespace, name, "--",
                 *command], check=False).stdout
 
@@ -155,3 +155,47 @@ def test_a_pod_goes_only_when_the_plugin_has_let_it_go(kube_at, cluster, plugged
         plugged.fault("DEL")
     kube.wait_gone("web", 60)
     assert not any(plugged.leavings().values()), plugged.leavings()
+
+
+def test_another_kind_of_network_harms_no_pod_that_lives(kube_on, cluster, own_node, tmp_path):
+    """routed, then the machine's own, then a plugin: each pod keeps what it began with, and leaves nothing."""
+    kube = kube_on
+    built_in = serve(kube, cluster, "http-hello", "built-in", 8080, nodeName=own_node)
+
+    def restart(*flags):
+        cluster.node("stop", own_node)
+        cluster.node("start", own_node, "--", *flags)
+
+    def kept(*pods):
+        for before in pods:
+            its = kube.pod(before["metadata"]["name"])
+            assert its["status"]["podIPs"] == before["status"]["podIPs"]
+            assert its["status"]["containerStatuses"][0]["restartCount"] == 0
+            assert ask(its, "/", before["spec"]["containers"][0]["ports"][0]["containerPort"])[0] == 200
+
+    restart("--pod-network=node")
+    nodes_own = serve(kube, cluster, "http-hello", "nodes-own", 8081, nodeName=own_node)
+    assert nodes_own["status"]["podIP"] == nodes_own["status"]["hostIP"]
+    kept(built_in)
+    config = tmp_path / "net.d"
+    config.mkdir()
+    (config / "10-harbour.conflist").write_text(conflist("bridge", tmp_path / "leases"))
+    plugin = ["--pod-network=cni", f"--cni-conf-dir={config}", "--cni-bin-dir=/usr/lib/cni"]
+    restart(*plugin)
+    plugged = serve(kube, cluster, "http-hello", "plugged", 8080, nodeName=own_node)
+    assert len(plugged["status"]["podIPs"]) == 2
+    kept(built_in, nodes_own, plugged)
+    # `auto` goes on as its pods began; here both kinds live, so the configuration decides.
+    restart("--pod-network=auto", *plugin[1:])
+    assert "kind=cni" in cluster.log_of(own_node).rsplit("network of pods", 1)[1].splitlines()[0]
+    kept(built_in, nodes_own, plugged)
+    kube("delete", "pod", "plugged", "--timeout=30s")
+    restart("--pod-network=auto", *plugin[1:])
+    assert "kind=routed" in cluster.log_of(own_node).rsplit("network of pods", 1)[1].splitlines()[0]
+    kept(built_in, nodes_own)
+    kube("delete", "pod", "built-in", "nodes-own", "--timeout=30s")
+    restart("--pod-network=node")
+    inside = ["ip", "netns", "exec", netns_of(cluster, own_node)]
+    links = run([*inside, "ip", "-o", "link"]).stdout
+    assert " sk" not in links and "veth" not in links, links
+    assert "skiff-" not in run([*inside, "nft", "list", "tables"]).stdout

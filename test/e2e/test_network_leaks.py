@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from cni import PluginNode
-from conftest import ROOT
+from cni import PluginNode, netns_of
 from kube import pod, run, wait_until
 
 BATCH = 10
@@ -19,8 +18,7 @@ class Place:
 
     def __init__(self, cluster, name):
         self.cluster, self.name = cluster, name
-        index = json.loads((ROOT / f"build/cluster-{cluster.name}/state.json").read_text())["nodes"][name]["index"]
-        self.netns = f"{cluster.env['CLUSTER_NETNS']}n{index}"
+        self.netns = netns_of(cluster, name)
         self.run_folder = pathlib.Path("/run", self.netns)
         self.root = cluster.node_folder(name) / "root"
 
