@@ -33,6 +33,11 @@ std::string text_of(const sockaddr* address) {
     return text_of(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr);
 }
 
+bool has_address(const ifaddrs& entry) {
+    return entry.ifa_addr != nullptr &&
+           (entry.ifa_addr->sa_family == AF_INET || entry.ifa_addr->sa_family == AF_INET6);
+}
+
 std::optional<std::string> usable(std::string text) {
     return check_node_address(text) ? std::optional(std::move(text)) : std::nullopt;
 }
@@ -66,15 +71,23 @@ std::optional<std::string> source_by_route(int family) {
     return usable(text_of(address));
 }
 
-std::optional<std::string> first_of_interfaces(int family) {
+// The first address of the family, or the first on the interface that has the address `beside`.
+std::optional<std::string> first_of_interfaces(int family, const std::string& beside) {
     ifaddrs* list = nullptr;
     if (::getifaddrs(&list) != 0) {
         return std::nullopt;
     }
     std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, &::freeifaddrs);
+    std::string interface;
+    for (const ifaddrs* at = list; at != nullptr && !beside.empty(); at = at->ifa_next) {
+        if (has_address(*at) && text_of(at->ifa_addr) == beside) {
+            interface = at->ifa_name;
+        }
+    }
     for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
         bool counts = at->ifa_addr != nullptr && at->ifa_addr->sa_family == family &&
-                      (at->ifa_flags & IFF_UP) != 0 && (at->ifa_flags & IFF_LOOPBACK) == 0;
+                      (at->ifa_flags & IFF_UP) != 0 && (at->ifa_flags & IFF_LOOPBACK) == 0 &&
+                      (interface.empty() || interface == at->ifa_name);
         if (!counts) {
             continue;
         }
@@ -88,12 +101,19 @@ std::optional<std::string> first_of_interfaces(int family) {
 }  // namespace
 
 Result<std::vector<std::string>> detect_node_addresses() {
+    auto v4 = source_by_route(AF_INET);
+    auto v6 = source_by_route(AF_INET6);
+    // A family without a route has its address beside the other's: bridges of container networks
+    // have addresses, too, which nobody else reaches.
+    const std::string routed = v4.value_or(v6.value_or(""));
+    if (!v4) {
+        v4 = first_of_interfaces(AF_INET, routed);
+    }
+    if (!v6) {
+        v6 = first_of_interfaces(AF_INET6, routed);
+    }
     std::vector<std::string> found;
-    for (int family : {AF_INET, AF_INET6}) {
-        auto address = source_by_route(family);
-        if (!address) {
-            address = first_of_interfaces(family);
-        }
+    for (const auto& address : {v4, v6}) {
         if (address) {
             found.push_back(*address);
         }
