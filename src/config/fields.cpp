@@ -240,7 +240,13 @@ static std::vector<Field> make_skiff_fields() {
             kSkiff, "podNetwork", "pod-network", &S::pod_network,
             "`node`: pods have the node's address, and their ports are the node's. `routed`: each "
             "pod has an address of podCIDR and a network namespace of its own, and the node "
-            "routes; other nodes need a route to it."),
+            "routes; podRoutes says how other nodes are reached."),
+        field(
+            kSkiff, "podRoutes", "pod-routes", &S::pod_routes,
+            "With `podNetwork: routed`, how packets reach the pods of other nodes. `vxlan`: in a "
+            "tunnel, flannel's (VNI 1, UDP port 8472), across any network. `host-gw`: by plain "
+            "routes, between nodes that share a link. `none`: something else carries them. `auto`: "
+            "as the cluster's flannel nodes do, else `vxlan`. The same on every node."),
         field(kSkiff, "defaultEgress", "default-egress", &S::default_egress,
               "Where pods without `skiff/egress` may connect to, as a list of its entries or "
               "`none`; empty: anywhere."),

@@ -116,6 +116,20 @@ static void resolve_capacity(Settings& settings) {
     }
 }
 
+static Result<void> check_pod_network(const Settings& settings) {
+    if (settings.pod_network != "routed" && settings.pod_network != "node") {
+        return fail(Code::invalid, "podNetwork: \"{}\" is not known; allowed: routed, node",
+                    bounded_utf8(settings.pod_network, 80));
+    }
+    const std::string& routes = settings.pod_routes;
+    if (routes != "auto" && routes != "vxlan" && routes != "host-gw" && routes != "none") {
+        return fail(Code::invalid,
+                    "podRoutes: \"{}\" is not known; allowed: auto, vxlan, host-gw, none",
+                    bounded_utf8(routes, 80));
+    }
+    return {};
+}
+
 Result<void> resolve(Settings& settings) {
     if (settings.node_name.empty()) {
         SKIFF_TRY(settings.node_name, default_node_name());
@@ -152,10 +166,7 @@ Result<void> resolve(Settings& settings) {
                     "https://HOST:PORT/v1-PROGRAM/connect",
                     bounded_utf8(tunnel, 80));
     }
-    if (settings.pod_network != "routed" && settings.pod_network != "node") {
-        return fail(Code::invalid, "podNetwork: \"{}\" is not known; allowed: routed, node",
-                    bounded_utf8(settings.pod_network, 80));
-    }
+    SKIFF_CHECK(check_pod_network(settings));
     if (!settings.default_egress.empty()) {
         if (auto egress = parse_egress(settings.default_egress); !egress) {
             return fail(Code::invalid, "defaultEgress: {}", egress.error().message);

@@ -104,6 +104,7 @@ struct Settings {
     std::vector<std::string> cluster_dns;
     std::string pod_cidr;              // one, or two of different families with a comma
     std::string pod_network = "node";  // or "routed"
+    std::string pod_routes = "auto";   // or "vxlan", "host-gw", "none"
     std::string cluster_domain = "cluster.local";
     std::filesystem::path resolv_conf = "/etc/resolv.conf";
 
