@@ -135,7 +135,7 @@ async::Task<void> PodRoutes::run() {
     while (true) {
         wake_.reset();
         co_await look();
-        const bool is_well = nodes_.synced() && !problem_;
+        const bool is_well = nodes_.synced() && !problem_ && !unpublished_;
         const auto deadline = parts_.clock.steady_now() + (is_well ? kRepairEvery : kRetryEvery);
         auto woken = co_await wake_.wait(deadline);
         if (!woken && woken.error().code == Code::cancelled) {
@@ -201,11 +201,17 @@ async::Task<void> PodRoutes::apply(std::shared_ptr<Work> work) {
     if (result) {
         result = std::move(direct);
     }
-    if (result) {
-        result = co_await publish(self, work->plan.backend);
-    }
     if (!result && result.error().code == Code::cancelled) {
         co_return;
+    }
+    if (result) {
+        // The way out is there; that others do not know the way back yet is tried again soon.
+        auto published = co_await publish(self, work->plan.backend);
+        const bool is_known = std::exchange(unpublished_, !published);
+        if (!published && !is_known && published.error().code != Code::cancelled) {
+            log::warn("other nodes do not know the way to this one's pods",
+                      log::kv("error", format_as(published.error())));
+        }
     }
     set_problem(result ? std::nullopt : std::optional(result.error().message));
     const std::string backend(to_string(work->plan.backend));

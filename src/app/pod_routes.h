@@ -81,6 +81,7 @@ private:
     std::optional<std::map<std::string, std::string>> own_annotations_;
     std::set<network::PeerComplaint> left_out_;  // those that the log has already
     std::optional<std::string> problem_;
+    bool unpublished_ = false;  // the own Node lacks what others need
     std::string logged_backend_;
     enum class Forbidden { no, told } forbidden_ = Forbidden::no;
     async::Event wake_;
