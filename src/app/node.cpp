@@ -11,6 +11,7 @@
 #include "app/memory.h"
 #include "app/node_settings.h"
 #include "app/node_shutdown.h"
+#include "app/pod_routes.h"
 #include "app/powers.h"
 #include "app/request_meter.h"
 #include "app/rooms.h"
@@ -324,9 +325,18 @@ private:
                         ready.error().message);
                 }
             }
+            if (pod_routes_ != nullptr && pod_routes_->problem()) {
+                problems.push_back("pods of other nodes are not reached: " +
+                                   *pod_routes_->problem());
+            }
             return problems;
         };
-        sources.changed = [this, its](const kube::Node& node) { take_ranges(*its, node); };
+        sources.changed = [this, its](const kube::Node& node) {
+            take_ranges(*its, node);
+            if (pod_routes_ != nullptr) {
+                pod_routes_->see_own_node(node);
+            }
+        };
         sources.pressures = [this] {
             return upkeep_ == nullptr ? std::vector<std::string>() : upkeep_->pressures();
         };
@@ -337,6 +347,9 @@ private:
             network->set_observer([this] {
                 if (agent_ != nullptr) {
                     agent_->poke();
+                }
+                if (pod_routes_ != nullptr) {
+                    pod_routes_->wake();
                 }
             });
         }
@@ -356,7 +369,12 @@ private:
                               {[&agent] { agent.poke(); }, [this] { return status_.pending(); }});
         shutdown_ = &shutdown;
         co_await upkeep_->start();
+        auto routes = make_pod_routes(rooms, agent);
+        pod_routes_ = routes.get();
         agent.start();
+        if (routes != nullptr) {
+            routes->start();
+        }
         node::IdentityParts identity{client_, base_.clock, base_.random, identity_.client};
         scope_.spawn("identity", node::keep_identity(node_settings_, identity));
         kube::Selection mine;
@@ -384,6 +402,10 @@ private:
         co_await upkeep_->stop();
         upkeep_ = nullptr;
         shutdown_ = nullptr;
+        if (routes != nullptr) {
+            co_await routes->stop();
+        }
+        pod_routes_ = nullptr;
         co_await agent.stop();
         agent_ = nullptr;
         co_await doors.close();
@@ -415,6 +437,23 @@ private:
     async::Task<Result<pods::NodeLabels>> fetch_labels() {
         SKIFF_CO_TRY(auto node, co_await client_.get<kube::Node>("", settings_.node_name));
         co_return std::move(node.metadata.labels);
+    }
+
+    // nullptr where the node itself gives pods no addresses.
+    std::unique_ptr<PodRoutes> make_pod_routes(Rooms& rooms, node::NodeAgent& agent) {
+        PodNetwork* network = rooms.pod_network();
+        if (network == nullptr || network->kind() != NetworkKind::routed) {
+            return nullptr;
+        }
+        PodRoutes::Parts parts{
+            base_.reactor.executor(), client_, base_.clock, base_.random, base_.pool,
+            network->routed()};
+        PodRoutes::Told told;
+        told.event = [&agent](std::string_view reason, const std::string& message) {
+            agent.tell(pods::EventType::warning, reason, message);
+        };
+        told.changed = [&agent] { agent.poke(); };
+        return std::make_unique<PodRoutes>(parts, settings_, instance_, ips_, std::move(told));
     }
 
     // Called while agent_ is there: by its watch.
@@ -489,6 +528,7 @@ private:
     node::NodeAgent* agent_ = nullptr;  // while the node serves
     Upkeep* upkeep_ = nullptr;          // the same
     NodeShutdown* shutdown_ = nullptr;  // the same
+    PodRoutes* pod_routes_ = nullptr;   // the same; none without a built-in network
     async::Scope scope_;
 };
 

@@ -167,6 +167,21 @@ TEST(Config, FurtherApiServersAreHttpsAddresses) {
     EXPECT_FALSE(resolve(s));
 }
 
+TEST(Config, PodRoutesAreOneOfFour) {
+    Settings s;
+    s.node_name = "n";
+    EXPECT_EQ(s.pod_routes, "auto");
+    for (const char* good : {"auto", "vxlan", "host-gw", "none"}) {
+        s.pod_routes = good;
+        EXPECT_TRUE(resolve(s)) << good;
+    }
+    s.pod_routes = "wireguard";
+    auto refused = resolve(s);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message,
+              "podRoutes: \"wireguard\" is not known; allowed: auto, vxlan, host-gw, none");
+}
+
 TEST(Config, CertificatesRotateUnlessTheFileSaysOtherwise) {
     EXPECT_TRUE(Settings().rotate_certificates);
     EXPECT_FALSE(Settings().server_tls_bootstrap);

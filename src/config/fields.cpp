@@ -239,13 +239,12 @@ static std::vector<Field> make_skiff_fields() {
             "A pod with a hostPath on a filesystem that cannot map ids (NFS, FUSE, overlay; tmpfs "
             "before Linux 6.3) opens files with its ids as the machine's own, without any "
             "capability. false: such a pod does not start."),
-        field(
-            kSkiff, "podNetwork", "pod-network", &S::pod_network,
-            "Who gives pods their addresses. `cni`: the cluster's network plugin. `routed`: the "
-            "node itself, from podCIDR; other nodes need a route to it. `node`: nobody, pods have "
-            "the node's address, and their ports are the node's. `auto`: `cni` where cniConfDir "
-            "holds a configuration when the agent starts, else `routed`; but as the pods that "
-            "live already, if there are any."),
+        field(kSkiff, "podNetwork", "pod-network", &S::pod_network,
+              "Who gives pods their addresses. `cni`: the cluster's network plugin. `routed`: the "
+              "node itself, from podCIDR; podRoutes says how other nodes are reached. `node`: "
+              "nobody, pods have the node's address, and their ports are the node's. `auto`: `cni` "
+              "where cniConfDir holds a configuration when the agent starts, else `routed`; but as "
+              "the pods that live already, if there are any."),
         field(kSkiff, "cniConfDir", "cni-conf-dir", &S::cni_conf_dir,
               "Where the network plugin's configuration is; its first file counts."),
         field(kSkiff, "cniBinDir", "cni-bin-dir", &S::cni_bin_dirs,
@@ -254,6 +253,12 @@ static std::vector<Field> make_skiff_fields() {
               "Nobody else on this machine (containerd, CRI-O, Podman, another Skiff) attaches "
               "pods to the plugin's network. Then each start has the plugins free what belongs to "
               "none of the node's pods (GC); it would be the others'."),
+        field(
+            kSkiff, "podRoutes", "pod-routes", &S::pod_routes,
+            "With the built-in network, how packets reach the pods of other nodes. `vxlan`: in a "
+            "tunnel, flannel's (VNI 1, UDP port 8472), across any network. `host-gw`: by plain "
+            "routes, between nodes that share a link. `none`: something else carries them. `auto`: "
+            "as the cluster's flannel nodes do, else `vxlan`. The same on every node."),
         field(kSkiff, "defaultEgress", "default-egress", &S::default_egress,
               "Where pods without `skiff/egress` may connect to, as a list of its entries or "
               "`none`; empty: anywhere."),

@@ -115,6 +115,12 @@ static Result<void> resolve_pod_network(const Settings& settings) {
                     "podNetwork: \"{}\" is not known; allowed: auto, cni, routed, node",
                     bounded_utf8(settings.pod_network, 80));
     }
+    constexpr std::string_view kRoutes[] = {"auto", "vxlan", "host-gw", "none"};
+    if (std::ranges::find(kRoutes, settings.pod_routes) == std::end(kRoutes)) {
+        return fail(Code::invalid,
+                    "podRoutes: \"{}\" is not known; allowed: auto, vxlan, host-gw, none",
+                    bounded_utf8(settings.pod_routes, 80));
+    }
     if (!settings.cni_conf_dir.is_absolute()) {
         return fail(Code::invalid, "cniConfDir: \"{}\" is not an absolute path",
                     bounded_utf8(settings.cni_conf_dir.string(), 200));

@@ -109,6 +109,7 @@ struct Settings {
     std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"};
     bool cni_exclusive = false;
     Duration runtime_request_timeout = std::chrono::minutes(2);
+    std::string pod_routes = "auto";  // or "vxlan", "host-gw", "none"
     std::string cluster_domain = "cluster.local";
     std::filesystem::path resolv_conf = "/etc/resolv.conf";
 

@@ -163,6 +163,10 @@ public:
 
     // Keyed by "namespace/name" ("name" for cluster-scoped objects).
     [[nodiscard]] const Store& store() const { return store_; }
+    // Takes out of an object what is not to be kept, before it is stored and told of. Name, uid and
+    // resourceVersion have to stay. Set before run().
+    using Transform = std::function<void(T&)>;
+    void set_transform(Transform transform) { transform_ = std::move(transform); }
     // nullptr if there is none (or not yet).
     [[nodiscard]] std::shared_ptr<const T> find(std::string_view ns, std::string_view name) const {
         auto found = store_.find(key(ns, name));
@@ -185,7 +189,7 @@ private:
         List<T>& list = *decoded;
         for (T& item : list.items) {
             std::string name = key(item);
-            pages_[std::move(name)] = std::make_shared<const T>(std::move(item));
+            pages_[std::move(name)] = keep(std::move(item));
         }
         return Page{list.metadata.resourceVersion, list.metadata.continue_};
     }
@@ -197,7 +201,7 @@ private:
             std::string name = key(item.ns, item.name);
             auto object = from_json<T>(item.text);
             if (object) {
-                pages_[name] = std::make_shared<const T>(std::move(*object));
+                pages_[name] = keep(std::move(*object));
                 continue;
             }
             tell_skipped(item, object.error());
@@ -281,20 +285,26 @@ private:
             case WatchKind::deleted: {
                 std::string name = key(event.object);
                 forget_undecoded(name, event.object.metadata.uid);
-                remove(name, std::make_shared<const T>(std::move(event.object)));
+                remove(name, keep(std::move(event.object)));
                 break;
             }
             case WatchKind::added:
             case WatchKind::modified: {
                 std::string name = key(event.object);
                 undecoded_.erase(name);
-                put(name, std::make_shared<const T>(std::move(event.object)));
+                put(name, keep(std::move(event.object)));
                 break;
             }
         }
         return version;
     }
 
+    std::shared_ptr<const T> keep(T&& object) {
+        if (transform_) {
+            transform_(object);
+        }
+        return std::make_shared<const T>(std::move(object));
+    }
     void put(const std::string& name, std::shared_ptr<const T> object) {
         auto found = store_.find(name);
         if (found != store_.end()) {
@@ -328,6 +338,7 @@ private:
     }
 
     Callback callback_;
+    Transform transform_;
     Store store_;
     Store pages_;
 };

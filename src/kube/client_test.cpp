@@ -88,7 +88,8 @@ using ConfigMaps = Reflector<ConfigMap>;
 // after each.
 std::vector<std::string> reflect(Fixture& fixture, std::size_t changes_wanted,
                                  std::function<void(const ConfigMaps&)> look = {},
-                                 ConfigMaps::UndecodedCallback undecoded = {}) {
+                                 ConfigMaps::UndecodedCallback undecoded = {},
+                                 ConfigMaps::Transform transform = {}) {
     std::vector<std::string> changes;
     const ConfigMaps* running = nullptr;
     async::Event enough;
@@ -110,6 +111,7 @@ std::vector<std::string> reflect(Fixture& fixture, std::size_t changes_wanted,
     ConfigMaps reflector(*fixture.client, fixture.clock, fixture.random, Selection{"ns", {}, {}},
                          note, pace);
     reflector.set_undecoded_callback(std::move(undecoded));
+    reflector.set_transform(std::move(transform));
     running = &reflector;
     auto body = [](ConfigMaps* subject, async::Event* event) -> async::Task<Result<void>> {
         auto executor = co_await async::current_executor();
@@ -206,6 +208,27 @@ TEST(Reflector, ListsInPagesThenFollowsTheWatch) {
               (std::vector<std::string>{"+a/1", "+b/2", "+c/3", "~a/1", "-b/2"}));
     EXPECT_NE(watch_target.find("resourceVersion=7"), std::string::npos);
     EXPECT_NE(watch_target.find("allowWatchBookmarks=true"), std::string::npos);
+}
+
+TEST(Reflector, KeepsOnlyWhatItsTransformLeaves) {
+    Fixture fixture([&](const TestRequest& request) {
+        if (is_watch(request)) {
+            return open_watch(event("ADDED", config_map("b", "9", "2")) +
+                              event("DELETED", config_map("a", "10", "1")));
+        }
+        return answer(200, list_of("7", {config_map("a", "1", "1")}));
+    });
+    std::size_t seen = 0;
+    auto look = [&](const ConfigMaps& reflector) {
+        for (const auto& [name, object] : reflector.store()) {
+            EXPECT_EQ(object->metadata.labels.count("trimmed"), 1U) << name;
+            ++seen;
+        }
+    };
+    auto trim = [](ConfigMap& object) { object.metadata.labels = {{"trimmed", ""}}; };
+    EXPECT_EQ(reflect(fixture, 3, look, {}, trim),
+              (std::vector<std::string>{"+a/1", "+b/2", "-a/1"}));
+    EXPECT_EQ(seen, 4U);
 }
 
 TEST(Reflector, ListsAgainAfter410AndDeliversOnlyTheDifference) {

@@ -67,23 +67,35 @@ std::string hairpin_rules(const Firewall& firewall) {
     return text;
 }
 
-std::string leaving_rules(const Firewall& firewall) {
+// Sets of where pods are known by their own addresses.
+std::string direct_sets(const Firewall& firewall) {
     std::string text;
-    for (const IpRange& range : firewall.pods) {
-        std::vector<std::string> direct;
+    for (const IpFamily family : {IpFamily::v4, IpFamily::v6}) {
+        std::vector<std::string> known;
         for (const auto* ranges : {&firewall.pods, &firewall.direct}) {
-            for (const IpRange& known : *ranges) {
-                if (known.first.family == range.first.family) {
-                    direct.push_back(format_as(known));
+            for (const IpRange& range : *ranges) {
+                if (range.first.family == family) {
+                    known.push_back(format_as(range));
                 }
             }
         }
-        // One rule for each, since ranges in a set may not overlap.
-        text += fmt::format("    {} saddr {}", word(range.first.family), range);
-        for (const std::string& known : direct) {
-            text += fmt::format(" {} daddr != {}", word(range.first.family), known);
+        if (!known.empty()) {
+            // Merged, for one range may lie in another.
+            text += fmt::format(
+                "  set direct_{0} {{\n    type {1}; flags interval; auto-merge;\n"
+                "    elements = {{ {2} }}\n  }}\n",
+                word(family), family == IpFamily::v4 ? "ipv4_addr" : "ipv6_addr",
+                fmt::join(known, ", "));
         }
-        text += " masquerade\n";
+    }
+    return text;
+}
+
+std::string leaving_rules(const Firewall& firewall) {
+    std::string text;
+    for (const IpRange& range : firewall.pods) {
+        text += fmt::format("    {0} saddr {1} {0} daddr != @direct_{0} masquerade\n",
+                            word(range.first.family), range);
     }
     return text;
 }
@@ -103,6 +115,7 @@ std::string format_table(const Firewall& firewall) {
     const std::string wires = fmt::format("\"{}*\"", wire_prefix(firewall.instance));
     std::string text = format_table_removal(firewall.instance);
     text += fmt::format("table inet {} {{\n", table_name(firewall.instance));
+    text += direct_sets(firewall);
     // Pods with ports may be spoken to from the node's loopback addresses (open_to_loopback()); no
     // pod may speak to them, nor, over IPv6 as rp_filter sees to for IPv4, with another's address.
     text += fmt::format(

@@ -40,8 +40,9 @@ TEST(Firewall, IsOneTableOfTheInstance) {
          {"meta nfproto ipv6 tcp dport 80 dnat ip6 to [fd00:1::7]:8080\n",
           "ip6 daddr 2001:db8::1 sctp dport 81 dnat ip6 to [fd00:1::7]:81\n",
           "ip saddr 10.1.2.7 ip daddr 10.1.2.7 masquerade\n",
-          "ip saddr 10.1.2.0/24 ip daddr != 10.1.2.0/24 ip daddr != 10.1.0.0/16 masquerade\n",
-          "ip6 saddr fd00:1::/64 ip6 daddr != fd00:1::/64 masquerade\n",
+          "ip saddr 10.1.2.0/24 ip daddr != @direct_ip masquerade\n",
+          "{ 10.1.2.0/24, 10.1.0.0/16 }",
+          "ip6 saddr fd00:1::/64 ip6 daddr != @direct_ip6 masquerade\n", "{ fd00:1::/64 }",
           "iifname \"sk0a1b2c3d*\" ip daddr 127.0.0.0/8 drop\n"}) {
         EXPECT_NE(text.find(rule), std::string::npos) << rule << text;
     }

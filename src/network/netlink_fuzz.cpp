@@ -2,6 +2,7 @@
 
 #include "base/fuzz.h"
 #include "network/rtnetlink.h"
+#include "network/rtnetlink_peers.h"
 
 namespace skiff::network {
 
@@ -28,6 +29,21 @@ SKIFF_FUZZ(network_netlink) {
         }
         if (auto route = parse_host_route(answer)) {
             SKIFF_ASSERT(route->link != 0);
+        }
+        if (auto details = parse_link_details(answer)) {
+            SKIFF_ASSERT(details->link.index != 0 && details->alias.size() <= 255);
+        }
+        if (auto address = parse_link_address(answer)) {
+            SKIFF_ASSERT(address->link != 0);
+        }
+        if (auto route = parse_range_route(answer, {83, 7})) {
+            SKIFF_ASSERT(route->second.link != 0);
+            SKIFF_ASSERT(route->first.prefix <= route->first.first.bits());
+        }
+        for (const auto kind : {NeighbourKind::neighbour, NeighbourKind::forwarding}) {
+            if (auto entry = parse_neighbour(answer, kind)) {
+                SKIFF_ASSERT(entry->link != 0);
+            }
         }
     }
     SKIFF_ASSERT(total <= bytes.size());

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "network/nftables.h"
+#include "network/peer_routes.h"
 #include "os/file.h"
 #include "state/checkpoint.h"
 
@@ -144,6 +145,38 @@ Task<Result<void>> RoutedNetwork::set_ranges(std::vector<IpRange> wanted) {
     }
     refill();
     co_return done;
+}
+
+Task<Result<void>> RoutedNetwork::set_direct(std::vector<IpRange> ranges) {
+    if (ranges == direct_) {
+        co_return Result<void>{};
+    }
+    auto before = std::exchange(direct_, std::move(ranges));
+    auto applied = co_await apply_firewall();
+    if (!applied) {
+        direct_ = std::move(before);
+    }
+    co_return applied;
+}
+
+Task<Result<void>> RoutedNetwork::set_mtu(std::uint32_t mtu) {
+    Result<void> first;
+    if (std::exchange(settings_.wire.mtu, mtu) == mtu) {
+        co_return first;
+    }
+    for (const PodUid& uid : list()) {
+        auto known = pods_.find(uid);
+        if (known == pods_.end()) {
+            continue;
+        }
+        // A pod that goes meanwhile has no wire any more, and gets none.
+        auto work = [wires = settings_.wire, number = known->second.wire] {
+            return set_wire_mtu(wires, number);
+        };
+        auto done = co_await lanes_.run(uid.str(), std::move(work));
+        note(first, std::move(done));
+    }
+    co_return first;
 }
 
 std::vector<IpRange> RoutedNetwork::ranges() const {
@@ -362,7 +395,7 @@ Task<Result<void>> RoutedNetwork::apply_firewall() {
     Firewall firewall;
     firewall.instance = settings_.wire.instance;
     firewall.pods = ranges();
-    firewall.direct = settings_.direct;
+    firewall.direct = direct_;
     for (const auto& [uid, record] : pods_) {
         if (!record.ports.empty()) {
             firewall.ports.push_back({record.addresses, record.ports});
@@ -433,6 +466,7 @@ Result<void> remove_routed_network(const WireSettings& wire, const fs::path& rec
     if (!removed && removed.error().code != Code::unsupported) {
         note(first, std::move(removed));
     }
+    note(first, remove_peer_routes(wire.instance));
     note(first, os::remove_tree(records));
     return first;
 }

@@ -25,8 +25,6 @@ struct RoutedSettings {
     WireSettings wire;
     std::filesystem::path records;  // folder of a record for each pod; dies with the boot
     std::filesystem::path quarantine;
-    // Beside the node's own ranges, where pods are reached without the node's address.
-    std::vector<IpRange> direct;
     // Wires that are laid ahead, so that a pod need not wait for one.
     std::size_t prepared_max = 4;
     // What ready() advises while no range is known.
@@ -49,6 +47,12 @@ public:
     [[nodiscard]] std::vector<IpRange> ranges() const;
     // From now on: where no pod will come.
     void lay_none_ahead() { settings_.prepared_max = 0; }
+    // Beside the node's own ranges, where pods are known by their own addresses: those of other
+    // nodes. Elsewhere they have the node's.
+    [[nodiscard]] async::Task<Result<void>> set_direct(std::vector<IpRange> ranges);
+    // The largest packet of pods, of those that are there and of those that come. The first
+    // failure is returned; the pod's next attach() tries again.
+    [[nodiscard]] async::Task<Result<void>> set_mtu(std::uint32_t mtu);
 
     [[nodiscard]] async::Task<Result<Attachment>> attach(
         std::shared_ptr<const kube::Pod> pod) override;
@@ -86,6 +90,7 @@ private:
     async::Lanes lanes_;  // by pod uid, and kFirewallLane, kPrepareLane
     async::Scope background_;
     std::vector<RangePool> pools_;
+    std::vector<IpRange> direct_;
     std::optional<Error> problem_;  // why forwarding does not work
     std::map<PodUid, PodRecord> pods_;
     std::deque<std::shared_ptr<Wire>> prepared_;

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <map>
 
+#include "base/text.h"
 #include "network/net_fixture.h"
 #include "network/nftables.h"
+#include "network/rtnetlink_peers.h"
 #include "state/checkpoint.h"
 
 namespace skiff::network {
@@ -367,6 +369,48 @@ TEST(RoutedNetwork, PortsOfTheNodeLeadToThePodAsLongAsItLives) {
         EXPECT_TRUE(talk(server, ip("192.0.2.1"), 80)) << "after a restart of the agent";
         ASSERT_TRUE(agent.detach("web"));
         EXPECT_FALSE(talk(server, ip("192.0.2.1"), 80));
+    });
+}
+
+// The sizes of what both ends of a pod's wire send.
+std::pair<std::uint32_t, std::uint32_t> sizes(const Agent& agent, const Attachment& pod) {
+    auto of = [](std::string_view prefix) -> std::uint32_t {
+        auto netlink = Netlink::open();
+        auto links = list_link_details(*netlink);
+        auto found = std::ranges::find_if(*links, [&](const LinkDetails& its) {
+            return its.link.name.starts_with(prefix) && its.link.name != "lo";
+        });
+        return found == links->end() ? 0 : found->mtu;
+    };
+    std::pair<std::uint32_t, std::uint32_t> both;
+    const auto number = static_cast<std::uint32_t>(*parse_uint(pod.name_space.filename().string()));
+    both.first = of(wire_name(agent.settings().wire.instance, number));
+    auto name_space = open_pinned(pod.name_space);
+    EXPECT_TRUE(in_namespace(*name_space, [&]() -> Result<void> {
+        both.second = of("eth0");
+        return {};
+    }));
+    return both;
+}
+
+TEST(RoutedNetwork, PodsSendNothingLargerThanTheWayBears) {
+    SKIFF_NEEDS_ROOT();
+    TestFolder folder;
+    as_a_node([&] {
+        Agent agent(folder, 1);
+        ASSERT_TRUE(agent.start({}, ranges()));
+        auto before = agent.attach(pod_named("before"));
+        ASSERT_TRUE(before);
+        EXPECT_EQ(sizes(agent, *before), std::pair(1500U, 1500U));
+        ASSERT_TRUE(agent.run(agent.network().set_mtu(1430)));
+        EXPECT_EQ(sizes(agent, *before), std::pair(1430U, 1430U)) << "one that is there already";
+        auto after = agent.attach(pod_named("after"));
+        ASSERT_TRUE(after);
+        EXPECT_EQ(sizes(agent, *after), std::pair(1430U, 1430U));
+        ASSERT_TRUE(agent.run(agent.network().set_mtu(1500)));
+        EXPECT_EQ(sizes(agent, *after), std::pair(1500U, 1500U));
+        ASSERT_TRUE(agent.detach("before"));
+        EXPECT_TRUE(set_wire_mtu(agent.settings().wire, 4711)) << "a wire that is not there";
     });
 }
 

@@ -7,6 +7,7 @@
 #include "network/namespaces.h"
 #include "network/pod_namespace.h"
 #include "network/rtnetlink.h"
+#include "network/rtnetlink_peers.h"
 #include "os/file.h"
 
 namespace skiff::network {
@@ -184,10 +185,29 @@ Result<void> connect_wire(const WireSettings& settings, Wire& wire,
         }
     }
     set_link_alias(outside, wire.node_link, label);
-    SKIFF_CHECK(node.carry_out(outside));
     NetlinkBatch inside;
+    if (settings.mtu != 0) {
+        set_link_mtu(outside, wire.node_link, settings.mtu);
+        set_link_mtu(inside, wire.pod_link, settings.mtu);
+    }
+    SKIFF_CHECK(node.carry_out(outside));
     write_pod_side(inside, wire, addresses);
     return wire.pod.carry_out(inside);
+}
+
+Result<void> set_wire_mtu(const WireSettings& settings, std::uint32_t number) {
+    auto wire = find_wire(settings, number);
+    if (!wire) {
+        return wire.error().code == Code::not_found ? Result<void>{}
+                                                    : fail(std::move(wire.error()));
+    }
+    SKIFF_TRY(Netlink node, Netlink::open());
+    NetlinkBatch outside;
+    NetlinkBatch inside;
+    set_link_mtu(outside, wire->node_link, settings.mtu);
+    set_link_mtu(inside, wire->pod_link, settings.mtu);
+    SKIFF_CHECK(node.carry_out(outside));
+    return wire->pod.carry_out(inside);
 }
 
 Result<void> open_to_loopback(std::string_view instance, std::uint32_t number) {

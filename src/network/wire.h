@@ -32,6 +32,8 @@ struct WireSettings {
     // Whether the node's ends have the gateway's address. Only for a machine that has none of its
     // own, which else could not be the source of any packet to a pod.
     enum class NodeEnd { bare, addressed } node_end = NodeEnd::bare;
+    // The largest packet of a pod; 0: what the kernel takes for Ethernet.
+    std::uint32_t mtu = 0;
 };
 
 // The name of the node's end: at most kLinkNameMax bytes. Numbers begin at 1 and are below
@@ -65,6 +67,8 @@ struct Wire {
 [[nodiscard]] Result<void> connect_wire(const WireSettings& settings, Wire& wire,
                                         const std::vector<IpAddress>& addresses,
                                         std::string_view label);
+// Gives both ends the settings' MTU. A wire that is not there is fine.
+[[nodiscard]] Result<void> set_wire_mtu(const WireSettings& settings, std::uint32_t number);
 // Lets pods' packets come from the node's loopback addresses over this wire: for ports of the node
 // that are asked for at 127.0.0.1. Nftables closes the way back (firewall.h).
 [[nodiscard]] Result<void> open_to_loopback(std::string_view instance, std::uint32_t number);

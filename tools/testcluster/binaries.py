@@ -87,11 +87,14 @@ def build_own(name):
 # Programs with a go.mod and go.sum of their own, in test/NAME, upstream ones and those made of upstream libraries: flags of
 # `go build`, and the package.
 TOOLS = {"metrics-server": ["sigs.k8s.io/metrics-server/cmd/metrics-server"],
+         "flanneld": ["github.com/flannel-io/flannel"],
          "remotedialer": ["."],
          "kube-proxy": ["k8s.io/kubernetes/cmd/kube-proxy"],
          "coredns": ["."],
          # Without the clouds' service discovery, which is most of it.
          "prometheus": ["-tags=remove_all_sd", "github.com/prometheus/prometheus/cmd/prometheus"]}
+# Those with C sources.
+NEED_C = ["flanneld"]
 
 
 # Those of containernetworking/plugins that test/cni-plugins pins.
@@ -132,6 +135,8 @@ def build_tool(name):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.access(program, os.X_OK):
             go, environment = _go()
+            if name in NEED_C:
+                environment["CGO_ENABLED"] = "1"
             _go_build(go, environment, folder, *TOOLS[name], program=program)
     return program
 

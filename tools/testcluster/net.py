@@ -127,7 +127,7 @@ def create_node(slot, index):
 
 
 def route_pods(slot, index, ranges):
-    """Lets the machine and the cluster's namespace reach a node's pods, as a cloud's routes do."""
+    """Lets the machine and the control plane, which are no nodes, reach a node's pods; between nodes the nodes themselves see to it."""
     for text in ranges:
         if ":" not in text:  # nodes have no IPv6 address here
             _ip("route", "replace", text, "via", node_address(slot, index))

@@ -1,0 +1,213 @@
+"""Packets between the pods of different nodes: flannel's VXLAN and host-gw, between Skiff nodes and with upstream flanneld."""
+
+import ipaddress
+import json
+import os
+
+import pytest
+
+from flannel import PORT, FlannelNode
+from kube import condition_of, run, wait_until
+from test_engine import serve
+
+TYPE = "flannel.alpha.coreos.com/backend-type"
+OTHER = "skiff-2"
+
+
+class Node:
+    """A Skiff node of the cluster, and what the kernel does there."""
+
+    def __init__(self, kube, cluster, name):
+        self.kube, self.cluster, self.name = kube, cluster, name
+        address = kube.address_of(name)
+        self.netns = f"{cluster.env['CLUSTER_NETNS']}n{int(address.rsplit('.', 1)[1]) - 10}"
+        self.range = kube.get("node", name)["spec"]["podCIDR"]
+
+    def at(self, *command):
+        return ["ip", "netns", "exec", self.netns, *command]
+
+    def ip(self, *words):
+        return json.loads(run(self.at("ip", "-j", *words)).stdout or "[]")
+
+    def fetch(self, its):
+        """What a pod says to the node."""
+        done = run(self.at("curl", "-sS", "-m", "5", f"http://{its['status']['podIP']}:8080/"), check=False)
+        return done.stdout if done.returncode == 0 else None
+
+    def wget(self, its, url):
+        """What a server says to a pod of the node, or why not."""
+        done = run([os.environ["SKIFF_BIN"], "exec", "--run-dir", f"/run/{self.netns}", "-n", self.kube.namespace,
+                    its["metadata"]["name"], "--", "wget", "-O", "-", url], check=False)
+        return done.stdout or done.stderr
+
+    def device_to(self, address):
+        """Over which interface the node would send; None when it knows no way but the default."""
+        way = self.ip("route", "get", address)[0]
+        return None if way.get("gateway") == self.default_gateway() else way["dev"]
+
+    def default_gateway(self):
+        return self.ip("route", "show", "default")[0]["gateway"]
+
+    def route_to(self, other):
+        """The route to another node's pods."""
+        return next((its for its in self.ip("route") if its["dst"] == other.range), None)
+
+
+@pytest.fixture
+def pair(kube, cluster, node, request):
+    """Two nodes: with `podRoutes` as it is, or as the test's parameter says."""
+    flags = getattr(request, "param", ())
+    names = [node, OTHER] if not flags else ["gw-1", "gw-2"]
+    new = names[1:] if not flags else names
+    for name in new:
+        cluster.node("up", name, *(["--", *flags] if flags else []))
+    yield [Node(kube, cluster, name) for name in names]
+    kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
+    for name in new:
+        cluster.node("down", name)
+
+
+def pods_on(kube, cluster, nodes):
+    return [serve(kube, cluster, "http-hello", f"on-{its.name}", 8080, nodeName=its.name) for its in nodes]
+
+
+
+
+def assert_reach_each_other(kube, nodes, pods):
+    """Pod to pod, node to pod, and the API server's proxy, each both ways."""
+    said = nodes[0].fetch(pods[0])
+    assert said
+    for here, there in ((0, 1), (1, 0)):
+        address = pods[there]["status"]["podIP"]
+        wait_until(lambda: nodes[here].fetch(pods[there]) == said, 20, f"{nodes[here].name} reaches {address}")
+        assert nodes[here].wget(pods[here], f"http://{address}:8080/") == said
+        name = pods[there]["metadata"]["name"]
+        proxied = kube("get", "--raw", f"/api/v1/namespaces/{kube.namespace}/pods/{name}:8080/proxy/")
+        assert proxied.stdout == said
+
+
+def test_pods_reach_each_other_over_vxlan(kube, cluster, pair):
+    pods = pods_on(kube, cluster, pair)
+    assert_reach_each_other(kube, pair, pods)
+    for here, there in ((0, 1), (1, 0)):
+        assert pair[here].device_to(pods[there]["status"]["podIP"]) == "flannel.1"
+        annotations = kube.get("node", pair[here].name)["metadata"]["annotations"]
+        assert annotations[TYPE] == "vxlan"
+        tunnel = pair[here].ip("link", "show", "flannel.1")[0]
+        data = json.loads(annotations["flannel.alpha.coreos.com/backend-data"])
+        assert data == {"VNI": 1, "VtepMAC": tunnel["address"]}
+        assert annotations["flannel.alpha.coreos.com/public-ip"] == kube.address_of(pair[here].name)
+        # Pods send no packet that the tunnel could not take whole.
+        wires = [its for its in pair[here].ip("link") if its["ifname"].startswith("sk") and its.get("ifalias")]
+        assert wires and {its["mtu"] for its in wires} == {tunnel["mtu"]} == {1450}
+
+
+@pytest.mark.parametrize("pair", [("--pod-routes", "host-gw")], indirect=True)
+def test_pods_reach_each_other_over_host_gw(kube, cluster, pair):
+    pods = pods_on(kube, cluster, pair)
+    assert_reach_each_other(kube, pair, pods)
+    for here, there in ((0, 1), (1, 0)):
+        assert pair[here].device_to(pods[there]["status"]["podIP"]) == "eth0"
+        assert pair[here].route_to(pair[there])["gateway"] == kube.address_of(pair[there].name)
+        assert kube.get("node", pair[here].name)["metadata"]["annotations"][TYPE] == "host-gw"
+
+
+def test_a_node_that_is_gone_leaves_no_route(kube, cluster, node):
+    here = Node(kube, cluster, node)
+    cluster.node("up", OTHER)
+    there = Node(kube, cluster, OTHER)
+    first = str(ipaddress.ip_network(there.range)[0])
+    wait_until(lambda: here.route_to(there), 20, "a route to the new node")
+    assert [its for its in here.ip("neigh") if its["dst"] == first and its["dev"] == "flannel.1"]
+    cluster.node("down", OTHER)
+    wait_until(lambda: here.route_to(there) is None, 20, "the route is gone")
+    assert not [its for its in here.ip("neigh") if its["dst"] == first]
+
+
+def test_sigkill_of_the_agent_stops_no_packet(kube_on, cluster, node, own_node):
+    kube = kube_on
+    here, there = Node(kube, cluster, node), Node(kube, cluster, own_node)
+    pods = pods_on(kube, cluster, [here, there])
+    wait_until(lambda: here.fetch(pods[1]), 20, "the pod answers")
+    before = there.ip("link", "show", "flannel.1")[0]
+    cluster.node("kill", own_node)
+    assert here.fetch(pods[1]) and there.fetch(pods[0]), "while the agent is down"
+    cluster.node("start", own_node)
+    after = there.ip("link", "show", "flannel.1")[0]
+    assert (after["ifindex"], after["address"]) == (before["ifindex"], before["address"])
+    assert here.fetch(pods[1]) and there.fetch(pods[0])
+
+
+def test_a_tunnel_of_somebody_else_is_named_and_left_alone(kube, cluster, node, own_node):
+    its = Node(kube, cluster, own_node)
+    cluster.node("kill", own_node)
+    run(its.at("ip", "link", "delete", "flannel.1"))
+    run(its.at("ip", "link", "add", "flannel.1", "type", "vxlan", "id", "1", "dstport", "8472", "dev", "eth0"))
+    index = its.ip("link", "show", "flannel.1")[0]["ifindex"]
+    cluster.node("start", own_node, "--wait", "0")
+
+    def message():
+        ready = next(c for c in kube.get("node", own_node)["status"]["conditions"] if c["type"] == "Ready")
+        return ready["message"] if ready["status"] == "False" else ""
+
+    wait_until(lambda: "the interface flannel.1" in message() and "podRoutes: none" in message(), 40, message)
+    assert its.ip("link", "show", "flannel.1")[0]["ifindex"] == index
+    run(its.at("ip", "link", "delete", "flannel.1"))
+    wait_until(lambda: condition_of(kube.get("node", own_node), "Ready") == "True", 30, "the node is Ready again")
+    assert its.route_to(Node(kube, cluster, node))["dev"] == "flannel.1"
+
+
+def test_a_node_that_may_not_list_nodes_says_so(kube, cluster, node):
+    """Once, with the remedy; its pods run all the same, and it goes on once it may."""
+    kept = kube.get("clusterrolebinding", "skiff:pod-routes")
+    kept["metadata"] = {"name": "skiff:pod-routes"}
+    kube("delete", "clusterrolebinding", "skiff:pod-routes")
+    try:
+        cluster.node("up", OTHER)
+        there = Node(kube, cluster, OTHER)
+
+        def events():
+            items = json.loads(kube("get", "events", "-n", "default", "-o", "json").stdout)["items"]
+            return [e for e in items if e["involvedObject"]["name"] == OTHER and e["reason"] == "PodRoutesForbidden"]
+
+        said = wait_until(events, 30, "the event")
+        assert len(said) == 1 and "deploy/cluster.yaml" in said[0]["message"]
+        serve(kube, cluster, "http-hello", "web", 8080, nodeName=OTHER)
+        assert not [link for link in there.ip("link") if link["ifname"] == "flannel.1"]
+        kube.apply(kept)
+        wait_until(lambda: there.route_to(Node(kube, cluster, node)), 60, "a route once it may")
+        assert len(events()) == 1 and events()[0].get("count", 1) == 1
+    finally:
+        kube.apply(kept)
+        kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
+        cluster.node("down", OTHER)
+
+
+@pytest.mark.parametrize("backend", ["vxlan", "host-gw"])
+def test_skiff_and_flannel_nodes_reach_each_others_pods(kube, cluster, node, tmp_path, backend):
+    """With upstream's own daemon at the other end."""
+    name = node
+    if backend == "host-gw":
+        name = "gw-1"
+        cluster.node("up", name, "--", "--pod-routes", "host-gw")
+    here = Node(kube, cluster, name)
+    web = serve(kube, cluster, "http-hello", "web", 8080, nodeName=name)
+    flannel = FlannelNode(kube, cluster, "flannel-1", tmp_path, backend)
+    try:
+        wait_until(lambda: here.route_to(flannel), 30, "Skiff's route to flannel's pods")
+        wait_until(lambda: here.range in flannel.routes(), 30, flannel.log.read_text)
+        said = here.fetch(web)
+        url = f"http://{web['status']['podIP']}:8080/"
+        assert flannel.fetch(flannel.in_pod, url) == said
+        assert flannel.fetch(flannel.inside, url) == said
+        back = f"http://{flannel.pod_address}:{PORT}/"
+        assert here.wget(web, back) == web["status"]["podIP"], "with its own address"
+        assert flannel.fetch(here.at, back) == (
+            str(ipaddress.ip_network(here.range)[0]) if backend == "vxlan" else kube.address_of(name))
+        kube("delete", "node", flannel.name)
+        wait_until(lambda: here.route_to(flannel) is None, 20, "the route went with the Node")
+    finally:
+        flannel.close()
+        if name != node:
+            kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
+            cluster.node("down", name)
