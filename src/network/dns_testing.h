@@ -97,6 +97,11 @@ public:
     }
     enum class Mood { answers, silent, fails, truncates };
     void set_mood(Mood mood) { mood_ = mood; }
+    // Who asked last, by UDP.
+    IpAddress asker() {
+        const std::lock_guard<std::mutex> guard(mutex_);
+        return asker_;
+    }
     // The names it was asked for, with "/4" or "/6" behind them and "/tcp" where it was by TCP.
     std::vector<std::string> asked() {
         const std::lock_guard<std::mutex> guard(mutex_);
@@ -146,6 +151,10 @@ private:
                 SocketAddress from;
                 const auto got =
                     ::recvfrom(udp_.get(), room.data(), room.size(), 0, from.get(), &from.size);
+                {
+                    const std::lock_guard<std::mutex> guard(mutex_);
+                    asker_ = address_of(from);
+                }
                 if (got > 0 && mood_ != Mood::silent) {
                     const std::string said =
                         answer(room.substr(0, static_cast<std::size_t>(got)), Way::udp);
@@ -171,6 +180,7 @@ private:
     std::mutex mutex_;
     std::map<std::string, std::vector<std::string>> names_;
     std::vector<std::string> asked_;
+    IpAddress asker_;
     std::atomic<Mood> mood_ = Mood::answers;
     std::thread thread_;
 };

@@ -110,6 +110,7 @@ TEST(LookupRound, AsksFromWithinThePodForBothFamilies) {
         EXPECT_EQ(its.find({"db.example", "nosuch.example"}), (Texts{"192.0.2.1 fd00::1", ""}));
         EXPECT_EQ(its.first.asked(),
                   (Texts{"db.example/4", "db.example/6", "nosuch.example/4", "nosuch.example/6"}));
+        EXPECT_EQ(its.first.asker(), ip("10.1.2.7")) << "not the node";
         EXPECT_EQ(its.second.asked(), Texts{});
         EXPECT_EQ(its.find({"hosted"}), Texts{"192.0.2.77"}) << "the hosts file goes first";
         EXPECT_EQ(its.first.asked(), Texts{});
