@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -223,3 +225,48 @@ def dns_node(cluster, tmp_path_factory):
     cluster.node("up", "skiff-dns", "--config", str(folder / "config.yaml"))
     yield "skiff-dns"
     cluster.node("down", "skiff-dns")
+
+
+# --- bandwidth ---------------------------------------------------------------------------------
+
+MEGABYTES = 3
+
+
+def megabits(pid, address, towards_pod):
+    """Megabits a second of some megabytes by TCP between this machine and a pod, with plain sockets in its network."""
+    program = (f"import socket; s = socket.create_server(('', 9999)); print('listening', flush=True); c = s.accept()[0]; "
+               + (f"n = 0\nwhile n < {MEGABYTES}000000: n += len(c.recv(65536))\nc.sendall(b'.')" if towards_pod else
+                  f"c.sendall(bytes({MEGABYTES}000000)); c.recv(1)"))
+    server = subprocess.Popen(["nsenter", f"--net=/proc/{pid}/ns/net", "/usr/bin/python3", "-c", program],
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout.readline() == "listening\n"
+        with socket.create_connection((address, 9999), timeout=60) as one:
+            begun = time.monotonic()
+            if towards_pod:
+                one.sendall(bytes(MEGABYTES * 1000000))
+                assert one.recv(1)
+            else:
+                left = MEGABYTES * 1000000
+                while left > 0:
+                    data = one.recv(65536)
+                    assert data
+                    left -= len(data)
+            return MEGABYTES * 8 / (time.monotonic() - begun)
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def test_bandwidth_annotations(kube, cluster, node):
+    keys = ("kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth")
+    pid = start(kube, cluster, "slow", metadata={"annotations": dict.fromkeys(keys, "20M")})
+    address = kube.pod("slow")["status"]["podIP"]
+    for towards_pod in (True, False):
+        seen = megabits(pid, address, towards_pod)
+        # A quarter of a mebibyte may go at once.
+        assert 2 < seen < 24, (towards_pod, seen)
+    kube.apply(pod("wrong", cluster.push("actor"), "hold", metadata={"annotations": {keys[0]: "fast"}}))
+    event = kube.wait_event("wrong", "FailedCreatePodSandBox")
+    assert keys[0] in event["message"] and "1k to 1P" in event["message"], event
