@@ -11,6 +11,7 @@
 #include "network/node_address.h"
 #include "node/status.h"
 #include "os/file.h"
+#include "pods/annotations.h"
 #include "pods/log_target.h"
 
 namespace skiff::app {
@@ -18,6 +19,9 @@ namespace skiff::app {
 // Hashing and unpacking the largest layers takes minutes; a pool that takes nothing for longer is
 // stuck, as the kubelet's relist is.
 constexpr auto kPoolWaitMax = std::chrono::minutes(3);
+
+// Where a node's agent is asked, unless it is told otherwise.
+constexpr std::uint16_t kKubeletPort = 10250;
 
 // `kubectl logs` over what pods point to and logs reads.
 class Rooms::PodLogs final : public pods::LogSource {
@@ -194,6 +198,27 @@ async::Task<Result<void>> Rooms::open_runtime(const config::Settings& settings, 
     co_return Result<void>{};
 }
 
+// Where pods without `skiff/egress` may connect to.
+static Result<Egress> default_egress(const config::Settings& settings) {
+    return settings.default_egress.empty() ? Result<Egress>(Egress{})
+                                           : parse_egress(settings.default_egress);
+}
+
+Result<void> Rooms::open_egress(const config::Settings& settings, const Outside& outside) {
+    SKIFF_TRY(Egress of_node, default_egress(settings));
+    network::EgressSettings its;
+    its.allowed_of = [of_node](const kube::Pod& pod) { return pods::pod_egress(pod, of_node); };
+    // A kubelet beside this agent has the usual port.
+    its.node_ports = {kKubeletPort};
+    if (settings.port != kKubeletPort) {
+        its.node_ports.push_back(static_cast<std::uint16_t>(settings.port));
+    }
+    egress_.emplace(network::EgressControl::Parts{base_.reactor.executor(), base_.pool,
+                                                  base_.random, outside.events},
+                    std::move(its));
+    return {};
+}
+
 async::Task<Result<void>> Rooms::open_network(const config::Settings& settings,
                                               const Outside& outside,
                                               std::vector<std::string> node_ips) {
@@ -215,6 +240,8 @@ async::Task<Result<void>> Rooms::open_network(const config::Settings& settings,
         }
         SKIFF_CO_CHECK(co_await pod_network_->open(std::move(before)));
         network.attacher = &*pod_network_;
+        SKIFF_CO_CHECK(open_egress(settings, outside));
+        network.egress = &*egress_;
     }
     network.node_ips = std::move(node_ips);
     traffic_.emplace(network.attacher, network::wire_prefix(instance_.id()), base_.pool);
@@ -302,9 +329,7 @@ async::Task<Result<std::unique_ptr<Rooms>>> Rooms::create(Base& base,
         pods_settings.node.listening = pods::NodeFacts::Listening::everywhere;
     }
     pods_settings.node.handlers = rooms->runtime_->handlers();
-    if (!settings.default_egress.empty()) {
-        SKIFF_CO_TRY(pods_settings.node.default_egress, parse_egress(settings.default_egress));
-    }
+    SKIFF_CO_TRY(pods_settings.node.default_egress, default_egress(settings));
     pods_settings.pods_max = static_cast<std::size_t>(settings.max_pods);
     pods_settings.node_labels = std::move(outside.node_labels);
     pods_settings.observe_node = std::move(outside.observe_node);
@@ -345,6 +370,9 @@ async::Task<void> Rooms::stop() {
     }
     if (network_) {
         (void)co_await network_->stop();
+    }
+    if (egress_) {
+        (void)co_await egress_->stop();
     }
     if (pod_network_) {
         (void)co_await pod_network_->stop();

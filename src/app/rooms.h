@@ -126,6 +126,8 @@ private:
                                                         Outside outside);
     [[nodiscard]] async::Task<Result<void>> open_runtime(const config::Settings& settings,
                                                          Outside outside);
+    [[nodiscard]] Result<void> open_egress(const config::Settings& settings,
+                                           const Outside& outside);
     [[nodiscard]] async::Task<Result<void>> open_network(const config::Settings& settings,
                                                          const Outside& outside,
                                                          std::vector<std::string> node_ips);
@@ -150,6 +152,7 @@ private:
     std::optional<ContainerLooks> looks_;
     std::optional<volumes::PodVolumes> volumes_;
     std::optional<PodNetwork> pod_network_;
+    std::optional<network::EgressControl> egress_;
     std::optional<network::NodeNetwork> network_;
     std::optional<PodTraffic> traffic_;
     std::optional<ContainerCommands> commands_;

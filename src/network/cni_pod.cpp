@@ -3,31 +3,9 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "kube/scalars.h"
+#include "network/bandwidth.h"
 
 namespace skiff::network {
-
-namespace {
-
-// What kubernetes/pkg/util/bandwidth takes.
-constexpr std::int64_t kRateMin = 1000;
-constexpr std::int64_t kRateMax = 1'000'000'000'000'000;
-
-Result<std::uint64_t> rate_of(const kube::Pod& pod, const std::string& annotation) {
-    const auto found = pod.metadata.annotations.find(annotation);
-    if (found == pod.metadata.annotations.end()) {
-        return std::uint64_t{0};
-    }
-    const auto quantity = kube::Quantity::parse(found->second);
-    if (!quantity || quantity->value() < kRateMin || quantity->value() > kRateMax) {
-        return fail(Code::invalid,
-                    "annotation {}: \"{}\" is not a rate in bits a second from 1k to 1P",
-                    annotation, bounded_utf8(found->second, 80));
-    }
-    return static_cast<std::uint64_t>(quantity->value());
-}
-
-}  // namespace
 
 CniKey cni_key_of(std::string_view instance, const PodUid& uid) {
     return {fmt::format("{}-{}", instance, uid.str()), "eth0"};
@@ -41,22 +19,17 @@ std::optional<PodUid> pod_of(std::string_view instance, const CniKey& key) {
     return PodUid(key.container_id.substr(prefix.size()));
 }
 
-Result<std::optional<CniBandwidth>> bandwidth_of(const kube::Pod& pod) {
-    CniBandwidth bandwidth;
-    SKIFF_TRY(bandwidth.ingress_rate, rate_of(pod, "kubernetes.io/ingress-bandwidth"));
-    SKIFF_TRY(bandwidth.egress_rate, rate_of(pod, "kubernetes.io/egress-bandwidth"));
-    if (bandwidth.ingress_rate == 0 && bandwidth.egress_rate == 0) {
-        return std::optional<CniBandwidth>();
-    }
-    return std::optional(bandwidth);
-}
-
 Result<CniAttachment> make_cni_attachment(const kube::Pod& pod, const std::vector<PortMap>& ports) {
     CniAttachment attachment;
     attachment.pod = {pod.metadata.namespace_, pod.metadata.name};
     attachment.pod_uid = PodUid(pod.metadata.uid);
     attachment.pod_annotations = pod.metadata.annotations;
-    SKIFF_TRY(attachment.bandwidth, bandwidth_of(pod));
+    SKIFF_TRY(const PodBandwidth rates, parse_bandwidth(pod));
+    if (rates != PodBandwidth()) {
+        CniBandwidth& bandwidth = attachment.bandwidth.emplace();
+        bandwidth.ingress_rate = rates.to_pod;
+        bandwidth.egress_rate = rates.from_pod;
+    }
     for (const PortMap& port : ports) {
         CniPortMapping mapping;
         mapping.host_port = port.node_port;

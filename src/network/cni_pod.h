@@ -22,12 +22,8 @@ namespace skiff::network {
 // The pod of an instance's key; nullopt for any other.
 [[nodiscard]] std::optional<PodUid> pod_of(std::string_view instance, const CniKey& key);
 
-// kubernetes.io/ingress-bandwidth and egress-bandwidth; nullopt without either. Fails with
-// Code::invalid for one that is no quantity of 1k to 1P (as a kubelet).
-[[nodiscard]] Result<std::optional<CniBandwidth>> bandwidth_of(const kube::Pod& pod);
-
 // The pod's name, uid, annotations, ports and bandwidth; `ports` are its port_maps_of(). Key,
-// namespace, DNS and ranges are the caller's.
+// namespace, DNS and ranges are the caller's. Fails as parse_bandwidth().
 [[nodiscard]] Result<CniAttachment> make_cni_attachment(const kube::Pod& pod,
                                                         const std::vector<PortMap>& ports);
 

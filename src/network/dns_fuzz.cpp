@@ -2,6 +2,7 @@
 
 #include "base/fuzz.h"
 #include "kube/codec.h"
+#include "network/name_lookup.h"
 
 namespace skiff::network {
 
@@ -24,6 +25,12 @@ SKIFF_FUZZ(network_dns) {
     const DnsConfig node = parse_resolv_conf(input.part());
     const std::string text = format_resolv_conf(node);
     SKIFF_ASSERT(format_resolv_conf(parse_resolv_conf(text)).size() <= text.size());
+    const Resolving resolving = resolving_of(node);
+    SKIFF_ASSERT(resolving.servers.size() <= 3 && resolving.ndots <= 15);
+    SKIFF_ASSERT(resolving.attempts >= 1 && resolving.attempts <= 5);
+    SKIFF_ASSERT(resolving.timeout.count() >= 1 && resolving.timeout.count() <= 30);
+    SKIFF_ASSERT(full_names("db", resolving).size() == node.searches.size() + 1);
+    SKIFF_ASSERT(find_in_hosts(text, "db").size() <= kDnsAddressesMax);
     const ClusterDns cluster{{"10.96.0.10"}, "cluster.local"};
     if (const auto pod = kube::from_json<kube::Pod>(input.rest())) {
         check_formed(form_dns(*pod, node, cluster));

@@ -60,7 +60,8 @@ NodeNetwork::NodeNetwork(async::Executor executor, NetworkSettings settings,
 
 Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
     PodUid uid(pod.metadata.uid);
-    auto complaints = std::make_shared<std::vector<FormedDns::Complaint>>();
+    auto formed = std::make_shared<FormedDns>();
+    auto hosts_now = std::make_shared<std::string>();
     auto copy = std::make_shared<const kube::Pod>(pod);
     NetworkSettings settings = settings_;
     fs::path hosts = paths_.pod_hosts(uid);
@@ -74,16 +75,17 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
         network.netns = std::move(attachment.name_space);
     }
     auto ips = network.pod_ips;
-    auto work = [paths, uid, copy, settings, hosts, resolv, complaints, ips]() -> Result<void> {
+    auto work = [paths, uid, copy, settings, hosts, resolv, formed, hosts_now,
+                 ips]() -> Result<void> {
         // The first files of a pod that outlive a reboot are made here.
         SKIFF_CHECK(state::mark_pod(paths, uid));
         FormedDns dns = form_dns(*copy, parse_resolv_conf(node_file(settings.resolv_conf)),
                                  settings.cluster_dns);
         std::string node_hosts = copy->spec.hostNetwork ? node_file(settings.node_hosts) : "";
-        std::string text = hosts_text(*copy, ips, node_hosts, settings.cluster_dns);
-        SKIFF_CHECK(write_if_changed(hosts, text));
+        *hosts_now = hosts_text(*copy, ips, node_hosts, settings.cluster_dns);
+        SKIFF_CHECK(write_if_changed(hosts, *hosts_now));
         SKIFF_CHECK(write_if_changed(resolv, format_resolv_conf(dns.config)));
-        *complaints = std::move(dns.complaints);
+        *formed = std::move(dns);
         return {};
     };
     auto written = co_await file_work_.run(uid.str(), std::move(work));
@@ -91,7 +93,12 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
         co_return fail(std::move(written.error()).with_reason("FailedCreatePodSandBox"));
     }
     // `pod` may have been replaced while we waited: only the copy is used from here on.
-    complain(*copy, *complaints);
+    complain(*copy, formed->complaints);
+    if (is_attached(*copy) && settings_.egress != nullptr) {
+        EgressControl::Place place{network.netns, network.pod_ips, std::move(formed->config),
+                                   std::move(*hosts_now)};
+        SKIFF_CO_CHECK(co_await settings_.egress->apply(copy, std::move(place)));
+    }
     network.hosts_file = std::move(hosts);
     network.resolv_conf = std::move(resolv);
     network.hostname = pod_hostname(*copy, settings.node_hostname, settings.cluster_dns);
@@ -165,6 +172,10 @@ Task<Result<pods::NetworkMode>> NodeNetwork::mode_for(const kube::Pod& pod,
                                                       const kube::Container& container,
                                                       bool module_can_open_sockets) {
     if (is_attached(pod)) {
+        if (settings_.egress != nullptr) {
+            auto copy = std::make_shared<const kube::Pod>(pod);
+            SKIFF_CO_CHECK(co_await settings_.egress->update(std::move(copy)));
+        }
         // Ports of its own namespace are its own. A port of the node would be taken from whoever
         // listens there, without a word.
         for (const kube::ContainerPort& port : container.ports) {
@@ -194,6 +205,9 @@ Task<Result<void>> NodeNetwork::tear_down(const PodUid& pod) {
     PodUid uid = pod;
     std::erase_if(holders_, [&](const auto& entry) { return entry.second.pod == uid; });
     told_.erase(uid);
+    if (settings_.egress != nullptr) {
+        SKIFF_CO_CHECK(co_await settings_.egress->forget(uid));
+    }
     if (settings_.attacher != nullptr) {
         auto detached = co_await settings_.attacher->detach(uid);
         if (!detached) {

@@ -11,6 +11,7 @@
 
 #include "async/lanes.h"
 #include "network/dns.h"
+#include "network/egress.h"
 #include "network/pod_attacher.h"
 #include "network/ports_taken.h"
 #include "pods/ports.h"
@@ -28,6 +29,8 @@ struct NetworkSettings {
     // Gives pods without hostNetwork that it serves their addresses; outlives the network. nullptr:
     // nobody does.
     PodAttacher* attacher = nullptr;
+    // Holds attached pods to what they may reach; outlives the network. nullptr: nobody does.
+    EgressControl* egress = nullptr;
 };
 
 // Reactor thread; files are written in the pool, for one pod one piece at a time: a tear_down()
@@ -38,9 +41,11 @@ public:
     NodeNetwork(async::Executor executor, NetworkSettings settings, const state::Paths& paths,
                 async::BlockingPool& pool, pods::EventSink& events);
 
-    // Attaches the pod, writes its hosts and resolv.conf (again only if they changed).
+    // Attaches the pod, writes its hosts and resolv.conf (again only if they changed), and puts
+    // into force what it may reach.
     [[nodiscard]] async::Task<Result<pods::PodNetwork>> set_up(const kube::Pod& pod) override;
-    // Waits only where a port is taken and no pod of ours has it: the process is looked for.
+    // Waits only where a port is taken and no pod of ours has it: the process is looked for; and
+    // where what the pod may reach has changed.
     [[nodiscard]] async::Task<Result<pods::NetworkMode>> mode_for(
         const kube::Pod& pod, const kube::Container& container,
         bool module_can_open_sockets) override;

@@ -3,6 +3,7 @@
 #include <nftables/libnftables.h>
 
 #include <memory>
+#include <mutex>
 
 #include "base/text.h"
 
@@ -19,6 +20,8 @@ struct Free {
 }  // namespace
 
 Result<void> run_nft(const std::string& script) {
+    static std::mutex one_at_a_time;
+    const std::lock_guard<std::mutex> turn(one_at_a_time);
     const std::unique_ptr<nft_ctx, Free> context(nft_ctx_new(NFT_CTX_DEFAULT));
     if (!context) {
         return fail(Code::exhausted, "no memory for nftables");

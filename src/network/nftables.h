@@ -8,9 +8,9 @@
 namespace skiff::network {
 
 // Carries out a script of nft(8)'s language as one transaction: all of it or nothing. Blocking, in
-// the network namespace of the calling thread; one call at a time in a process, for the library has
-// state that its contexts share. Fails with Code::invalid and the library's own words, unsupported
-// where the kernel has no nftables.
+// the network namespace of the calling thread; several calls wait for one another, for the library
+// has state that its contexts share. Fails with Code::invalid and the library's own words,
+// unsupported where the kernel has no nftables.
 [[nodiscard]] Result<void> run_nft(const std::string& script);
 
 }  // namespace skiff::network

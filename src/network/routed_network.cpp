@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "network/bandwidth.h"
 #include "network/nftables.h"
 #include "network/peer_routes.h"
 #include "os/file.h"
@@ -59,6 +60,7 @@ struct RoutedNetwork::Work {
     PodRecord record;
     std::shared_ptr<Wire> wire;  // one that was laid ahead; else it is looked for
     bool is_new = false;         // the pod had no record
+    PodBandwidth bandwidth;
 };
 
 RoutedNetwork::RoutedNetwork(async::Executor executor, RoutedSettings settings,
@@ -256,6 +258,7 @@ Result<std::shared_ptr<RoutedNetwork::Work>> RoutedNetwork::begin(const kube::Po
     const PodUid uid(pod.metadata.uid);
     auto work = std::make_shared<Work>();
     SKIFF_TRY(auto ports, port_maps_of(pod));
+    SKIFF_TRY(work->bandwidth, parse_bandwidth(pod));
     if (auto conflict = port_conflict(uid, ports)) {
         return fail(std::move(*conflict));
     }
@@ -300,6 +303,9 @@ Task<Result<void>> RoutedNetwork::carry_out(PodUid uid, std::shared_ptr<Work> wo
             connect_wire(wires, *work->wire, work->record.addresses, format_as(work->record.pod));
         if (connected && !work->record.ports.empty()) {
             connected = open_to_loopback(wires.instance, work->record.wire);
+        }
+        if (connected) {
+            connected = apply_bandwidth(*work->wire, work->bandwidth);
         }
         return connected;
     };

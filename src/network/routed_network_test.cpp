@@ -1,6 +1,8 @@
 #include "network/routed_network.h"
 
 #include <gtest/gtest.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
 
 #include <algorithm>
 #include <map>
@@ -458,6 +460,40 @@ TEST(RoutedNetwork, APodTakesAWireThatWasLaidAhead) {
         // In the report, for whoever wonders what it costs.
         RecordProperty("attach_us_p50", us(took[kPods / 2]));
         RecordProperty("attach_us_p99", us(took.back()));
+    });
+}
+
+TEST(RoutedNetwork, HoldsPodsToTheirBandwidthAndTakesNoOther) {
+    SKIFF_NEEDS_ROOT();
+    TestFolder folder;
+    as_a_node([&] {
+        Agent agent(folder);
+        ASSERT_TRUE(agent.start({}, ranges()));
+        auto pod = pod_named("web");
+        pod->metadata.annotations["kubernetes.io/egress-bandwidth"] = "10Mbit";
+        auto refused = agent.attach(pod);
+        ASSERT_FALSE(refused);
+        EXPECT_EQ(refused.error().reason, "FailedCreatePodSandBox");
+        EXPECT_NE(refused.error().message.find("\"10Mbit\""), std::string::npos);
+        EXPECT_EQ(agent.wires(), 0U);
+        pod->metadata.annotations["kubernetes.io/egress-bandwidth"] = "10M";
+        pod->metadata.annotations["kubernetes.io/ingress-bandwidth"] = "10M";
+        for (int i = 0; i < 2; ++i) {
+            auto attached = agent.attach(pod);
+            ASSERT_TRUE(attached) << attached.error().message;
+        }
+        // A discipline that is there cannot be made anew.
+        auto netlink = Netlink::open();
+        auto links = list_links(*netlink, wire_prefix("0a1b2c3d"));
+        ASSERT_EQ(links->size(), 1U);
+        NetlinkBatch batch;
+        auto& root = batch.begin<tcmsg>(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, "again");
+        root.tcm_ifindex = static_cast<int>(links->begin()->second.index);
+        root.tcm_parent = TC_H_ROOT;
+        root.tcm_handle = 0x10000U;
+        batch.put_text(TCA_KIND, "htb");
+        EXPECT_EQ(netlink->carry_out(batch).error().code, Code::exists);
+        EXPECT_TRUE(agent.detach("web"));
     });
 }
 

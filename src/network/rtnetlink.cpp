@@ -232,6 +232,27 @@ std::optional<HostRoute> parse_host_route(const NetlinkAnswer& answer) {
     return route;
 }
 
+std::optional<IpAddress> parse_link_address(const NetlinkAnswer& answer) {
+    const auto* header = answer.header<ifaddrmsg>();
+    if (answer.type != RTM_NEWADDR || header == nullptr ||
+        (header->ifa_family != AF_INET && header->ifa_family != AF_INET6)) {
+        return std::nullopt;
+    }
+    IpAddress address;
+    address.family = header->ifa_family == AF_INET ? IpFamily::v4 : IpFamily::v6;
+    bool has_address = false;
+    for (const NetlinkAttribute& attribute : answer.attributes(sizeof(ifaddrmsg))) {
+        // Of a link between two, IFA_ADDRESS is the other end's.
+        const bool wanted =
+            attribute.type == IFA_LOCAL || (attribute.type == IFA_ADDRESS && !has_address);
+        if (wanted && attribute.bytes.size() == address.size()) {
+            std::memcpy(address.bytes.data(), attribute.bytes.data(), attribute.bytes.size());
+            has_address = true;
+        }
+    }
+    return has_address ? std::optional(address) : std::nullopt;
+}
+
 Result<Link> get_link(Netlink& netlink, const std::string& name) {
     NetlinkBatch batch;
     begin_link(batch, RTM_GETLINK, 0, fmt::format("look up the interface {}", name));
@@ -280,6 +301,18 @@ Result<std::vector<LinkTraffic>> list_link_traffic(Netlink& netlink) {
         all.push_back(std::move(traffic));
     }
     return all;
+}
+
+Result<std::set<IpAddress>> list_addresses(Netlink& netlink) {
+    NetlinkBatch batch;
+    batch.begin<ifaddrmsg>(RTM_GETADDR, NLM_F_DUMP, "list the addresses").ifa_family = AF_UNSPEC;
+    std::set<IpAddress> addresses;
+    SKIFF_CHECK(netlink.ask(batch, [&](const NetlinkAnswer& answer) {
+        if (auto address = parse_link_address(answer)) {
+            addresses.insert(*address);
+        }
+    }));
+    return addresses;
 }
 
 Result<std::map<IpAddress, std::uint32_t>> list_host_routes(Netlink& netlink, IpFamily family) {

@@ -235,7 +235,59 @@ Result<void> read_krustlet(const kube::Pod& pod, HttpUse& into) {
     return {};
 }
 
+// Krustlet's hosts as entries; one that is no entry names nothing that could be reached.
+Egress egress_of(const HttpUse& http) {
+    Egress egress;
+    egress.reach = Reach::listed;
+    for (const std::string& host : http.hosts) {
+        if (auto rule = parse_egress_rule(host)) {
+            egress.rules.push_back(std::move(*rule));
+        }
+    }
+    return egress;
+}
+
+Egress container_egress(const kube::Pod& pod, const kube::Container& container,
+                        const Egress& of_node) {
+    auto annotations = annotations_of(pod, container);
+    if (!annotations) {
+        return Egress{Reach::nothing, {}};
+    }
+    Egress egress = annotations->egress.value_or(of_node);
+    const bool by_krustlet =
+        annotations->http.given && annotations->http.reach != Reach::everything;
+    return egress.reach == Reach::everything && by_krustlet ? egress_of(annotations->http) : egress;
+}
+
 }  // namespace
+
+Result<Egress> pod_egress(const kube::Pod& pod, const Egress& of_node) {
+    Egress all{Reach::nothing, {}};
+    bool everything = false;
+    bool too_many = false;
+    kube::for_each_container(pod.spec, [&](const kube::Container& container) {
+        const Egress its = container_egress(pod, container, of_node);
+        everything = everything || its.reach == Reach::everything;
+        for (const EgressRule& rule : its.rules) {
+            too_many = too_many || all.rules.size() > kPodEgressRulesMax;
+            if (!too_many && std::ranges::find(all.rules, rule) == all.rules.end()) {
+                all.rules.push_back(rule);
+            }
+        }
+    });
+    if (all.rules.size() > kPodEgressRulesMax) {
+        return fail(Code::invalid,
+                    "the containers of the pod have more than {} different entries of skiff/egress",
+                    kPodEgressRulesMax);
+    }
+    // What is listed by one stays beside what another may: only an entry opens what is closed.
+    if (everything) {
+        all.reach = Reach::everything;
+    } else if (!all.rules.empty()) {
+        all.reach = Reach::listed;
+    }
+    return all;
+}
 
 Result<Annotations> annotations_of(const kube::Pod& pod, const kube::Container& container) {
     struct Reader {

@@ -38,6 +38,12 @@ struct Annotations {
 // message names annotation, value and what is allowed.
 [[nodiscard]] Result<Annotations> annotations_of(const kube::Pod& pod,
                                                  const kube::Container& container);
+// What the containers of a pod may reach, any of them: what the kernel holds their namespace to.
+// Each may what its `skiff/egress` says, else `of_node`; where neither narrows it,
+// Krustlet's allowed-domains do. A container whose annotations are wrong does not start, and may
+// nothing. Fails with Code::invalid for more than kPodEgressRulesMax different entries.
+[[nodiscard]] Result<Egress> pod_egress(const kube::Pod& pod, const Egress& of_node);
+inline constexpr std::size_t kPodEgressRulesMax = 1024;
 // One line for each annotation below `skiff/` that nobody knows, the first ten of them: Warning
 // events.
 [[nodiscard]] std::vector<std::string> unknown_annotations(const kube::Pod& pod);

@@ -59,6 +59,11 @@ SKIFF_FUZZ(pods_annotations) {
         SKIFF_ASSERT(read.error().message.find(key) != std::string::npos);
         SKIFF_ASSERT(unknown.empty());
     }
+    const auto egress = pod_egress(pod, Egress{});
+    SKIFF_ASSERT(egress.has_value());
+    SKIFF_ASSERT(read || egress->reach == Reach::nothing);
+    SKIFF_ASSERT(!read || !read->egress || *egress == *read->egress ||
+                 egress->rules.size() < read->egress->rules.size());
     // What one container says of itself holds for it as if the pod had said it.
     if (key.starts_with("skiff/")) {
         pod.metadata.annotations.clear();

@@ -56,6 +56,68 @@ TEST(AnnotationsOf, ReadsWhereAGuestMayConnectTo) {
     EXPECT_EQ(listed->egress->rules.size(), 2U);
 }
 
+// A pod with two containers, `main` and `side`.
+Egress of_pod(std::map<std::string, std::string> annotations, const Egress& of_node = {}) {
+    kube::Pod pod = make_pod("web");
+    pod.spec.containers.emplace_back().name = "side";
+    pod.metadata.annotations = std::move(annotations);
+    auto egress = pod_egress(pod, of_node);
+    EXPECT_TRUE(egress) << egress.error().message;
+    return egress.value_or(Egress{});
+}
+
+TEST(PodEgress, IsWhatAnyContainerMayReach) {
+    EXPECT_EQ(of_pod({}), Egress{});
+    EXPECT_EQ(of_pod({{"skiff/egress", "none"}}).reach, Reach::nothing);
+    EXPECT_EQ(of_pod({{"skiff/egress", "a.example"}}), *parse_egress("a.example"));
+    EXPECT_EQ(
+        of_pod({{"skiff/egress", "a.example"}, {"side.skiff/egress", "b.example, a.example"}}),
+        *parse_egress("a.example, b.example"));
+    EXPECT_EQ(of_pod({{"skiff/egress", "none"}, {"side.skiff/egress", "b.example"}}),
+              *parse_egress("b.example"));
+    const Egress half = of_pod({{"side.skiff/egress", "169.254.169.254"}});
+    EXPECT_EQ(half.reach, Reach::everything) << "main may reach it";
+    EXPECT_EQ(half.rules, parse_egress("169.254.169.254")->rules) << "and side what is closed";
+}
+
+TEST(PodEgress, TheNodesDefaultHoldsWhereThePodSaysNothing) {
+    const Egress of_node = *parse_egress("10.0.0.0/8");
+    EXPECT_EQ(of_pod({}, of_node), of_node);
+    EXPECT_EQ(of_pod({{"skiff/egress", "a.example"}}, of_node), *parse_egress("a.example"));
+    EXPECT_EQ(of_pod({{kDomains, R"(["http://b.example"])"}}, of_node), of_node);
+}
+
+TEST(PodEgress, KrustletsDomainsNarrowWhatNothingElseDoes) {
+    EXPECT_EQ(of_pod({{kDomains, R"(["https://A.example:8080/x", "http://[fd00::1]:80/"])"}}),
+              *parse_egress("a.example, fd00::1"));
+    EXPECT_EQ(of_pod({{kDomains, "[]"}}).reach, Reach::nothing);
+    EXPECT_EQ(of_pod({{kDomains, R"(["insecure:allow-all"])"}}).reach, Reach::everything);
+    EXPECT_EQ(of_pod({{kDomains, "[]"}, {"skiff/egress", "c.example"}}),
+              *parse_egress("c.example"));
+}
+
+TEST(PodEgress, AContainerThatCannotStartMayNothing) {
+    EXPECT_EQ(of_pod({{"skiff/egress", "a b/"}}).reach, Reach::nothing);
+    EXPECT_EQ(of_pod({{"skiff/egress", "a b/"}, {"side.skiff/egress", "b.example"}}),
+              *parse_egress("b.example"));
+}
+
+TEST(PodEgress, IsBounded) {
+    kube::Pod pod = make_pod("web");
+    for (int i = 0; i < 5; ++i) {
+        const std::string name = fmt::format("c{}", i);
+        pod.spec.containers.emplace_back().name = name;
+        std::string list;
+        for (std::size_t n = 0; n < kEgressRulesMax; ++n) {
+            list += fmt::format("h{}-{}.example ", i, n);
+        }
+        pod.metadata.annotations[name + ".skiff/egress"] = list;
+    }
+    EXPECT_EQ(pod_egress(pod, *parse_egress("none")).error().code, Code::invalid);
+    pod.spec.containers.pop_back();
+    EXPECT_EQ(pod_egress(pod, *parse_egress("none"))->rules.size(), kPodEgressRulesMax);
+}
+
 TEST(AnnotationsOf, ReadsHowAServerServes) {
     EXPECT_FALSE(with("skiff/stop", "file")->http_reuse);
     EXPECT_EQ(with("skiff/http-reuse", "128")->http_reuse->count, 128U);
