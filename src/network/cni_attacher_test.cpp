@@ -434,9 +434,10 @@ TEST_F(CniAttacherTest, APortOfTheNodeBelongsToOnePod) {
         odd->metadata.annotations["kubernetes.io/egress-bandwidth"] = "1";
         refused = agent.attach(odd);
         ASSERT_FALSE(refused);
-        EXPECT_EQ(refused.error().message,
-                  "annotation kubernetes.io/egress-bandwidth: \"1\" is not a rate in bits a second "
-                  "from 1k to 1P");
+        EXPECT_EQ(
+            refused.error().message,
+            "annotation kubernetes.io/egress-bandwidth is \"1\"; it may be a quantity of bits a "
+            "second from 1k to 1P, as in \"10M\"");
     });
 }
 

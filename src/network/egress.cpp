@@ -28,7 +28,13 @@ constexpr std::size_t kNamesShown = 5;
 
 Result<std::vector<IpAddress>> observe_node_addresses() {
     SKIFF_TRY(Netlink netlink, Netlink::open());
-    SKIFF_TRY(auto all, list_addresses(netlink));
+    std::set<IpAddress> all;
+    for (const IpFamily family : {IpFamily::v4, IpFamily::v6}) {
+        SKIFF_TRY(auto addresses, list_addresses(netlink, family));
+        for (const LinkAddress& its : addresses) {
+            all.insert(its.address);
+        }
+    }
     // Its loopback addresses are a pod's own, and the node's network drops what pods send there.
     return std::vector<IpAddress>(all.begin(), all.end());
 }

@@ -110,7 +110,7 @@ tl::unexpected<Error> taken(const LinkDetails& by) {
         Code::conflict,
         "the interface {} (alias \"{}\") has this machine's tunnel already, VXLAN {} at UDP "
         "port {}: flanneld or another Skiff node runs here. Let flannel give pods their "
-        "addresses (its CNI plugin instead of podNetwork: routed), or stop it and remove "
+        "addresses (its CNI plugin, with podNetwork: cni), or stop it and remove "
         "the interface (ip link delete {}), or set podRoutes: none",
         by.link.name, by.alias, kTunnelId, kTunnelPort, by.link.name);
 }

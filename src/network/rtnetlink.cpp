@@ -232,9 +232,9 @@ std::optional<HostRoute> parse_host_route(const NetlinkAnswer& answer) {
     return route;
 }
 
-std::optional<IpAddress> parse_link_address(const NetlinkAnswer& answer) {
+std::optional<LinkAddress> parse_link_address(const NetlinkAnswer& answer) {
     const auto* header = answer.header<ifaddrmsg>();
-    if (answer.type != RTM_NEWADDR || header == nullptr ||
+    if (answer.type != RTM_NEWADDR || header == nullptr || header->ifa_index == 0 ||
         (header->ifa_family != AF_INET && header->ifa_family != AF_INET6)) {
         return std::nullopt;
     }
@@ -250,7 +250,7 @@ std::optional<IpAddress> parse_link_address(const NetlinkAnswer& answer) {
             has_address = true;
         }
     }
-    return has_address ? std::optional(address) : std::nullopt;
+    return has_address ? std::optional(LinkAddress{address, header->ifa_index}) : std::nullopt;
 }
 
 Result<Link> get_link(Netlink& netlink, const std::string& name) {
@@ -303,13 +303,15 @@ Result<std::vector<LinkTraffic>> list_link_traffic(Netlink& netlink) {
     return all;
 }
 
-Result<std::set<IpAddress>> list_addresses(Netlink& netlink) {
+Result<std::vector<LinkAddress>> list_addresses(Netlink& netlink, IpFamily family) {
     NetlinkBatch batch;
-    batch.begin<ifaddrmsg>(RTM_GETADDR, NLM_F_DUMP, "list the addresses").ifa_family = AF_UNSPEC;
-    std::set<IpAddress> addresses;
+    auto& header = batch.begin<ifaddrmsg>(RTM_GETADDR, NLM_F_DUMP, "list the addresses");
+    header.ifa_family = family == IpFamily::v4 ? AF_INET : AF_INET6;
+    std::vector<LinkAddress> addresses;
     SKIFF_CHECK(netlink.ask(batch, [&](const NetlinkAnswer& answer) {
-        if (auto address = parse_link_address(answer)) {
-            addresses.insert(*address);
+        auto address = parse_link_address(answer);
+        if (address && address->address.family == family) {
+            addresses.push_back(*address);
         }
     }));
     return addresses;

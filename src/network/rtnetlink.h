@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -89,11 +88,15 @@ void delete_host_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress&
 [[nodiscard]] Result<std::map<IpAddress, std::uint32_t>> list_host_routes(Netlink& netlink,
                                                                           IpFamily family);
 
-// All addresses of all links.
-[[nodiscard]] Result<std::set<IpAddress>> list_addresses(Netlink& netlink);
+struct LinkAddress {
+    IpAddress address;
+    std::uint32_t link = 0;
+};
+// Of all links.
+[[nodiscard]] Result<std::vector<LinkAddress>> list_addresses(Netlink& netlink, IpFamily family);
 
 // An address of a link, of an answer; nullopt for anything else. Pure.
-[[nodiscard]] std::optional<IpAddress> parse_link_address(const NetlinkAnswer& answer);
+[[nodiscard]] std::optional<LinkAddress> parse_link_address(const NetlinkAnswer& answer);
 // A link, or a route to a single address, of an answer; nullopt for anything else. Pure.
 [[nodiscard]] std::optional<Link> parse_link(const NetlinkAnswer& answer);
 // The same of a link with its counters.

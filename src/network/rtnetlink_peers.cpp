@@ -241,23 +241,6 @@ std::optional<LinkDetails> parse_link_details(const NetlinkAnswer& answer) {
     return details;
 }
 
-std::optional<LinkAddress> parse_link_address(const NetlinkAnswer& answer) {
-    const auto* header = answer.header<ifaddrmsg>();
-    if (answer.type != RTM_NEWADDR || header == nullptr || header->ifa_index == 0) {
-        return std::nullopt;
-    }
-    std::optional<IpAddress> address;
-    bool is_local = false;
-    for (const NetlinkAttribute& its : answer.attributes(sizeof(ifaddrmsg))) {
-        // Of a link with two ends IFA_ADDRESS is the other one's; IPv6 has often only this.
-        if (its.type == IFA_LOCAL || (its.type == IFA_ADDRESS && !is_local)) {
-            address = address_in(its.bytes);
-            is_local = its.type == IFA_LOCAL;
-        }
-    }
-    return address ? std::optional(LinkAddress{*address, header->ifa_index}) : std::nullopt;
-}
-
 std::optional<std::pair<IpRange, RangeRoute>> parse_range_route(const NetlinkAnswer& answer,
                                                                 const RouteMark& mark) {
     const auto* header = answer.header<rtmsg>();
@@ -331,20 +314,6 @@ Result<std::vector<LinkDetails>> list_link_details(Netlink& netlink) {
         all.push_back(std::move(details));
     }
     return all;
-}
-
-Result<std::vector<LinkAddress>> list_addresses(Netlink& netlink, IpFamily family) {
-    NetlinkBatch batch;
-    auto& header = batch.begin<ifaddrmsg>(RTM_GETADDR, NLM_F_DUMP, "list the addresses");
-    header.ifa_family = family_word(family);
-    std::vector<LinkAddress> addresses;
-    SKIFF_CHECK(netlink.ask(batch, [&](const NetlinkAnswer& answer) {
-        auto address = parse_link_address(answer);
-        if (address && address->address.family == family) {
-            addresses.push_back(*address);
-        }
-    }));
-    return addresses;
 }
 
 Result<RangeRoutes> list_range_routes(Netlink& netlink, IpFamily family, const RouteMark& mark) {

@@ -43,13 +43,6 @@ void rename_link(NetlinkBatch& batch, std::uint32_t index, const std::string& na
                  std::string_view alias);
 void set_link_mtu(NetlinkBatch& batch, std::uint32_t index, std::uint32_t mtu);
 
-struct LinkAddress {
-    IpAddress address;
-    std::uint32_t link = 0;
-};
-// Of all interfaces.
-[[nodiscard]] Result<std::vector<LinkAddress>> list_addresses(Netlink& netlink, IpFamily family);
-
 // Whose a route is: its protocol (the kernel only keeps the number) and its metric.
 struct RouteMark {
     std::uint8_t protocol = 0;
@@ -95,7 +88,6 @@ void delete_forwarding(NetlinkBatch& batch, std::uint32_t link, const MacAddress
 
 // What an answer says; nullopt for anything else. Pure.
 [[nodiscard]] std::optional<LinkDetails> parse_link_details(const NetlinkAnswer& answer);
-[[nodiscard]] std::optional<LinkAddress> parse_link_address(const NetlinkAnswer& answer);
 [[nodiscard]] std::optional<std::pair<IpRange, RangeRoute>> parse_range_route(
     const NetlinkAnswer& answer, const RouteMark& mark);
 struct NeighbourEntry {
