@@ -166,8 +166,14 @@ class Node:
             if "not within" in str(error):
                 raise ClusterError(f"{error}\n{self._log_tail()}") from None
             raise
-        its = client.find(f"/api/v1/nodes/{self.name}") or {}
-        net.route_pods(self.cluster.slot, self.record["index"], its.get("spec", {}).get("podCIDRs", []))
+
+        def ranges():
+            its = client.find(f"/api/v1/nodes/{self.name}") or {}
+            return its.get("spec", {}).get("podCIDRs", [])
+
+        # A node need not know them to be Ready: with a network plugin it is before the controller gave it some.
+        api.wait_until(ranges, seconds, f"podCIDRs of node '{self.name}'")
+        net.route_pods(self.cluster.slot, self.record["index"], ranges())
 
     def _log_tail(self):
         try:
