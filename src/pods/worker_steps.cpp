@@ -155,7 +155,15 @@ Task<void> Worker::stop_container(std::string container, ContainerId id, Duratio
 }
 
 Task<void> Worker::cancel_starts() {
-    co_await starts_.stop();
+    const auto starts = starts_;
+    co_await starts->stop();
+    if (!stopping_) {
+        starts_ = std::make_shared<async::Scope>(context_.executor);
+        told_.erase("cancel");
+    }
+    if (refresh_ == Refresh::running || refresh_ == Refresh::running_stale) {
+        refresh_ = Refresh::wanted;
+    }
     // What was unwound could not settle itself.
     for (Step* step : {&memory_.sandbox, &memory_.volumes}) {
         if (step->runs()) {
@@ -180,7 +188,8 @@ Task<void> Worker::remove_container(ContainerId id) {
 
 Task<Result<void>> Worker::tear_down_all() {
     // A refresh may still write into the volumes.
-    co_await starts_.stop();
+    const auto starts = starts_;
+    co_await starts->stop();
     auto volumes = co_await ports_.volumes.tear_down(uid_);
     auto network = co_await ports_.network.tear_down(uid_);
     if (!volumes) {
