@@ -7,6 +7,7 @@ import os
 import ssl
 import threading
 import time
+import urllib.parse
 import uuid
 
 import pytest
@@ -80,7 +81,8 @@ class Signed:
             when = calendar.timegm(time.strptime(entry["stageTimestamp"][:19], "%Y-%m-%dT%H:%M:%S"))
             status = entry.get("responseStatus", {}).get("code", 0)
             who = entry["user"].get("username", "")
-            lags = status == 403 and entry["requestURI"].split("/")[5:6] in (["configmaps"], ["serviceaccounts"])
+            kind = urllib.parse.urlsplit(entry["requestURI"]).path.split("/")[5:6]
+            lags = status == 403 and kind in (["configmaps"], ["serviceaccounts"])
             usual = lags or status in (404, 409) or entry["requestURI"] == "/v1-k3s/connect"
             if when >= since and status >= 400 and not usual and (who == f"system:node:{NODE}" or status == 401):
                 bad.append((who, entry["verb"], entry["requestURI"], status))
