@@ -169,6 +169,33 @@ TEST(Scope, StopsATaskThatSwallowsCancelled) {
     run_to_end(reactor, body(reactor));
 }
 
+TEST(Scope, CancelLetsTasksBeSpawnedAgainButNotAfterStop) {
+    Reactor reactor;
+    auto body = [](Reactor& r) -> Task<void> {
+        Event never;
+        bool unwound = false;
+        bool ran = false;
+        auto mark = [](bool* flag) -> Task<void> {
+            *flag = true;
+            co_return;
+        };
+        Scope scope(r.executor());
+        scope.spawn("waiter", wait_forever(never, &unwound));
+        co_await yield_now();
+        co_await scope.cancel();
+        EXPECT_TRUE(unwound);
+        scope.spawn("marker", mark(&ran));
+        EXPECT_TRUE(co_await scope.join(soon(1000)));
+        EXPECT_TRUE(ran);
+        co_await scope.stop();
+        co_await scope.cancel();
+        ran = false;
+        scope.spawn("marker", mark(&ran));
+        EXPECT_EQ(scope.size(), 0u);
+    };
+    run_to_end(reactor, body(reactor));
+}
+
 TEST(WithDeadline, ReturnsTheValueOrATimeout) {
     Reactor reactor;
     auto quick = []() -> Task<Result<int>> { co_return 7; };

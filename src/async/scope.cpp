@@ -30,7 +30,7 @@ static Task<void> start_later(Task<void> task) {
 }
 
 void Scope::spawn(std::string name, Task<void> task) {
-    if (stopping_) {
+    if (intake_ != Intake::open) {
         return;
     }
     idle_.reset();
@@ -61,7 +61,21 @@ void Scope::ended(std::list<Running>::iterator task, std::exception_ptr problem)
 }
 
 Task<void> Scope::stop() {
-    stopping_ = true;
+    intake_ = Intake::stopped;
+    co_await end_tasks();
+}
+
+Task<void> Scope::cancel() {
+    if (intake_ == Intake::open) {
+        intake_ = Intake::cancelling;
+    }
+    co_await end_tasks();
+    if (intake_ == Intake::cancelling) {
+        intake_ = Intake::open;
+    }
+}
+
+Task<void> Scope::end_tasks() {
     // Emitting may end a task at once, which changes the list: work on the names of now.
     std::vector<boost::asio::cancellation_signal*> signals;
     for (Running& task : tasks_) {

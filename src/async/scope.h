@@ -28,6 +28,9 @@ public:
     void spawn(std::string name, Task<void> task);
     // Cancels every task and resolves when all have ended. May be called again.
     [[nodiscard]] Task<void> stop();
+    // The same, but then tasks may be spawned again; those that come meanwhile are dropped. What
+    // stop() was called on stays stopped.
+    [[nodiscard]] Task<void> cancel();
     // Resolves when no task runs; does not cancel. Fails with timeout or cancelled.
     [[nodiscard]] Task<Result<void>> join(SteadyTime deadline = kNoDeadline);
     [[nodiscard]] std::size_t size() const { return tasks_.size(); }
@@ -38,10 +41,11 @@ private:
         boost::asio::cancellation_signal signal;
     };
     void ended(std::list<Running>::iterator task, std::exception_ptr problem);
+    [[nodiscard]] Task<void> end_tasks();
 
     Executor executor_;
     std::list<Running> tasks_;
-    bool stopping_ = false;
+    enum class Intake { open, cancelling, stopped } intake_ = Intake::open;
     Event idle_;
 };
 

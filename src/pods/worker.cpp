@@ -36,7 +36,7 @@ Worker::Worker(const WorkerContext& context, std::shared_ptr<const kube::Pod> po
       pod_(desired_),
       status_(pod_->status),
       resync_at_(context.clock.steady_now() + context.resync),
-      starts_(std::make_shared<async::Scope>(context.executor)),
+      starts_(context.executor),
       scope_(context.executor) {
     auto records = ports_.runtime.containers(uid_);
     if (was_taken(*pod_, records)) {
@@ -106,14 +106,12 @@ Task<void> Worker::run() {
     }
     auto joined = co_await scope_.join();
     if (joined) {
-        co_await starts_->stop();
+        co_await starts_.stop();
     }
 }
 
 Task<void> Worker::stop() {
-    stopping_ = true;
-    const auto starts = starts_;
-    co_await starts->stop();
+    co_await starts_.stop();
     co_await scope_.stop();
 }
 
@@ -320,11 +318,11 @@ Worker::Turn Worker::carry_out(const Action& action) {
     switch (action.kind) {
         case Action::Kind::prepare:
             memory_.sandbox.phase = Step::Phase::running;
-            starts_->spawn("prepare pod", prepare());
+            starts_.spawn("prepare pod", prepare());
             break;
         case Action::Kind::mount:
             memory_.volumes.phase = Step::Phase::running;
-            starts_->spawn("mount volumes", mount());
+            starts_.spawn("mount volumes", mount());
             break;
         case Action::Kind::start:
             begin_start(action);
@@ -389,7 +387,7 @@ void Worker::begin_start(const Action& action) {
     request.guest_input = context_.node.guest_input;
     request.network = network_;
     request.volumes = volumes_;
-    starts_->spawn("start container", start(std::move(request), action.back_off));
+    starts_.spawn("start container", start(std::move(request), action.back_off));
 }
 
 void Worker::begin_stop(const Action& action) {
@@ -416,7 +414,7 @@ void Worker::refresh_if_due() {
         now >= refresh_not_before_) {
         refresh_ = Refresh::running;
         refresh_not_before_ = now + kRefreshPause;
-        starts_->spawn("refresh volumes", refresh());
+        starts_.spawn("refresh volumes", refresh());
     }
 }
 

@@ -201,11 +201,8 @@ private:
     std::shared_ptr<const kube::Pod> published_pod_;
     std::optional<SteadyTime> hold_until_;
 
-    // What must end before a pod ends. Another one once it was cancelled: a pod that ends by itself
-    // may begin another round (rounds.h). Whoever waits for it holds it.
-    std::shared_ptr<async::Scope> starts_;
-    bool stopping_ = false;
-    async::Scope scope_;  // everything else
+    async::Scope starts_;  // what must end before a pod ends
+    async::Scope scope_;   // everything else
 };
 
 }  // namespace skiff::pods

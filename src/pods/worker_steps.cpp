@@ -155,12 +155,9 @@ Task<void> Worker::stop_container(std::string container, ContainerId id, Duratio
 }
 
 Task<void> Worker::cancel_starts() {
-    const auto starts = starts_;
-    co_await starts->stop();
-    if (!stopping_) {
-        starts_ = std::make_shared<async::Scope>(context_.executor);
-        told_.erase("cancel");
-    }
+    // Not for good: a pod that ends by itself may begin another round (rounds.h).
+    co_await starts_.cancel();
+    told_.erase("cancel");
     if (refresh_ == Refresh::running || refresh_ == Refresh::running_stale) {
         refresh_ = Refresh::wanted;
     }
@@ -188,8 +185,7 @@ Task<void> Worker::remove_container(ContainerId id) {
 
 Task<Result<void>> Worker::tear_down_all() {
     // A refresh may still write into the volumes.
-    const auto starts = starts_;
-    co_await starts->stop();
+    co_await starts_.stop();
     auto volumes = co_await ports_.volumes.tear_down(uid_);
     auto network = co_await ports_.network.tear_down(uid_);
     if (!volumes) {
