@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "http/client.h"
+#include "kube/client_api.h"
 #include "kube/codec.h"
 #include "node/status.h"
 #include "os/file.h"
@@ -111,7 +112,7 @@ Finding judge_credentials(const ClusterFacts& facts) {
             return {check, Verdict::fail, "the API server does not know them", remedy};
         case 403:
             // A bootstrap token may ask for certificates and little else.
-            return is_node ? Finding{check, Verdict::fail, "they may not read this Node",
+            return is_node ? Finding{check, Verdict::fail, "they are not this node's",
                                      "The certificate must be of system:node:NAME in the group "
                                      "system:nodes; see deploy/cluster.yaml for other identities."}
                            : fine(check, "accepted");
@@ -164,7 +165,10 @@ async::Task<ClusterFacts> observe_cluster(kube::ClientConfig client,
     facts.credentials = credentials;
     facts.version = co_await ask(http, client, "/version");
     if (credentials != ClusterFacts::Credentials::plugin) {
-        facts.own = co_await ask(http, client, "/api/v1/nodes/" + node_name);
+        // Whatever a cluster lets nodes read of each other, the node authorizer keeps these apart.
+        facts.own = co_await ask(
+            http, client,
+            kube::resource_path(kube::kResource<kube::Lease>, "kube-node-lease", node_name));
     }
     co_return facts;
 }

@@ -27,7 +27,7 @@ struct ServerAnswer {
 struct ClusterFacts {
     std::string server;
     Result<ServerAnswer> version;  // GET /version
-    Result<ServerAnswer> own;      // GET of the own Node, which every node may
+    Result<ServerAnswer> own;      // GET of the own Lease, which no other node may
     enum class Credentials {
         node,
         bootstrap,

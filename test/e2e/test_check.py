@@ -95,8 +95,7 @@ def test_a_joined_node_and_its_api_server_are_well(skiff, cluster, node, run_dir
 
     other = at_the_node("--kubeconfig", f"{folder}/kubeconfig", name="somebody-else")
     assert other["identity: client certificate"]["verdict"] == "warn"
-    # Nodes may read each other's Node (deploy/cluster.yaml, skiff:pod-routes): the server has nothing against it.
-    assert "there is no Node of this name yet" in other["cluster: credentials"]["detail"]
+    assert other["cluster: credentials"]["verdict"] == "fail"
 
     text = (folder / "kubeconfig").read_text()
     wrong = tmp_path / "kubeconfig"
