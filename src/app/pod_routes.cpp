@@ -104,15 +104,9 @@ void PodRoutes::see_own_node(const kube::Node& node) {
     }
 }
 
-network::RouteBackend PodRoutes::backend() const {
-    if (auto chosen = network::parse_route_backend(settings_.pod_routes)) {
-        return *chosen;
-    }
-    network::NodeOutlines nodes;
-    for (const auto& [name, node] : nodes_.store()) {
-        nodes.push_back(node);
-    }
-    return network::choose_backend(nodes, settings_.node_name);
+network::RouteBackend PodRoutes::backend(const network::NodeOutlines& nodes) const {
+    auto chosen = network::parse_route_backend(settings_.pod_routes);
+    return chosen ? *chosen : network::choose_backend(nodes, settings_.node_name);
 }
 
 network::LocalNode PodRoutes::self() const {
@@ -155,12 +149,12 @@ async::Task<void> PodRoutes::look() {
     if (work->plan.self.ranges.empty()) {
         co_return;
     }
-    work->plan.backend = backend();
+    network::NodeOutlines nodes;
+    for (const auto& [name, node] : nodes_.store()) {
+        nodes.push_back(node);
+    }
+    work->plan.backend = backend(nodes);
     if (nodes_.synced()) {
-        network::NodeOutlines nodes;
-        for (const auto& [name, node] : nodes_.store()) {
-            nodes.push_back(node);
-        }
         auto peers = network::find_peers(nodes, work->plan.self, work->plan.backend);
         work->plan.peers = std::move(peers.ranges);
         work->left_out = std::move(peers.left_out);

@@ -59,7 +59,7 @@ private:
     struct Work;
 
     void on_node(const kube::Change<kube::NodeOutline>& change);
-    [[nodiscard]] network::RouteBackend backend() const;
+    [[nodiscard]] network::RouteBackend backend(const network::NodeOutlines& nodes) const;
     [[nodiscard]] network::LocalNode self() const;
     [[nodiscard]] async::Task<void> run();
     [[nodiscard]] async::Task<void> wake_when_listed();

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "network/first_failure.h"
 #include "network/namespaces.h"
 #include "network/pod_namespace.h"
 
@@ -351,29 +352,18 @@ Task<void> CniAttacher::drop_leftovers() {
     }
 }
 
-// Whom the node's port leads to already: plugins take it from the other without a word.
-Result<void> CniAttacher::check_ports(const PodUid& uid, const std::vector<PortMap>& ports) const {
-    for (const auto& [other, pod] : pods_) {
-        for (const PortMap& theirs : pod.ports) {
-            for (const PortMap& ours : ports) {
-                if (other != uid && collide(ours, theirs)) {
-                    return fail(Code::conflict, "port {}/{} of the node is taken by pod {}",
-                                ours.node_port, to_string(ours.transport), pod.name);
-                }
-            }
-        }
-    }
-    return {};
-}
-
 Task<Result<Attachment>> CniAttacher::attach(std::shared_ptr<const kube::Pod> pod) {
     const PodUid uid(pod->metadata.uid);
     auto ports = port_maps_of(*pod);
     if (!ports) {
         co_return fail(std::move(ports.error()).with_reason(kReason));
     }
-    if (auto free = check_ports(uid, *ports); !free) {
-        co_return fail(std::move(free.error()).with_reason(kReason));
+    // Plugins would take a port from the other without a word.
+    for (const auto& [other, its] : pods_) {
+        auto free = other == uid ? Result<void>() : check_ports_free(*ports, its.ports, its.name);
+        if (!free) {
+            co_return fail(std::move(free.error()).with_reason(kReason));
+        }
     }
     auto wanted = make_cni_attachment(*pod, *ports);
     if (!wanted) {
@@ -481,22 +471,17 @@ Task<Result<void>> CniAttacher::stop() {
 
 Result<void> remove_cni_network(const CniAttacherSettings& settings) {
     Result<void> first;
-    const auto note = [&first](Result<void> result) {
-        if (first && !result) {
-            first = std::move(result);
-        }
-    };
     auto keys = list_cni_attachments(settings.cni);
     if (!keys) {
-        note(fail(std::move(keys.error())));
+        keep_first(first, fail(std::move(keys.error())));
     }
     // One for all: where the plugin hangs, it hangs for each.
     const SteadyTime deadline = after(settings.call_time);
     for (const CniKey& key : keys.value_or(std::vector<CniKey>())) {
-        note(remove_cni_attachment(settings.cni, key, deadline));
+        keep_first(first, remove_cni_attachment(settings.cni, key, deadline));
     }
     for (const PodUid& uid : pinned_pods(settings.namespaces)) {
-        note(unpin_namespace(pin_of(settings, uid)));
+        keep_first(first, unpin_namespace(pin_of(settings, uid)));
     }
     return first;
 }

@@ -78,8 +78,6 @@ private:
     };
     struct Look;
 
-    [[nodiscard]] Result<void> check_ports(const PodUid& uid,
-                                           const std::vector<PortMap>& ports) const;
     [[nodiscard]] async::Task<void> watch();
     [[nodiscard]] async::Task<void> look();
     [[nodiscard]] async::Task<void> collect_garbage();

@@ -4,6 +4,7 @@
 
 #include "network/cni_testing.h"
 #include "network/net_fixture.h"
+#include "network/pod_testing.h"
 
 namespace skiff::network {
 namespace {
@@ -11,27 +12,6 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-std::shared_ptr<kube::Pod> pod_named(const std::string& name) {
-    auto pod = std::make_shared<kube::Pod>();
-    pod->metadata.name = name;
-    pod->metadata.namespace_ = "shop";
-    pod->metadata.uid = "uid-" + name;
-    pod->spec.containers.resize(1);
-    pod->spec.containers[0].name = "main";
-    return pod;
-}
-
-PodUid uid(const std::string& name) {
-    return PodUid("uid-" + name);
-}
-
-void give_host_port(kube::Pod& pod, std::int32_t node, std::int32_t own) {
-    auto& port = pod.spec.containers[0].ports.emplace_back();
-    port.hostPort = node;
-    port.containerPort = own;
-    port.protocol = "TCP";
-}
 
 // An agent. Its threads begin in the namespace of the thread that makes it.
 class Agent {
@@ -70,6 +50,7 @@ public:
         auto body = [](const std::function<bool()>* enough) -> async::Task<Result<void>> {
             const SteadyTime deadline = after(seconds(60));
             while (!(*enough)() && SystemClock().steady_now() < deadline) {
+                // Gives way to the background, of which no event is to be had.
                 SKIFF_CO_CHECK(co_await async::sleep_for(milliseconds(1)));
             }
             co_return Result<void>();

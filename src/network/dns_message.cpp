@@ -201,7 +201,7 @@ Result<std::string> format_dns_question(const DnsQuestion& question) {
     std::string text;
     put16(text, question.id);
     put16(text, kRecursionDesired);
-    for (const std::uint16_t count : {1, 0, 0, 1}) {
+    for (const auto count : std::initializer_list<std::uint16_t>{1, 0, 0, 1}) {
         put16(text, count);
     }
     const bool fits = !name.empty() && name.size() <= kNameBytesMax;

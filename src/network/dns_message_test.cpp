@@ -63,7 +63,7 @@ TEST(DnsMessage, TellsNoSuchNameFromNoAnswer) {
     auto none = parse_dns_answer(TestAnswer(asked()).code(3).text(), question());
     ASSERT_TRUE(none);
     EXPECT_TRUE(none->addresses.empty());
-    for (const std::uint8_t code : {1, 2, 5}) {
+    for (const auto code : std::initializer_list<std::uint8_t>{1, 2, 5}) {
         auto failed = parse_dns_answer(TestAnswer(asked()).code(code).text(), question());
         EXPECT_EQ(failed.error().code, Code::unavailable) << int{code};
     }

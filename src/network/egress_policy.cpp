@@ -8,6 +8,8 @@
 #include <set>
 
 #include "base/assert.h"
+#include "base/fnv.h"
+#include "network/nftables.h"
 
 namespace skiff::network {
 
@@ -23,10 +25,6 @@ IpAddress address(std::string_view text) {
     return *parsed;
 }
 
-std::string_view word(IpFamily family) {
-    return family == IpFamily::v4 ? "ip" : "ip6";
-}
-
 bool is_wildcard(const EgressRule& rule) {
     return rule.name.starts_with("*.");
 }
@@ -35,18 +33,14 @@ bool is_wildcard(const EgressRule& rule) {
 // `::/0` does not mean it.
 IpRange range_of(const EgressRule& rule) {
     constexpr std::array<std::uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    IpRange range;
     const bool is_v4 = rule.prefix_bits >= kMappedBits &&
                        std::equal(kMapped.begin(), kMapped.end(), rule.address.begin());
-    range.first.family = is_v4 ? IpFamily::v4 : IpFamily::v6;
+    IpAddress its{is_v4 ? IpFamily::v4 : IpFamily::v6, {}};
     const std::size_t from = is_v4 ? kMapped.size() : 0;
     std::copy(rule.address.begin() + static_cast<std::ptrdiff_t>(from), rule.address.end(),
-              range.first.bytes.begin());
-    range.prefix = static_cast<std::uint8_t>(rule.prefix_bits - (is_v4 ? kMappedBits : 0));
-    for (std::size_t bit = range.prefix; bit < range.first.bits(); ++bit) {
-        range.first.bytes[bit / 8] &= static_cast<std::uint8_t>(~(0x80U >> (bit % 8)));
-    }
-    return range;
+              its.bytes.begin());
+    const int prefix = rule.prefix_bits - (is_v4 ? kMappedBits : 0);
+    return IpRange::around(its, static_cast<std::uint8_t>(prefix));
 }
 
 // " meta l4proto { tcp, udp } th dport 443", or nothing for every port.
@@ -70,8 +64,9 @@ std::string network_rules(const Egress& allowed, bool exact) {
     for (const EgressRule& rule : allowed.rules) {
         if (rule.name.empty() && (rule.prefix_bits == 128) == exact) {
             const IpRange range = range_of(rule);
-            text += rule_line("out", fmt::format("{} daddr {}{} accept", word(range.first.family),
-                                                 range, port_match(rule.port)));
+            text +=
+                rule_line("out", fmt::format("{} daddr {}{} accept", nft_word(range.first.family),
+                                             range, port_match(rule.port)));
         }
     }
     return text;
@@ -82,7 +77,7 @@ std::string name_server_rules(const EgressPolicy& policy) {
     for (const IpFamily family : kFamilies) {
         const std::string servers = list_of(policy.name_servers, family);
         if (!servers.empty()) {
-            text += rule_line("out", fmt::format("{} daddr {{ {} }}{} accept", word(family),
+            text += rule_line("out", fmt::format("{} daddr {{ {} }}{} accept", nft_word(family),
                                                  servers, port_match(53)));
         }
     }
@@ -92,13 +87,13 @@ std::string name_server_rules(const EgressPolicy& policy) {
 std::string closed_rules(const EgressPolicy& policy) {
     std::string text;
     for (const IpFamily family : kFamilies) {
-        text += rule_line("out", fmt::format("{} daddr {{ {} }} goto refused", word(family),
+        text += rule_line("out", fmt::format("{} daddr {{ {} }} goto refused", nft_word(family),
                                              list_of(metadata_addresses(), family)));
         const std::string node = list_of(policy.node_addresses, family);
         if (!node.empty() && !policy.node_ports.empty()) {
-            text += rule_line("out",
-                              fmt::format("{} daddr {{ {} }} tcp dport {{ {} }} goto refused",
-                                          word(family), node, fmt::join(policy.node_ports, ", ")));
+            text += rule_line(
+                "out", fmt::format("{} daddr {{ {} }} tcp dport {{ {} }} goto refused",
+                                   nft_word(family), node, fmt::join(policy.node_ports, ", ")));
         }
     }
     return text;
@@ -106,18 +101,13 @@ std::string closed_rules(const EgressPolicy& policy) {
 
 // Names the entries that have names: sets of other entries are other sets.
 std::uint64_t fingerprint(const Egress& allowed) {
-    std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-    const auto mix = [&](std::string_view bytes) {
-        for (const char c : bytes) {
-            hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-        }
-    };
+    Fnv1a hash;
     for (const EgressRule& rule : allowed.rules) {
         if (!rule.name.empty()) {
-            mix(fmt::format("{}:{};", rule.name, rule.port));
+            hash.mix(fmt::format("{}:{};", rule.name, rule.port));
         }
     }
-    return hash;
+    return hash.value();
 }
 
 // The sets of names' addresses: of one family, with one port each or with every port.
@@ -170,7 +160,7 @@ std::string name_rules(const Egress& allowed, const NameAddresses& addresses) {
         text += rule_line(
             "out",
             fmt::format("{}{} daddr{} @{} accept", set.has_port ? "meta l4proto { tcp, udp } " : "",
-                        word(set.family), set.has_port ? " . th dport" : "", name));
+                        nft_word(set.family), set.has_port ? " . th dport" : "", name));
     }
     return text;
 }

@@ -32,16 +32,6 @@ void put_into_force(const std::filesystem::path& pin, const EgressPolicy& policy
     ASSERT_TRUE(done) << done.error().message << "\n" << script;
 }
 
-// Runs `body` beside a pod on a node.
-void beside_a_pod(const std::function<void(const std::filesystem::path&)>& body) {
-    as_a_node([&] {
-        const TestFolder folder;
-        add_test_addresses();
-        body(make_test_pod(folder));
-        EXPECT_TRUE(remove_wire({"0a1b2c3d", folder.path(), WireSettings::NodeEnd::bare}, 7));
-    });
-}
-
 TEST(EgressPolicy, SaysWhichNamesAreLookedUpAndWhichCannotBe) {
     const auto listed = policy_of("b.example:443, a.example, b.example:80, *.c.example:443, ::/0");
     EXPECT_EQ(names_of(listed.allowed), (std::vector<std::string>{"a.example", "b.example"}));

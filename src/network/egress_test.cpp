@@ -63,15 +63,6 @@ private:
     std::optional<EgressControl> control_;
 };
 
-void beside_a_pod(const std::function<void(const std::filesystem::path&)>& body) {
-    as_a_node([&] {
-        const TestFolder folder;
-        add_test_addresses();
-        body(make_test_pod(folder));
-        EXPECT_TRUE(remove_wire({"0a1b2c3d", folder.path(), WireSettings::NodeEnd::bare}, 7));
-    });
-}
-
 TEST(EgressControl, ClosesTheAgentsPortAtEveryAddressOfTheNode) {
     SKIFF_NEEDS_ROOT();
     beside_a_pod([](const auto& pod) {

@@ -41,6 +41,16 @@ inline std::filesystem::path make_test_pod(const TestFolder& folder) {
     return wire_pin(settings, 7);
 }
 
+// Runs `body` beside such a pod on a node.
+inline void beside_a_pod(const std::function<void(const std::filesystem::path&)>& body) {
+    as_a_node([&] {
+        const TestFolder folder;
+        add_test_addresses();
+        body(make_test_pod(folder));
+        EXPECT_TRUE(remove_wire({"0a1b2c3d", folder.path(), WireSettings::NodeEnd::bare}, 7));
+    });
+}
+
 enum class Reached { yes, refused, silent };
 
 // Whether a process of the pod reaches a server of the node's at `port`, by TCP. `refused`: it was

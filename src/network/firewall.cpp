@@ -2,15 +2,12 @@
 
 #include <algorithm>
 
+#include "network/nftables.h"
 #include "network/wire.h"
 
 namespace skiff::network {
 
 namespace {
-
-std::string_view word(IpFamily family) {
-    return family == IpFamily::v4 ? "ip" : "ip6";
-}
 
 std::string_view word(Transport transport) {
     switch (transport) {
@@ -26,7 +23,7 @@ std::string_view word(Transport transport) {
 
 // "ip daddr 192.0.2.1 tcp dport 80 dnat ip to 10.1.2.7:8080"
 std::string port_rule(const PortMap& map, const IpAddress& pod) {
-    const std::string_view family = word(pod.family);
+    const std::string_view family = nft_word(pod.family);
     const std::string at =
         map.node_address
             ? fmt::format("{} daddr {}", family, *map.node_address)
@@ -61,7 +58,7 @@ std::string hairpin_rules(const Firewall& firewall) {
     for (const Firewall::Ports& pod : firewall.ports) {
         for (const IpAddress& address : pod.addresses) {
             text += fmt::format("    {0} saddr {1} {0} daddr {1} masquerade\n",
-                                word(address.family), address);
+                                nft_word(address.family), address);
         }
     }
     return text;
@@ -84,7 +81,7 @@ std::string direct_sets(const Firewall& firewall) {
             text += fmt::format(
                 "  set direct_{0} {{\n    type {1}; flags interval; auto-merge;\n"
                 "    elements = {{ {2} }}\n  }}\n",
-                word(family), family == IpFamily::v4 ? "ipv4_addr" : "ipv6_addr",
+                nft_word(family), family == IpFamily::v4 ? "ipv4_addr" : "ipv6_addr",
                 fmt::join(known, ", "));
         }
     }
@@ -95,7 +92,7 @@ std::string leaving_rules(const Firewall& firewall) {
     std::string text;
     for (const IpRange& range : firewall.pods) {
         text += fmt::format("    {0} saddr {1} {0} daddr != @direct_{0} masquerade\n",
-                            word(range.first.family), range);
+                            nft_word(range.first.family), range);
     }
     return text;
 }

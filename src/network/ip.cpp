@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "network/socket_address.h"
 
 namespace skiff::network {
 
@@ -42,10 +43,18 @@ Result<IpAddress> IpAddress::parse(std::string_view text) {
     return fail(Code::invalid, "'{}' is not an IP address", bounded_utf8(text, kTextMax));
 }
 
+bool IpAddress::is_loopback() const {
+    if (family == IpFamily::v4) {
+        return bytes[0] == 127;
+    }
+    IpAddress loopback{IpFamily::v6, {}};
+    loopback.bytes[15] = 1;
+    return *this == loopback;
+}
+
 std::string format_as(const IpAddress& address) {
     char text[INET6_ADDRSTRLEN] = {};
-    const int family = address.family == IpFamily::v4 ? AF_INET : AF_INET6;
-    ::inet_ntop(family, address.bytes.data(), text, sizeof(text));
+    ::inet_ntop(socket_family(address.family), address.bytes.data(), text, sizeof(text));
     return text;
 }
 
@@ -68,10 +77,14 @@ Result<IpRange> IpRange::parse(std::string_view text) {
     return range;
 }
 
+IpRange IpRange::around(const IpAddress& address, std::uint8_t prefix) {
+    IpRange range{address, prefix};
+    clear_beyond(range.first.bytes, prefix);
+    return range;
+}
+
 bool IpRange::contains(const IpAddress& address) const {
-    IpAddress masked = address;
-    clear_beyond(masked.bytes, prefix);
-    return masked == first;
+    return around(address, prefix).first == first;
 }
 
 std::string format_as(const IpRange& range) {

@@ -34,6 +34,8 @@ struct IpAddress {
     }
     // 0.0.0.0 or ::, which mean every address.
     [[nodiscard]] bool is_unspecified() const { return bytes == decltype(bytes){}; }
+    // Of 127.0.0.0/8, or ::1.
+    [[nodiscard]] bool is_loopback() const;
 };
 // As inet_ntop(3) writes it: what Kubernetes shows.
 [[nodiscard]] std::string format_as(const IpAddress& address);
@@ -47,6 +49,8 @@ struct IpRange {
     // "10.1.2.0/24". Fails with Code::invalid, saying what is wrong: no prefix, one that is too
     // long, bits set beyond it.
     [[nodiscard]] static Result<IpRange> parse(std::string_view text);
+    // The range of so many bits that `address` is in.
+    [[nodiscard]] static IpRange around(const IpAddress& address, std::uint8_t prefix);
     [[nodiscard]] bool contains(const IpAddress& address) const;
 };
 [[nodiscard]] std::string format_as(const IpRange& range);

@@ -1,6 +1,5 @@
 #include "network/name_lookup.h"
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include "async/task.h"
 #include "base/text.h"
 #include "network/namespaces.h"
+#include "network/socket_address.h"
 
 namespace skiff::network {
 
@@ -32,50 +32,11 @@ std::optional<std::size_t> option_value(std::string_view option, std::string_vie
     return value ? std::optional(std::min<std::size_t>(*value, most)) : std::nullopt;
 }
 
-// Whether packets to it stay in the pod's namespace whatever the routes say.
-bool is_loopback(const IpAddress& address) {
-    if (address.is_unspecified()) {
-        return true;
-    }
-    IpAddress loopback{IpFamily::v6, {}};
-    loopback.bytes[15] = 1;
-    return address.family == IpFamily::v4 ? address.bytes[0] == 127 : address == loopback;
-}
-
-struct Peer {
-    sockaddr_storage storage{};
-    socklen_t size = 0;
-    [[nodiscard]] const sockaddr* get() const {
-        return reinterpret_cast<const sockaddr*>(&storage);
-    }
-};
-
-Peer peer_at(const IpAddress& address) {
-    Peer peer;
-    if (address.family == IpFamily::v4) {
-        sockaddr_in v4{};
-        v4.sin_family = AF_INET;
-        v4.sin_port = htons(kDnsPort);
-        std::memcpy(&v4.sin_addr, address.bytes.data(), sizeof(v4.sin_addr));
-        std::memcpy(&peer.storage, &v4, sizeof(v4));
-        peer.size = sizeof(v4);
-    } else {
-        sockaddr_in6 v6{};
-        v6.sin6_family = AF_INET6;
-        v6.sin6_port = htons(kDnsPort);
-        std::memcpy(&v6.sin6_addr, address.bytes.data(), sizeof(v6.sin6_addr));
-        std::memcpy(&peer.storage, &v6, sizeof(v6));
-        peer.size = sizeof(v6);
-    }
-    return peer;
-}
-
 // A socket that is connected to a name server, or (TCP) on its way there.
 Result<os::Fd> connect_to(const std::filesystem::path& name_space, const IpAddress& address,
                           int type) {
-    const int family = address.family == IpFamily::v4 ? AF_INET : AF_INET6;
-    SKIFF_TRY(os::Fd made, socket_in(name_space, family, type));
-    const Peer peer = peer_at(address);
+    SKIFF_TRY(os::Fd made, socket_in(name_space, socket_family(address.family), type));
+    SocketAddress peer = socket_address(address, kDnsPort);
     if (::connect(made.get(), peer.get(), peer.size) != 0 && errno != EINPROGRESS) {
         return fail_errno(errno, fmt::format("connect to the name server {}", address));
     }
@@ -114,7 +75,9 @@ Resolving resolving_of(const DnsConfig& config) {
     Resolving resolving;
     for (const std::string& text : config.nameservers) {
         auto address = IpAddress::parse(text);
-        if (address && !is_loopback(*address) && resolving.servers.size() < kServersMax) {
+        // Packets to these stay in the pod's namespace whatever the routes say.
+        const bool is_inside = address && (address->is_unspecified() || address->is_loopback());
+        if (address && !is_inside && resolving.servers.size() < kServersMax) {
             resolving.servers.push_back(*address);
         }
     }

@@ -14,6 +14,7 @@
 #include "network/ip.h"
 #include "network/namespaces.h"
 #include "network/rtnetlink.h"
+#include "network/socket_address.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/mount.h"
@@ -72,30 +73,6 @@ inline IpRange range(std::string_view text) {
     return parsed.value_or(IpRange{});
 }
 
-struct SocketAddress {
-    sockaddr_storage storage{};
-    socklen_t size = sizeof(storage);
-    [[nodiscard]] sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
-};
-
-inline SocketAddress socket_address(const IpAddress& address, std::uint16_t port) {
-    SocketAddress result;
-    if (address.family == IpFamily::v4) {
-        auto& v4 = reinterpret_cast<sockaddr_in&>(result.storage);
-        v4.sin_family = AF_INET;
-        v4.sin_port = htons(port);
-        std::memcpy(&v4.sin_addr, address.bytes.data(), 4);
-        result.size = sizeof(v4);
-    } else {
-        auto& v6 = reinterpret_cast<sockaddr_in6&>(result.storage);
-        v6.sin6_family = AF_INET6;
-        v6.sin6_port = htons(port);
-        std::memcpy(&v6.sin6_addr, address.bytes.data(), 16);
-        result.size = sizeof(v6);
-    }
-    return result;
-}
-
 inline IpAddress address_of(SocketAddress& socket) {
     IpAddress address;
     if (socket.storage.ss_family == AF_INET) {
@@ -111,7 +88,7 @@ inline IpAddress address_of(SocketAddress& socket) {
 
 // Sockets belong to the namespace of the thread that makes them; waits are bounded.
 inline os::Fd make_socket(IpFamily family, int type) {
-    os::Fd fd(::socket(family == IpFamily::v4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC, 0));
+    os::Fd fd(::socket(socket_family(family), type | SOCK_CLOEXEC, 0));
     const timeval patience = {3, 0};
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));

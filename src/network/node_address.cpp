@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "network/socket_address.h"
 #include "os/fd.h"
 
 namespace skiff::network {
@@ -43,32 +44,18 @@ std::optional<std::string> usable(std::string text) {
 }
 
 // The kernel chooses a source address when a datagram socket is connected; no packet leaves.
-std::optional<std::string> source_by_route(int family) {
-    sockaddr_storage to{};
-    socklen_t size = 0;
-    if (family == AF_INET) {
-        auto* v4 = reinterpret_cast<sockaddr_in*>(&to);
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(9);
-        ::inet_pton(AF_INET, kSomewhere4, &v4->sin_addr);
-        size = sizeof(*v4);
-    } else {
-        auto* v6 = reinterpret_cast<sockaddr_in6*>(&to);
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(9);
-        ::inet_pton(AF_INET6, kSomewhere6, &v6->sin6_addr);
-        size = sizeof(*v6);
-    }
-    os::Fd socket(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    auto* address = reinterpret_cast<sockaddr*>(&to);
-    if (!socket || ::connect(socket.get(), address, size) != 0) {
+std::optional<std::string> source_by_route(const char* somewhere) {
+    const auto there = IpAddress::parse(somewhere);
+    SocketAddress to = socket_address(*there, 9);
+    os::Fd socket(::socket(socket_family(there->family), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket || ::connect(socket.get(), to.get(), to.size) != 0) {
         return std::nullopt;
     }
-    size = sizeof(to);
-    if (::getsockname(socket.get(), address, &size) != 0) {
+    to.size = sizeof(to.storage);
+    if (::getsockname(socket.get(), to.get(), &to.size) != 0) {
         return std::nullopt;
     }
-    return usable(text_of(address));
+    return usable(text_of(to.get()));
 }
 
 // The first address of the family, or the first on the interface that has the address `beside`.
@@ -101,8 +88,8 @@ std::optional<std::string> first_of_interfaces(int family, const std::string& be
 }  // namespace
 
 Result<std::vector<std::string>> detect_node_addresses() {
-    auto v4 = source_by_route(AF_INET);
-    auto v6 = source_by_route(AF_INET6);
+    auto v4 = source_by_route(kSomewhere4);
+    auto v6 = source_by_route(kSomewhere6);
     // A family without a route has its address beside the other's: bridges of container networks
     // have addresses, too, which nobody else reaches.
     const std::string routed = v4.value_or(v6.value_or(""));

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "network/first_failure.h"
 #include "network/rtnetlink_peers.h"
 
 namespace skiff::network {
@@ -53,10 +54,7 @@ public:
 private:
     void flush() {
         if (!batch_.empty()) {
-            auto done = netlink_.carry_out(batch_);
-            if (first_ && !done) {
-                first_ = std::move(done);
-            }
+            keep_first(first_, netlink_.carry_out(batch_));
             batch_ = NetlinkBatch();
         }
     }
@@ -64,12 +62,6 @@ private:
     NetlinkBatch batch_;
     Result<void> first_;
 };
-
-void note(Result<void>& first, Result<void> result) {
-    if (first && !result) {
-        first = std::move(result);
-    }
-}
 
 // Tells `set` of what is missing or different in `present`, `remove` of what should not be there.
 template <typename Map, typename Set, typename Remove>
@@ -283,9 +275,9 @@ public:
                 kept.emplace_back(tunnel_name(family));
             }
         }
-        note(first_, remove_tunnels(netlink_, instance_, kept));
+        keep_first(first_, remove_tunnels(netlink_, instance_, kept));
         for (const IpFamily family : kFamilies) {
-            note(first_, apply(family));
+            keep_first(first_, apply(family));
         }
         if (!first_) {
             outcome_.problem = std::move(first_.error());
@@ -306,7 +298,7 @@ private:
             SKIFF_TRY(auto tunnel_plan, plan_tunnel(netlink_, links, instance_,
                                                     {*plan_.self.address(family), plan_}));
             SKIFF_TRY(tunnel, ensure_tunnel(netlink_, links, tunnel_plan));
-            note(first_, reconcile_ends(netlink_, *tunnel, family, plan_.peers));
+            keep_first(first_, reconcile_ends(netlink_, *tunnel, family, plan_.peers));
         }
         for (const PeerRange& peer : plan_.peers) {
             if (peer.pods.first.family == family && has_family(family)) {
@@ -384,9 +376,9 @@ Result<void> remove_peer_routes(const std::string& instance) {
     SKIFF_TRY(Netlink netlink, Netlink::open());
     Result<void> first;
     for (const IpFamily family : kFamilies) {
-        note(first, reconcile_routes(netlink, family, mark_of(instance), {}));
+        keep_first(first, reconcile_routes(netlink, family, mark_of(instance), {}));
     }
-    note(first, remove_tunnels(netlink, instance, {}));
+    keep_first(first, remove_tunnels(netlink, instance, {}));
     return first;
 }
 

@@ -66,16 +66,14 @@ std::vector<std::string> range_texts(const kube::NodeOutline& node) {
 // the link.
 bool is_routable(const IpAddress& address) {
     const auto& bytes = address.bytes;
-    if (address.is_unspecified()) {
+    if (address.is_unspecified() || address.is_loopback()) {
         return false;
     }
     if (address.family == IpFamily::v4) {
-        return bytes[0] != 0 && bytes[0] != 127 && bytes[0] < 224 &&
-               !(bytes[0] == 169 && bytes[1] == 254);
+        return bytes[0] != 0 && bytes[0] < 224 && !(bytes[0] == 169 && bytes[1] == 254);
     }
-    const bool is_loopback = IpAddress::parse("::1") == address;
     const bool is_link_local = bytes[0] == 0xfe && (bytes[1] & 0xc0U) == 0x80;
-    return !is_loopback && !is_link_local && bytes[0] != 0xff;
+    return !is_link_local && bytes[0] != 0xff;
 }
 
 Result<IpAddress> parse_node_address(std::string_view text, IpFamily family) {

@@ -55,10 +55,24 @@ std::optional<PortMap> parse_port_map(std::string_view text) {
     return map;
 }
 
-bool collide(const PortMap& one, const PortMap& other) {
+// Whether both want the same port of the same address.
+static bool collide(const PortMap& one, const PortMap& other) {
     const bool meet =
         !one.node_address || !other.node_address || one.node_address == other.node_address;
     return meet && one.transport == other.transport && one.node_port == other.node_port;
+}
+
+Result<void> check_ports_free(const std::vector<PortMap>& wanted, const std::vector<PortMap>& held,
+                              const PodName& holder) {
+    for (const PortMap& theirs : held) {
+        for (const PortMap& ours : wanted) {
+            if (collide(ours, theirs)) {
+                return fail(Code::conflict, "port {}/{} of the node is taken by pod {}",
+                            ours.node_port, to_string(ours.transport), holder);
+            }
+        }
+    }
+    return {};
 }
 
 static Result<void> add_ports(const kube::Container& container, std::vector<PortMap>& maps) {

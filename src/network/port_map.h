@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/types.h"
 #include "kube/types.h"
 #include "network/ip.h"
 
@@ -34,8 +35,11 @@ struct PortMap {
 [[nodiscard]] std::string format_as(const PortMap& map);
 [[nodiscard]] std::optional<PortMap> parse_port_map(std::string_view text);
 
-// Whether both want the same port of the same address.
-[[nodiscard]] bool collide(const PortMap& one, const PortMap& other);
+// Fails with Code::conflict, naming port and holder, where `holder` has one of the ports that are
+// wanted. Of what no scheduler keeps apart: pods of files.
+[[nodiscard]] Result<void> check_ports_free(const std::vector<PortMap>& wanted,
+                                            const std::vector<PortMap>& held,
+                                            const PodName& holder);
 
 // The most that one pod may ask for.
 inline constexpr std::size_t kPortMapsMax = 1024;

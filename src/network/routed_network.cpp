@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "network/bandwidth.h"
+#include "network/first_failure.h"
 #include "network/nftables.h"
 #include "network/peer_routes.h"
 #include "os/file.h"
@@ -25,13 +26,6 @@ constexpr std::string_view kPrepareLane = "/prepare";
 constexpr std::string_view kRecoverLane = "/recover";
 // Addresses in a row that something else on the machine has: more is a range that is not ours.
 constexpr int kTakenMax = 16;
-
-// Keeps the first failure and lets the rest go on.
-void note(Result<void>& first, Result<void> result) {
-    if (first && !result) {
-        first = std::move(result);
-    }
-}
 
 Result<void> store(const fs::path& folder, const PodUid& uid, const PodRecord& record) {
     return state::store_checkpoint(folder / uid.str(), kKind, format_pod_record(record),
@@ -94,12 +88,12 @@ Task<Result<void>> RoutedNetwork::recover(std::vector<PodUid> pods) {
         SKIFF_TRY(auto wires, list_wires(its.wire));
         for (const std::uint32_t number : wires) {
             if (!kept.contains(number)) {
-                note(found->removed, remove_wire(its.wire, number));
+                keep_first(found->removed, remove_wire(its.wire, number));
             }
         }
         // Last, as a record is what a wire is found by.
         for (const fs::path& path : gone) {
-            note(found->removed, os::remove_file(path));
+            keep_first(found->removed, os::remove_file(path));
         }
         return {};
     };
@@ -176,7 +170,7 @@ Task<Result<void>> RoutedNetwork::set_mtu(std::uint32_t mtu) {
             return set_wire_mtu(wires, number);
         };
         auto done = co_await lanes_.run(uid.str(), std::move(work));
-        note(first, std::move(done));
+        keep_first(first, std::move(done));
     }
     co_return first;
 }
@@ -237,30 +231,15 @@ std::uint32_t RoutedNetwork::next_number() {
     return last_number_;
 }
 
-// Whom the node's port leads to already. Pods of files are not the scheduler's to keep apart.
-std::optional<Error> RoutedNetwork::port_conflict(const PodUid& uid,
-                                                  const std::vector<PortMap>& maps) const {
-    for (const auto& [other, record] : pods_) {
-        for (const PortMap& theirs : record.ports) {
-            for (const PortMap& ours : maps) {
-                if (other != uid && collide(ours, theirs)) {
-                    auto failure = fail(Code::conflict, "port {}/{} of the node is taken by pod {}",
-                                        ours.node_port, to_string(ours.transport), record.pod);
-                    return std::move(failure.value());
-                }
-            }
-        }
-    }
-    return std::nullopt;
-}
-
 Result<std::shared_ptr<RoutedNetwork::Work>> RoutedNetwork::begin(const kube::Pod& pod) {
     const PodUid uid(pod.metadata.uid);
     auto work = std::make_shared<Work>();
     SKIFF_TRY(auto ports, port_maps_of(pod));
     SKIFF_TRY(work->bandwidth, parse_bandwidth(pod));
-    if (auto conflict = port_conflict(uid, ports)) {
-        return fail(std::move(*conflict));
+    for (const auto& [other, record] : pods_) {
+        if (other != uid) {
+            SKIFF_CHECK(check_ports_free(ports, record.ports, record.pod));
+        }
     }
     auto known = pods_.find(uid);
     if (known == pods_.end()) {
@@ -462,18 +441,18 @@ Result<void> remove_routed_network(const WireSettings& wire, const fs::path& rec
     Result<void> first;
     auto wires = list_wires(wire);
     if (!wires) {
-        note(first, fail(std::move(wires.error())));
+        keep_first(first, fail(std::move(wires.error())));
     }
     for (const std::uint32_t number : wires.value_or(std::set<std::uint32_t>())) {
-        note(first, remove_wire(wire, number));
+        keep_first(first, remove_wire(wire, number));
     }
     // A kernel without nftables has no table of ours either.
     auto removed = run_nft(format_table_removal(wire.instance));
     if (!removed && removed.error().code != Code::unsupported) {
-        note(first, std::move(removed));
+        keep_first(first, std::move(removed));
     }
-    note(first, remove_peer_routes(wire.instance));
-    note(first, os::remove_tree(records));
+    keep_first(first, remove_peer_routes(wire.instance));
+    keep_first(first, os::remove_tree(records));
     return first;
 }
 

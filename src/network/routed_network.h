@@ -80,8 +80,6 @@ private:
     [[nodiscard]] Result<std::shared_ptr<Work>> begin(const kube::Pod& pod);
     [[nodiscard]] async::Task<Result<void>> carry_out(PodUid uid, std::shared_ptr<Work> work);
     [[nodiscard]] async::Task<Result<void>> apply_firewall();
-    [[nodiscard]] std::optional<Error> port_conflict(const PodUid& uid,
-                                                     const std::vector<PortMap>& maps) const;
     void refill();
     [[nodiscard]] async::Task<void> prepare_wires();
 

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "network/net_fixture.h"
 #include "network/nftables.h"
+#include "network/pod_testing.h"
 #include "network/rtnetlink_peers.h"
 #include "state/checkpoint.h"
 
@@ -17,29 +18,6 @@ namespace skiff::network {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::shared_ptr<kube::Pod> pod_named(const std::string& name) {
-    auto pod = std::make_shared<kube::Pod>();
-    pod->metadata.name = name;
-    pod->metadata.namespace_ = "shop";
-    pod->metadata.uid = "uid-" + name;
-    pod->spec.containers.resize(1);
-    pod->spec.containers[0].name = "main";
-    return pod;
-}
-
-void give_host_port(kube::Pod& pod, std::int32_t node, std::int32_t own,
-                    const std::string& address = "") {
-    auto& port = pod.spec.containers[0].ports.emplace_back();
-    port.hostPort = node;
-    port.containerPort = own;
-    port.hostIP = address;
-    port.protocol = "TCP";
-}
-
-PodUid uid(const std::string& name) {
-    return PodUid("uid-" + name);
-}
 
 // An agent in a node of its own. Its threads are begun in the node's namespace.
 class Agent {

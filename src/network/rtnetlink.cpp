@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "network/socket_address.h"
+
 namespace skiff::network {
 
 namespace {
@@ -21,14 +23,6 @@ constexpr std::uint16_t kCreate = NLM_F_CREATE | NLM_F_EXCL;
 constexpr std::uint16_t kReplace = NLM_F_CREATE | NLM_F_REPLACE;
 // IFLA_INET6_ADDR_GEN_MODE: no address of the kernel's own making.
 constexpr std::uint8_t kNoGeneratedAddress = 1;
-
-std::uint8_t family_of(const IpAddress& address) {
-    return address.family == IpFamily::v4 ? AF_INET : AF_INET6;
-}
-
-std::string_view raw(const MacAddress& mac) {
-    return {reinterpret_cast<const char*>(mac.data()), mac.size()};
-}
 
 ifinfomsg& begin_link(NetlinkBatch& batch, std::uint16_t type, std::uint16_t flags,
                       std::string what) {
@@ -41,7 +35,7 @@ void begin_address(NetlinkBatch& batch, std::uint16_t type, std::uint32_t link,
     auto& header =
         batch.begin<ifaddrmsg>(type, adds ? kReplace : std::uint16_t{0},
                                fmt::format("{} address {}", adds ? "add" : "remove", address));
-    header.ifa_family = family_of(address);
+    header.ifa_family = socket_family(address.family);
     header.ifa_prefixlen = address.bits();
     header.ifa_flags = IFA_F_NODAD;
     header.ifa_scope = RT_SCOPE_UNIVERSE;
@@ -130,7 +124,7 @@ void set_neighbour(NetlinkBatch& batch, std::uint32_t link, const IpAddress& add
                    const MacAddress& mac) {
     auto& header =
         batch.begin<ndmsg>(RTM_NEWNEIGH, kReplace, fmt::format("name the neighbour {}", address));
-    header.ndm_family = family_of(address);
+    header.ndm_family = socket_family(address.family);
     header.ndm_ifindex = static_cast<int>(link);
     header.ndm_state = NUD_PERMANENT;
     batch.put(NDA_DST, address.raw());
@@ -140,7 +134,7 @@ void set_neighbour(NetlinkBatch& batch, std::uint32_t link, const IpAddress& add
 void set_default_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress& gateway) {
     auto& header = begin_route(batch, RTM_NEWROUTE, kReplace,
                                fmt::format("set the default route by {}", gateway));
-    header.rtm_family = family_of(gateway);
+    header.rtm_family = socket_family(gateway.family);
     header.rtm_scope = RT_SCOPE_UNIVERSE;
     header.rtm_flags = RTNH_F_ONLINK;
     batch.put(RTA_GATEWAY, gateway.raw());
@@ -152,7 +146,7 @@ void add_host_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress& ad
     auto& header =
         begin_route(batch, RTM_NEWROUTE, existing == Existing::refused ? kCreate : kReplace,
                     fmt::format("add the route to {}", address));
-    header.rtm_family = family_of(address);
+    header.rtm_family = socket_family(address.family);
     header.rtm_dst_len = address.bits();
     header.rtm_scope = address.family == IpFamily::v4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
     batch.put(RTA_DST, address.raw());
@@ -162,7 +156,7 @@ void add_host_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress& ad
 void delete_host_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress& address) {
     auto& header =
         begin_route(batch, RTM_DELROUTE, 0, fmt::format("remove the route to {}", address));
-    header.rtm_family = family_of(address);
+    header.rtm_family = socket_family(address.family);
     header.rtm_dst_len = address.bits();
     header.rtm_scope = RT_SCOPE_NOWHERE;  // any
     batch.tolerate(ESRCH);
@@ -306,7 +300,7 @@ Result<std::vector<LinkTraffic>> list_link_traffic(Netlink& netlink) {
 Result<std::vector<LinkAddress>> list_addresses(Netlink& netlink, IpFamily family) {
     NetlinkBatch batch;
     auto& header = batch.begin<ifaddrmsg>(RTM_GETADDR, NLM_F_DUMP, "list the addresses");
-    header.ifa_family = family == IpFamily::v4 ? AF_INET : AF_INET6;
+    header.ifa_family = socket_family(family);
     std::vector<LinkAddress> addresses;
     SKIFF_CHECK(netlink.ask(batch, [&](const NetlinkAnswer& answer) {
         auto address = parse_link_address(answer);
@@ -320,7 +314,7 @@ Result<std::vector<LinkAddress>> list_addresses(Netlink& netlink, IpFamily famil
 Result<std::map<IpAddress, std::uint32_t>> list_host_routes(Netlink& netlink, IpFamily family) {
     NetlinkBatch batch;
     auto& header = batch.begin<rtmsg>(RTM_GETROUTE, NLM_F_DUMP, "list the routes");
-    header.rtm_family = family == IpFamily::v4 ? AF_INET : AF_INET6;
+    header.rtm_family = socket_family(family);
     std::map<IpAddress, std::uint32_t> routes;
     SKIFF_CHECK(netlink.ask(batch, [&](const NetlinkAnswer& answer) {
         if (auto route = parse_host_route(answer)) {

@@ -16,6 +16,10 @@
 namespace skiff::network {
 
 using MacAddress = std::array<std::uint8_t, 6>;
+// The bytes as netlink takes them.
+[[nodiscard]] inline std::string_view raw(const MacAddress& mac) {
+    return {reinterpret_cast<const char*>(mac.data()), mac.size()};
+}
 
 // The kernel's longest name of an interface, without the terminating zero.
 inline constexpr std::size_t kLinkNameMax = 15;

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "network/socket_address.h"
+
 namespace skiff::network {
 
 namespace {
@@ -18,14 +20,6 @@ namespace {
 constexpr std::size_t kAliasMax = 255;
 constexpr std::uint16_t kCreate = NLM_F_CREATE | NLM_F_EXCL;
 constexpr std::uint16_t kReplace = NLM_F_CREATE | NLM_F_REPLACE;
-
-std::uint8_t family_word(IpFamily family) {
-    return family == IpFamily::v4 ? AF_INET : AF_INET6;
-}
-
-std::string_view raw(const MacAddress& mac) {
-    return {reinterpret_cast<const char*>(mac.data()), mac.size()};
-}
 
 template <typename Bytes>
 bool copy_exactly(std::string_view from, Bytes& to, std::size_t size) {
@@ -108,7 +102,7 @@ rtmsg& begin_range(NetlinkBatch& batch, std::uint16_t type, const IpRange& to,
     auto& header =
         batch.begin<rtmsg>(type, adds ? kReplace : std::uint16_t{0},
                            fmt::format("{} the route to {}", adds ? "add" : "remove", to));
-    header.rtm_family = family_word(to.first.family);
+    header.rtm_family = socket_family(to.first.family);
     header.rtm_dst_len = to.prefix;
     header.rtm_table = RT_TABLE_MAIN;
     header.rtm_protocol = mark.protocol;
@@ -187,7 +181,7 @@ void delete_range_route(NetlinkBatch& batch, const IpRange& to, const RouteMark&
 void delete_neighbour(NetlinkBatch& batch, std::uint32_t link, const IpAddress& address) {
     auto& header =
         begin_neighbour(batch, RTM_DELNEIGH, link, fmt::format("forget the neighbour {}", address));
-    header.ndm_family = family_word(address.family);
+    header.ndm_family = socket_family(address.family);
     batch.tolerate(ENOENT);
     batch.put(NDA_DST, address.raw());
 }
@@ -319,7 +313,7 @@ Result<std::vector<LinkDetails>> list_link_details(Netlink& netlink) {
 Result<RangeRoutes> list_range_routes(Netlink& netlink, IpFamily family, const RouteMark& mark) {
     NetlinkBatch batch;
     auto& header = batch.begin<rtmsg>(RTM_GETROUTE, NLM_F_DUMP, "list the routes");
-    header.rtm_family = family_word(family);
+    header.rtm_family = socket_family(family);
     RangeRoutes routes;
     SKIFF_CHECK(netlink.ask(batch, [&](const NetlinkAnswer& answer) {
         if (auto route = parse_range_route(answer, mark)) {
@@ -332,7 +326,7 @@ Result<RangeRoutes> list_range_routes(Netlink& netlink, IpFamily family, const R
 Result<Way> find_way(Netlink& netlink, const IpAddress& to) {
     NetlinkBatch batch;
     auto& header = batch.begin<rtmsg>(RTM_GETROUTE, 0, fmt::format("look up the way to {}", to));
-    header.rtm_family = family_word(to.family);
+    header.rtm_family = socket_family(to.family);
     header.rtm_dst_len = to.bits();
     batch.put(RTA_DST, to.raw());
     Way way;
@@ -357,7 +351,7 @@ Result<Way> find_way(Netlink& netlink, const IpAddress& to) {
 Result<Neighbours> list_neighbours(Netlink& netlink, std::uint32_t link, IpFamily family) {
     Neighbours neighbours;
     SKIFF_CHECK(
-        list_neighbour_entries(netlink, family_word(family), [&](const NetlinkAnswer& answer) {
+        list_neighbour_entries(netlink, socket_family(family), [&](const NetlinkAnswer& answer) {
             auto entry = parse_neighbour(answer, NeighbourKind::neighbour);
             if (entry && entry->link == link && entry->address.family == family) {
                 neighbours.insert_or_assign(entry->address, entry->mac);

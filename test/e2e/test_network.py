@@ -5,6 +5,7 @@ import json
 
 from conftest import OWN_NODE
 from kube import pod, run, wait_until
+from machine import LAID_AHEAD_MAX
 from test_engine import answers, ask, serve
 from test_metrics import reader  # noqa: F401
 
@@ -111,4 +112,4 @@ def test_pods_that_are_gone_leave_no_interface(kube, cluster, node):
     kept = run(["ls", f"/run/{records}/network"]).stdout.split()
     assert kube.namespace not in " ".join(kept)
     # What is laid ahead stays, and what pods of other tests have.
-    wait_until(lambda: len(links_of(cluster, 1)) <= len(kept) + 4, 20, "interfaces are gone")
+    wait_until(lambda: len(links_of(cluster, 1)) <= len(kept) + LAID_AHEAD_MAX, 20, "interfaces are gone")

@@ -9,6 +9,7 @@ import pytest
 
 from cni import PluginNode, netns_of
 from kube import pod, run, wait_until
+from machine import LAID_AHEAD_MAX
 
 BATCH = 10
 
@@ -36,7 +37,7 @@ class Place:
         pods = [p.name for p in (self.root / "pods").glob("*")]
         return {
             "interfaces": sorted(its["ifname"] for its in links if its["ifname"] not in ahead),
-            "too many wires ahead": len(ahead) > 4,
+            "too many wires ahead": len(ahead) > LAID_AHEAD_MAX,
             "routes": sorted(line.split()[0] for line in self.inside("ip", "route").splitlines() if " dev sk" in line),
             "addresses": sorted(entry["local"] for its in json.loads(self.inside("ip", "-j", "address"))
                                 for entry in its["addr_info"] if entry["scope"] != "link"),
@@ -62,7 +63,7 @@ def churn(kube, cluster, place, cycles, extra=lambda: {}):
                  for number in range(BATCH)]
         kube.apply(*[pod(name, cluster.push("actor"), "hold", nodeName=place.name, restartPolicy="Always",
                          ports=its) for name, its in zip(names, ports)])
-        time.sleep(chance.uniform(0, 1.5))
+        time.sleep(chance.uniform(0, 1.5))  # the kill comes at any moment of the pods' starts
         early = chance.random() < 0.5
         cluster.node("kill", place.name)
         kills += 1
@@ -72,7 +73,7 @@ def churn(kube, cluster, place, cycles, extra=lambda: {}):
         if chance.random() < 0.5:
             kube.wait_ready(names[-1], 60)
         kube("delete", "pod", *(names[BATCH // 2:] if early else names), "--wait=false")
-        time.sleep(chance.uniform(0, 0.6))
+        time.sleep(chance.uniform(0, 0.6))  # and at any of their ends
         if chance.random() < 0.5:
             cluster.node("kill", place.name)
             kills += 1
