@@ -1,9 +1,11 @@
-"""kubectl for tests: apply, read, wait."""
+"""kubectl for tests: apply, wait; and what the API server has, read from itself."""
 
 import json
 import os
 import subprocess
 import time
+
+from api import Api
 
 
 class CommandFailed(Exception):
@@ -38,6 +40,7 @@ class Kube:
         self.namespace = namespace
         self.program = env["KUBECTL"]
         self.environ = dict(os.environ, KUBECONFIG=env["KUBECONFIG"])
+        self.api = Api(env["KUBECONFIG"])
 
     def __call__(self, *words, check=True, timeout=60, stdin=None):
         """kubectl WORDS in the test's namespace."""
@@ -56,24 +59,56 @@ class Kube:
         return self("create", "token", account, "--duration=2h").stdout.strip()
 
     def create_namespace(self):
-        self("create", "namespace", self.namespace)
-        wait_until(lambda: self("get", "serviceaccount", "default", check=False).returncode == 0,
-                   20, "the namespace's service account")
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+        wait_until(lambda: self.get("serviceaccount", "default", check=False), 20, "the namespace's service account")
 
     def delete_namespace(self):
         """Waits for the end of the pods; that of the namespace is its controller's and takes 5 s."""
-        self("delete", "deployments,cronjobs,jobs", "--all", "--wait=false")
-        self("delete", "pods", "--all", "--timeout=60s", timeout=70)
-        self("delete", "namespace", self.namespace, "--wait=false")
+        for kind in ("deployments", "cronjobs", "jobs"):
+            self.delete_all(kind)
+        these = {p["metadata"]["uid"] for p in self.pods()}
+        self.delete_all("pods")
+        wait_until(lambda: not self._left_of(these), 60, lambda: f"the end of {self._left_of(these)}")
+        self._tell("DELETE", self.api.path("namespace", None, self.namespace))
+
+    def delete_all(self, kind):
+        """Of the namespace; waits for nothing."""
+        if self.get(kind)["items"]:
+            self._tell("DELETE", self.api.path(kind, self.namespace) + "?propagationPolicy=Background")
+
+    def _left_of(self, uids):
+        return [p["metadata"]["name"] for p in self.pods() if p["metadata"]["uid"] in uids]
 
     def apply(self, *objects):
-        text = "\n---\n".join(o if isinstance(o, str) else json.dumps(o) for o in objects)
-        return self("apply", "-f", "-", stdin=text)
+        """What kubectl apply does; what is new is made without it."""
+        old = [its for its in objects if isinstance(its, str) or not self._create(its)]
+        if old:
+            self("apply", "-f", "-", stdin="\n---\n".join(its if isinstance(its, str) else json.dumps(its) for its in old))
 
-    def get(self, kind, name=None, check=True):
-        words = ["get", kind, *([name] if name else []), "-o", "json"]
-        done = self(*words, check=check)
-        return json.loads(done.stdout) if done.returncode == 0 else None
+    def _create(self, its):
+        """Whether it was not there before."""
+        status, text = self.api.create(its, self.namespace)
+        if status not in (201, 409):
+            raise CommandFailed(f"apply {its['kind']} {its['metadata']['name']}: {status} {text}")
+        return status == 201
+
+    def _tell(self, method, path):
+        status, text = self.api.ask(method, path)
+        if status not in (200, 202, 404):
+            raise CommandFailed(f"{method} {path}: {status} {text}")
+
+    def get(self, kind, name=None, check=True, selector=None):
+        """An object, or with no name the list of all; None (without `check`) when there is no such thing or no answer."""
+        path = self.api.path(kind, self.namespace, name, selector)
+        status, text = self.api.ask("GET", path) if path else (404, f"the server does not have {kind}")
+        if status == 200:
+            its = json.loads(text)
+            for item in its.get("items") or []:
+                item |= {"apiVersion": its["apiVersion"], "kind": its["kind"].removesuffix("List")}
+            return its
+        if check:
+            raise CommandFailed(f"get {kind} {name or ''} in {self.namespace}: {status} {text}")
+        return None
 
     def address_of(self, node):
         """Where the node's port 10250 is."""
@@ -82,14 +117,16 @@ class Kube:
 
     def node_json(self, node, path):
         """What the node answers at a path, through the API server."""
-        return json.loads(self("get", "--raw", f"/api/v1/nodes/{node}/proxy/{path}").stdout)
+        status, text = self.api.ask("GET", f"/api/v1/nodes/{node}/proxy/{path}")
+        if status != 200:
+            raise CommandFailed(f"{path} of {node}: {status} {text}")
+        return json.loads(text)
 
     def pod(self, name):
         return self.get("pod", name)
 
     def pods(self, selector=None):
-        words = ["get", "pods", "-o", "json", *(["-l", selector] if selector else [])]
-        return json.loads(self(*words).stdout)["items"]
+        return self.get("pods", selector=selector)["items"]
 
     def wait_pod(self, name, condition, seconds=30):
         """Waits until condition(pod) is true; returns the pod."""

@@ -38,7 +38,7 @@ class Signed:
         self._approver = None
 
     def requests(self, signer):
-        items = json.loads(self.kube("get", "csr", "-o", "json").stdout)["items"]
+        items = self.kube.get("csr")["items"]
         return sorted((r for r in items if r["spec"]["signerName"] == signer),
                       key=lambda r: r["metadata"]["creationTimestamp"])
 

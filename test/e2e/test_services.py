@@ -58,7 +58,7 @@ def service(name, app, *ports, **spec):
 
 def endpoints(kube, name):
     """Addresses of the endpoints that are ready."""
-    slices = json.loads(kube("get", "endpointslices", "-l", f"kubernetes.io/service-name={name}", "-o", "json").stdout)
+    slices = kube.get("endpointslices", selector=f"kubernetes.io/service-name={name}")
     return {address for its in slices["items"] for one in its["endpoints"] or []
             if one["conditions"].get("ready") for address in one["addresses"]}
 
