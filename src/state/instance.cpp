@@ -78,16 +78,31 @@ Result<void> make_tree(const Paths& paths) {
 
 }  // namespace
 
-Result<std::unique_ptr<Instance>> Instance::open(const Paths& paths, Random& random) {
-    SKIFF_CHECK(os::make_folders(paths.root_dir, kPrivate));
-    SKIFF_CHECK(os::make_folders(paths.run_dir, kPrivate));
+// The paths that the kernel knows mounts and sockets by: an operator may have put a link in the
+// place of any of the folders.
+static Paths resolve_links(Paths paths) {
+    for (fs::path* folder :
+         {&paths.root_dir, &paths.run_dir, &paths.pod_log_dir, &paths.container_log_dir}) {
+        std::error_code error;
+        auto real = fs::weakly_canonical(*folder, error);
+        if (!error) {
+            *folder = std::move(real);
+        }
+    }
+    return paths;
+}
+
+Result<std::unique_ptr<Instance>> Instance::open(const Paths& wanted, Random& random) {
+    SKIFF_CHECK(os::make_folders(wanted.root_dir, kPrivate));
+    SKIFF_CHECK(os::make_folders(wanted.run_dir, kPrivate));
+    Paths paths = resolve_links(wanted);
     SKIFF_TRY(auto root_lock, os::FileLock::take(paths.root_lock(), kPatience));
     SKIFF_TRY(auto run_lock, os::FileLock::take(paths.run_lock(), kPatience));
     SKIFF_CHECK(enter_boot(paths));
     SKIFF_CHECK(make_tree(paths));
     SKIFF_TRY(std::string id, load_or_draw_id(paths, random));
     return std::unique_ptr<Instance>(
-        new Instance(paths, std::move(root_lock), std::move(run_lock), std::move(id)));
+        new Instance(std::move(paths), std::move(root_lock), std::move(run_lock), std::move(id)));
 }
 
 }  // namespace skiff::state

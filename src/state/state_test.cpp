@@ -112,6 +112,23 @@ TEST_F(State, InstanceKeepsItsIdAndReplacesACorruptOne) {
     EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 1U);
 }
 
+TEST_F(State, LinksInThePlaceOfFoldersAreFollowed) {
+    const Paths real = (*Instance::open(paths_, random_))->paths();
+    Paths linked;
+    for (const auto& [link, folder] :
+         {std::pair(&linked.root_dir, &real.root_dir), std::pair(&linked.run_dir, &real.run_dir),
+          std::pair(&linked.pod_log_dir, &real.pod_log_dir)}) {
+        *link = folder_ / ("link-" + folder->filename().string());
+        fs::create_directory_symlink(*folder, *link);
+    }
+    linked.container_log_dir = real.container_log_dir;
+    auto instance = Instance::open(linked, random_);
+    ASSERT_TRUE(instance) << format_as(instance.error());
+    EXPECT_EQ((*instance)->paths().root_dir, real.root_dir);
+    EXPECT_EQ((*instance)->paths().run_dir, real.run_dir);
+    EXPECT_EQ((*instance)->paths().pod_log_dir, real.pod_log_dir);
+}
+
 TEST_F(State, RunDirOfAnotherBootIsWiped) {
     ASSERT_TRUE(Instance::open(paths_, random_));
     std::ofstream(paths_.container_records() / "abc") << "x";
