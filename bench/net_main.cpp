@@ -1,10 +1,10 @@
 // bench_net wire INSTANCE FOLDER NUMBER ADDRESS: a namespace wired as a pod's is by the built-in
 // network, in the caller's namespace, until standard input ends; prints the file that pins it.
 //
-// bench_net setup FOLDER COUNT: attaches and detaches COUNT pods one after the other, first with
-// wires laid ahead, then without. bench_net cni FOLDER COUNT PLUGINS: the same by the bridge plugin
-// and CniNetwork, in turn with the plugin run bare. Both work in a network namespace of their own
-// and print one line of JSON.
+// bench_net setup FOLDER COUNT: attaches COUNT pods one after the other and closes to them what is
+// closed to pods, then detaches them; first with wires laid ahead, then without. bench_net cni
+// FOLDER COUNT PLUGINS: the same by the bridge plugin and CniNetwork, in turn with the plugin run
+// bare. Both work in a network namespace of their own and print one line of JSON.
 #include <fcntl.h>
 #include <sched.h>
 #include <spawn.h>
@@ -18,6 +18,7 @@
 
 #include "base/text.h"
 #include "network/cni.h"
+#include "network/egress.h"
 #include "network/namespaces.h"
 #include "network/routed_network.h"
 #include "os/file.h"
@@ -76,7 +77,18 @@ struct SetUp {
     Times detach;
 };
 
-async::Task<Result<SetUp>> set_up_pods(network::RoutedNetwork& network, std::size_t count) {
+struct NoEvents final : pods::EventSink {
+    void emit(const kube::Pod&, std::string_view, pods::EventType, std::string_view,
+              std::string_view) override {}
+};
+
+const std::vector<std::uint16_t>& agent_ports() {
+    static const std::vector<std::uint16_t> ports = {10250};
+    return ports;
+}
+
+async::Task<Result<SetUp>> set_up_pods(network::RoutedNetwork& network,
+                                       network::EgressControl& egress, std::size_t count) {
     std::vector<PodUid> nobody;
     SKIFF_CO_CHECK(co_await network.recover(std::move(nobody)));
     SKIFF_CO_TRY(auto range, pods_range());
@@ -88,14 +100,23 @@ async::Task<Result<SetUp>> set_up_pods(network::RoutedNetwork& network, std::siz
         auto pod = pod_number(i);
         auto begun = std::chrono::steady_clock::now();
         SKIFF_CO_TRY(auto attached, co_await network.attach(pod));
+        network::EgressControl::Place place;
+        place.name_space = attached.name_space;
+        place.addresses = attached.addresses;
+        place.dns.nameservers = {"10.96.0.10"};
+        place.table = std::move(attached.egress_table);
+        SKIFF_CO_CHECK(co_await egress.apply(pod, std::move(place)));
         times.attach.push_back(ms_since(begun));
     }
     for (std::size_t i = 0; i < count; ++i) {
         auto begun = std::chrono::steady_clock::now();
         PodUid uid(fmt::format("uid-{}", i));
+        PodUid same = uid;
+        SKIFF_CO_CHECK(co_await egress.forget(std::move(same)));
         SKIFF_CO_CHECK(co_await network.detach(std::move(uid)));
         times.detach.push_back(ms_since(begun));
     }
+    SKIFF_CO_CHECK(co_await egress.stop());
     SKIFF_CO_CHECK(co_await network.stop());
     co_return times;
 }
@@ -109,8 +130,16 @@ Result<SetUp> measure_set_up(const fs::path& folder, std::size_t count, std::siz
     settings.records = folder / "network";
     settings.quarantine = folder / "quarantine";
     settings.prepared_max = prepared;
+    settings.close_ahead = [](const fs::path& pin) {
+        return network::close_ahead(pin, agent_ports());
+    };
     network::RoutedNetwork network(reactor.executor(), settings, pool, random);
-    return async::run_to_end(reactor, set_up_pods(network, count));
+    NoEvents events;
+    network::EgressSettings closed;
+    closed.allowed_of = [](const kube::Pod&) -> Result<Egress> { return Egress{}; };
+    closed.node_ports = agent_ports();
+    network::EgressControl egress({reactor.executor(), pool, random, events}, std::move(closed));
+    return async::run_to_end(reactor, set_up_pods(network, egress, count));
 }
 
 Result<void> set_up(const fs::path& folder, std::size_t count) {

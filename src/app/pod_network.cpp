@@ -9,10 +9,14 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "network/dns.h"
+#include "network/egress.h"
 #include "os/file.h"
 #include "state/checkpoint.h"
 
 namespace skiff::app {
+
+// Where a node's agent is asked, unless it is told otherwise.
+static constexpr std::uint16_t kKubeletPort = 10250;
 
 network::WireSettings wire_settings(const state::Instance& instance,
                                     const std::vector<std::string>& node_ips) {
@@ -24,6 +28,15 @@ network::WireSettings wire_settings(const state::Instance& instance,
     settings.node_end =
         lonely ? network::WireSettings::NodeEnd::addressed : network::WireSettings::NodeEnd::bare;
     return settings;
+}
+
+std::vector<std::uint16_t> agent_ports(const config::Settings& settings) {
+    // A kubelet beside this agent has the usual port.
+    std::vector<std::uint16_t> ports = {kKubeletPort};
+    if (settings.port != kKubeletPort) {
+        ports.push_back(static_cast<std::uint16_t>(settings.port));
+    }
+    return ports;
 }
 
 namespace {
@@ -44,16 +57,22 @@ std::vector<std::string> texts_of(std::string_view joined) {
 }
 
 network::RoutedSettings routed_settings(const state::Instance& instance,
+                                        const config::Settings& settings,
                                         const std::vector<std::string>& node_ips) {
-    network::RoutedSettings settings;
-    settings.wire = wire_settings(instance, node_ips);
-    settings.records = instance.paths().pod_networks();
-    settings.quarantine = instance.paths().quarantine();
-    settings.remedy =
+    network::RoutedSettings its;
+    its.wire = wire_settings(instance, node_ips);
+    its.records = instance.paths().pod_networks();
+    its.quarantine = instance.paths().quarantine();
+    if (settings.default_egress.empty()) {
+        its.close_ahead = [ports = agent_ports(settings)](const std::filesystem::path& pin) {
+            return network::close_ahead(pin, ports);
+        };
+    }
+    its.remedy =
         "the Node has no spec.podCIDR; let kube-controller-manager give it one "
         "(--allocate-node-cidrs=true --cluster-cidr=RANGE), or set podCIDR in the node's "
         "KubeletConfiguration";
-    return settings;
+    return its;
 }
 
 std::vector<std::string> given_ranges(const config::Settings& settings,
@@ -115,8 +134,8 @@ PodNetwork::PodNetwork(Parts parts, const config::Settings& settings,
       cni_folder_(settings.cni_conf_dir),
       given_(given_ranges(settings, company)),
       plugins_(parts.reactor, kPluginsAtOnce, kPluginsWaiting),
-      routed_(parts.reactor.executor(), routed_settings(parts.instance, node_ips), parts.pool,
-              parts.random),
+      routed_(parts.reactor.executor(), routed_settings(parts.instance, settings, node_ips),
+              parts.pool, parts.random),
       cni_(parts.reactor.executor(), cni_settings(parts.instance, settings, node_ips), plugins_,
            parts.pool),
       files_(parts.reactor.executor(), parts.pool),

@@ -24,6 +24,9 @@ namespace skiff::app {
 [[nodiscard]] network::WireSettings wire_settings(const state::Instance& instance,
                                                   const std::vector<std::string>& node_ips);
 
+// The ports of agents that pods do not reach: this one's, and that of a kubelet beside it.
+[[nodiscard]] std::vector<std::uint16_t> agent_ports(const config::Settings& settings);
+
 // Removes whatever pods of an instance have in the network, of any kind, while no agent of it runs
 // (`skiff node reset`): first what plugins gave, which is recorded in
 // root-dir; `remove_wires` after the pods' processes. Blocking; the first failure is returned.

@@ -20,9 +20,6 @@ namespace skiff::app {
 // stuck, as the kubelet's relist is.
 constexpr auto kPoolWaitMax = std::chrono::minutes(3);
 
-// Where a node's agent is asked, unless it is told otherwise.
-constexpr std::uint16_t kKubeletPort = 10250;
-
 // `kubectl logs` over what pods point to and logs reads.
 class Rooms::PodLogs final : public pods::LogSource {
 public:
@@ -208,11 +205,7 @@ Result<void> Rooms::open_egress(const config::Settings& settings, const Outside&
     SKIFF_TRY(Egress of_node, default_egress(settings));
     network::EgressSettings its;
     its.allowed_of = [of_node](const kube::Pod& pod) { return pods::pod_egress(pod, of_node); };
-    // A kubelet beside this agent has the usual port.
-    its.node_ports = {kKubeletPort};
-    if (settings.port != kKubeletPort) {
-        its.node_ports.push_back(static_cast<std::uint16_t>(settings.port));
-    }
+    its.node_ports = agent_ports(settings);
     egress_.emplace(network::EgressControl::Parts{base_.reactor.executor(), base_.pool,
                                                   base_.random, outside.events},
                     std::move(its));

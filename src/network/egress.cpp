@@ -39,7 +39,22 @@ Result<std::vector<IpAddress>> observe_node_addresses() {
     return std::vector<IpAddress>(all.begin(), all.end());
 }
 
+Result<void> run_in(const std::filesystem::path& name_space, const std::string& script) {
+    SKIFF_TRY(os::Fd opened, open_pinned(name_space));
+    return in_namespace(opened, [&] { return run_nft(script); });
+}
+
 }  // namespace
+
+Result<std::string> close_ahead(const std::filesystem::path& name_space,
+                                const std::vector<std::uint16_t>& node_ports) {
+    EgressPolicy policy;
+    policy.node_ports = node_ports;
+    SKIFF_TRY(policy.node_addresses, observe_node_addresses());
+    std::string script = format_egress_table(policy, {}, EarlierAnswers::kept);
+    SKIFF_CHECK(run_in(name_space, script));
+    return script;
+}
 
 struct EgressControl::Watched {
     std::shared_ptr<const kube::Pod> pod;
@@ -88,15 +103,14 @@ Task<Result<void>> EgressControl::put_into_force(WatchedPtr pod) {
     const auto earlier = std::chrono::steady_clock::now() < pod->earlier_until
                              ? EarlierAnswers::kept
                              : EarlierAnswers::removed;
-    auto work = [policy, addresses, earlier, outcome, path = pod->place.name_space]() mutable {
-        auto run = [&]() -> Result<void> {
-            SKIFF_TRY(policy.node_addresses, observe_node_addresses());
-            outcome->node_addresses = policy.node_addresses;
-            const std::string script = format_egress_table(policy, addresses, earlier);
-            SKIFF_TRY(os::Fd name_space, open_pinned(path));
-            return in_namespace(name_space, [&] { return run_nft(script); });
-        };
-        return run();
+    // What came with the namespace is there until the first change.
+    const std::string there = std::exchange(pod->place.table, {});
+    auto work = [policy, addresses, earlier, outcome, there,
+                 path = pod->place.name_space]() mutable -> Result<void> {
+        SKIFF_TRY(policy.node_addresses, observe_node_addresses());
+        outcome->node_addresses = policy.node_addresses;
+        const std::string script = format_egress_table(policy, addresses, earlier);
+        return script == there ? Result<void>{} : run_in(path, script);
     };
     std::string lane = pod->pod->metadata.uid;
     auto done = co_await lanes_.run(std::move(lane), std::move(work));

@@ -46,6 +46,8 @@ public:
         std::vector<std::string> addresses;
         DnsConfig dns;
         std::string hosts;  // the text of its hosts file
+        // Of a new namespace: Attachment::egress_table.
+        std::string table{};
     };
     // Puts the pod's policy into force, before any of its containers runs and again after a start
     // of the agent. Listed names are looked up first, for a few seconds at the most; those that
@@ -83,5 +85,11 @@ private:
     std::map<PodUid, WatchedPtr> pods_;
     bool watching_ = false;
 };
+
+// Puts into force in a namespace that no pod has yet what a pod without a policy is held to, so
+// that such a pod need not wait for it; returns the script (Attachment::egress_table). Blocking,
+// any thread of the node's namespace.
+[[nodiscard]] Result<std::string> close_ahead(const std::filesystem::path& name_space,
+                                              const std::vector<std::uint16_t>& node_ports);
 
 }  // namespace skiff::network

@@ -72,10 +72,17 @@ std::string network_rules(const Egress& allowed, bool exact) {
     return text;
 }
 
+// Without a policy only those that are closed else: so most such pods have the same table.
 std::string name_server_rules(const EgressPolicy& policy) {
+    std::vector<IpAddress> needed = policy.name_servers;
+    if (policy.allowed.reach == Reach::everything) {
+        std::erase_if(needed, [](const IpAddress& server) {
+            return std::ranges::find(metadata_addresses(), server) == metadata_addresses().end();
+        });
+    }
     std::string text;
     for (const IpFamily family : kFamilies) {
-        const std::string servers = list_of(policy.name_servers, family);
+        const std::string servers = list_of(needed, family);
         if (!servers.empty()) {
             text += rule_line("out", fmt::format("{} daddr {{ {} }}{} accept", nft_word(family),
                                                  servers, port_match(53)));

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "network/dns_testing.h"
 #include "network/egress_testing.h"
+#include "network/nftables.h"
 
 namespace skiff::network {
 namespace {
@@ -34,8 +37,9 @@ public:
     Agent(const Agent&) = delete;
     Agent& operator=(const Agent&) = delete;
 
-    Result<void> apply(const std::string& egress) {
-        EgressControl::Place place{pin_, {"10.1.2.7", "fd00:1::7"}, dns, "192.0.2.9\thosted\n"};
+    Result<void> apply(const std::string& egress, const std::string& table = "") {
+        EgressControl::Place place{
+            pin_, {"10.1.2.7", "fd00:1::7"}, dns, "192.0.2.9\thosted\n", table};
         return async::run_to_end(reactor_, control_->apply(pod_with(egress), std::move(place)));
     }
     Result<void> update(const std::string& egress) {
@@ -74,6 +78,33 @@ TEST(EgressControl, ClosesTheAgentsPortAtEveryAddressOfTheNode) {
         }
         EXPECT_EQ(reach(pod, "192.0.2.9", 80), Reached::yes);
         EXPECT_TRUE(agent.events.all.empty());
+    });
+}
+
+TEST(EgressControl, TakesWhatWasLaidAheadIfItIsWhatThePodNeeds) {
+    SKIFF_NEEDS_ROOT();
+    beside_a_pod([](const auto& pod) {
+        auto laid = close_ahead(pod, {10250});
+        ASSERT_TRUE(laid) << laid.error().message;
+        EXPECT_EQ(reach(pod, "192.0.2.9", 10250), Reached::refused);
+        EXPECT_EQ(reach(pod, "169.254.169.254", 80), Reached::refused);
+        EXPECT_EQ(reach(pod, "192.0.2.9", 80), Reached::yes);
+        ASSERT_TRUE(in_namespace(*open_pinned(pod), [] {
+            // Only a new table would close these again.
+            return run_nft("flush chain inet skiff-egress out\n");
+        }));
+        Agent agent(pod);
+        ASSERT_TRUE(agent.apply("", *laid));
+        EXPECT_EQ(reach(pod, "192.0.2.9", 10250), Reached::yes) << "taken as it is";
+        ASSERT_TRUE(agent.apply("", *laid + "# of another node\n"));
+        EXPECT_EQ(reach(pod, "192.0.2.9", 10250), Reached::refused) << "another one";
+        ASSERT_TRUE(agent.apply("none", *laid));
+        EXPECT_EQ(reach(pod, "192.0.2.9", 80), Reached::refused) << "a pod with a policy";
+        ASSERT_TRUE(agent.update(""));
+        EXPECT_EQ(reach(pod, "192.0.2.9", 80), Reached::yes) << "no longer what was laid";
+        agent.dns.nameservers = {"169.254.169.254"};
+        ASSERT_TRUE(agent.apply("", *laid));
+        EXPECT_EQ(reach(pod, "169.254.169.254", 53), Reached::yes) << "a cloud's name server";
     });
 }
 

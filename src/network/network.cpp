@@ -69,8 +69,10 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
     state::Paths paths = paths_;
     pods::PodNetwork network;
     network.pod_ips = settings.node_ips;
+    std::string egress_table;
     if (is_attached(pod)) {
         SKIFF_CO_TRY(Attachment attachment, co_await settings_.attacher->attach(copy));
+        egress_table = std::move(attachment.egress_table);
         network.pod_ips = std::move(attachment.addresses);
         network.netns = std::move(attachment.name_space);
     }
@@ -96,7 +98,7 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
     complain(*copy, formed->complaints);
     if (is_attached(*copy) && settings_.egress != nullptr) {
         EgressControl::Place place{network.netns, network.pod_ips, std::move(formed->config),
-                                   std::move(*hosts_now)};
+                                   std::move(*hosts_now), std::move(egress_table)};
         SKIFF_CO_CHECK(co_await settings_.egress->apply(copy, std::move(place)));
     }
     network.hosts_file = std::move(hosts);

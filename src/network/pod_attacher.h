@@ -20,6 +20,9 @@ struct Attachment {
     std::vector<std::string> addresses;  // status.podIPs, the preferred one first
     // The end in the node's namespace of the pod's pair of interfaces; empty: not known.
     std::string node_link{};
+    // The egress table (egress_policy.h) that the namespace came with, as the script that made it;
+    // empty: not known. Of a new namespace only: nobody has changed it since.
+    std::string egress_table{};
 };
 
 // Reactor thread; what blocks is done in the pool. For one pod one call at a time begins, and a

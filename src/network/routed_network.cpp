@@ -49,10 +49,15 @@ struct RoutedNetwork::Found {
     Result<void> removed;
 };
 
+struct RoutedNetwork::Laid {
+    Wire wire;
+    std::string egress_table;  // its script, if it is in force
+};
+
 // One attempt to give a pod its network, for a thread of the pool.
 struct RoutedNetwork::Work {
     PodRecord record;
-    std::shared_ptr<Wire> wire;  // one that was laid ahead; else it is looked for
+    std::shared_ptr<Laid> laid;  // one that was laid ahead; else it is looked for
     bool is_new = false;         // the pod had no record
     PodBandwidth bandwidth;
 };
@@ -222,8 +227,8 @@ std::uint32_t RoutedNetwork::next_number() {
     for (const auto& [uid, record] : pods_) {
         used.insert(record.wire);
     }
-    for (const auto& wire : prepared_) {
-        used.insert(wire->number);
+    for (const auto& laid : prepared_) {
+        used.insert(laid->wire.number);
     }
     do {
         last_number_ = last_number_ + 1 >= kWireNumbers ? 1 : last_number_ + 1;
@@ -248,10 +253,10 @@ Result<std::shared_ptr<RoutedNetwork::Work>> RoutedNetwork::begin(const kube::Po
         SKIFF_TRY(record.addresses, allocate());
         record.pod = {pod.metadata.namespace_, pod.metadata.name};
         if (!prepared_.empty()) {
-            work->wire = std::move(prepared_.front());
+            work->laid = std::move(prepared_.front());
             prepared_.pop_front();
         }
-        record.wire = work->wire ? work->wire->number : next_number();
+        record.wire = work->laid ? work->laid->wire.number : next_number();
         work->is_new = true;
         known = pods_.emplace(uid, std::move(record)).first;
     }
@@ -266,7 +271,7 @@ Task<Result<void>> RoutedNetwork::carry_out(PodUid uid, std::shared_ptr<Work> wo
     // The record first: whatever is made after it is found again by it.
     auto job = [wires, records, uid, work]() -> Result<void> {
         SKIFF_CHECK(store(records, uid, work->record));
-        if (!work->wire) {
+        if (!work->laid) {
             auto wire = find_wire(wires, work->record.wire);
             if (!wire) {
                 wire = lay_wire(wires, work->record.wire);
@@ -276,15 +281,16 @@ Task<Result<void>> RoutedNetwork::carry_out(PodUid uid, std::shared_ptr<Work> wo
                 wire.error().code = Code::internal;
                 return fail(std::move(wire.error()));
             }
-            work->wire = std::make_shared<Wire>(std::move(*wire));
+            work->laid = std::make_shared<Laid>(Laid{std::move(*wire), ""});
         }
+        Wire& wire = work->laid->wire;
         auto connected =
-            connect_wire(wires, *work->wire, work->record.addresses, format_as(work->record.pod));
+            connect_wire(wires, wire, work->record.addresses, format_as(work->record.pod));
         if (connected && !work->record.ports.empty()) {
             connected = open_to_loopback(wires.instance, work->record.wire);
         }
         if (connected) {
-            connected = apply_bandwidth(*work->wire, work->bandwidth);
+            connected = apply_bandwidth(wire, work->bandwidth);
         }
         return connected;
     };
@@ -319,7 +325,9 @@ Task<Result<Attachment>> RoutedNetwork::attach(std::shared_ptr<const kube::Pod> 
     if (!done) {
         co_return fail(std::move(done.error()).with_default_reason(kReason));
     }
-    co_return attachment_of(work->record);
+    Attachment attachment = attachment_of(work->record);
+    attachment.egress_table = std::move(work->laid->egress_table);
+    co_return attachment;
 }
 
 Task<Result<void>> RoutedNetwork::detach(PodUid pod) {
@@ -400,12 +408,16 @@ void RoutedNetwork::refill() {
 
 Task<void> RoutedNetwork::prepare_wires() {
     while (!stopping_ && prepared_.size() < settings_.prepared_max) {
-        auto laid = std::make_shared<std::shared_ptr<Wire>>();
-        const WireSettings wires = settings_.wire;
+        auto laid = std::make_shared<std::shared_ptr<Laid>>();
+        const RoutedSettings its = settings_;
         const std::uint32_t number = next_number();
-        auto work = [wires, number, laid]() -> Result<void> {
-            SKIFF_TRY(Wire wire, lay_wire(wires, number));
-            *laid = std::make_shared<Wire>(std::move(wire));
+        auto work = [its, number, laid]() -> Result<void> {
+            SKIFF_TRY(Wire wire, lay_wire(its.wire, number));
+            *laid = std::make_shared<Laid>(Laid{std::move(wire), ""});
+            if (its.close_ahead) {
+                // A pod's own attempt says why it fails.
+                (*laid)->egress_table = its.close_ahead(wire_pin(its.wire, number)).value_or("");
+            }
             return {};
         };
         auto done = co_await lanes_.run(std::string(kPrepareLane), std::move(work));
@@ -426,9 +438,9 @@ Task<Result<void>> RoutedNetwork::stop() {
     co_await background_.stop();
     const WireSettings wires = settings_.wire;
     while (!prepared_.empty()) {
-        auto wire = std::move(prepared_.front());
+        const std::uint32_t number = prepared_.front()->wire.number;
         prepared_.pop_front();
-        auto work = [wires, number = wire->number] { return remove_wire(wires, number); };
+        auto work = [wires, number] { return remove_wire(wires, number); };
         auto removed = co_await lanes_.run(std::string(kPrepareLane), std::move(work));
         if (!removed) {
             log::debug("a wire stays", log::kv("error", format_as(removed.error())));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,6 +28,9 @@ struct RoutedSettings {
     std::filesystem::path quarantine;
     // Wires that are laid ahead, so that a pod need not wait for one.
     std::size_t prepared_max = 4;
+    // Puts the egress table of most pods into force in a namespace that is laid ahead, and returns
+    // its script; in the pool. Empty: nobody does. After a failure the pod comes without.
+    std::function<Result<std::string>(const std::filesystem::path& name_space)> close_ahead;
     // What ready() advises while no range is known.
     std::string remedy;
 };
@@ -71,6 +75,7 @@ public:
 private:
     struct Found;
     struct Work;
+    struct Laid;
 
     [[nodiscard]] Result<std::vector<IpAddress>> allocate();
     void release(const std::vector<IpAddress>& addresses);
@@ -91,7 +96,7 @@ private:
     std::vector<IpRange> direct_;
     std::optional<Error> problem_;  // why forwarding does not work
     std::map<PodUid, PodRecord> pods_;
-    std::deque<std::shared_ptr<Wire>> prepared_;
+    std::deque<std::shared_ptr<Laid>> prepared_;
     std::uint32_t last_number_ = 0;
     bool preparing_ = false;
     bool stopping_ = false;

@@ -31,6 +31,9 @@ public:
         settings.quarantine = folder.path() / "quarantine";
         settings.prepared_max = prepared;
         settings.remedy = "give the node one";
+        settings.close_ahead = [](const fs::path& pin) -> Result<std::string> {
+            return "laid " + pin.filename().string();
+        };
         settings_ = settings;
         network_ = std::make_unique<RoutedNetwork>(reactor_.executor(), settings, pool_, random_);
     }
@@ -109,6 +112,7 @@ TEST(RoutedNetwork, GivesEachPodAddressesOfItsOwnAndTakesThemAway) {
         auto shop = agent.attach(pod_named("shop"));
         ASSERT_TRUE(shop);
         EXPECT_NE(web->addresses[0], shop->addresses[0]);
+        EXPECT_EQ(web->egress_table, "") << "not laid ahead";
         os::Fd server = listen_in(web->name_space, IpFamily::v4, 80);
         auto seen = talk_from(shop->name_space, server, ip(web->addresses[0]), 80);
         ASSERT_TRUE(seen) << seen.error().message;
@@ -430,6 +434,9 @@ TEST(RoutedNetwork, APodTakesAWireThatWasLaidAhead) {
             took.push_back(std::chrono::steady_clock::now() - start);
             ASSERT_TRUE(made) << made.error().message;
             EXPECT_EQ(std::ranges::count(laid, made->name_space.filename().string()), 1);
+            EXPECT_EQ(made->egress_table, "laid " + made->name_space.filename().string());
+            EXPECT_EQ(agent.attach(pod_named(fmt::format("p{}", i)))->egress_table, "")
+                << "it may be another by now";
         }
         std::ranges::sort(took);
         const auto us = [](std::chrono::nanoseconds time) {
