@@ -78,8 +78,8 @@ Result<void> make_tree(const Paths& paths) {
 
 }  // namespace
 
-// The paths that the kernel knows mounts and sockets by: an operator may have put a link in the
-// place of any of the folders.
+// The paths that the kernel knows mounts by: an operator may have put links on the way to any of
+// the folders.
 static Paths resolve_links(Paths paths) {
     for (fs::path* folder :
          {&paths.root_dir, &paths.run_dir, &paths.pod_log_dir, &paths.container_log_dir}) {

@@ -15,10 +15,11 @@ namespace skiff::state {
 // else is touched.
 class Instance {
 public:
-    // Makes the folders, takes the locks, reads or draws the id. Links in the place of the folders
-    // are followed, now and for the life of the instance. When the run-dir is of another
-    // boot its contents (records of processes that are all gone) are wiped. Fails with conflict,
-    // naming the process that holds the folders, before it has written anything but the lock file.
+    // Makes the folders, takes the locks, reads or draws the id. Links on the way to the folders
+    // are followed once, here; one in the place of a folder is refused. When the run-dir is of
+    // another boot its contents (records of processes that are all gone) are wiped. Fails with
+    // conflict, naming the process that holds the folders, before it has written anything but the
+    // lock file.
     [[nodiscard]] static Result<std::unique_ptr<Instance>> open(const Paths& wanted,
                                                                 Random& random);
 

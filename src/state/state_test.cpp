@@ -112,21 +112,24 @@ TEST_F(State, InstanceKeepsItsIdAndReplacesACorruptOne) {
     EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 1U);
 }
 
-TEST_F(State, LinksInThePlaceOfFoldersAreFollowed) {
+TEST_F(State, LinksOnTheWayToFoldersAreFollowed) {
     const Paths real = (*Instance::open(paths_, random_))->paths();
+    const fs::path link = folder_ / "link";
+    fs::create_directory_symlink(folder_, link);
     Paths linked;
-    for (const auto& [link, folder] :
-         {std::pair(&linked.root_dir, &real.root_dir), std::pair(&linked.run_dir, &real.run_dir),
-          std::pair(&linked.pod_log_dir, &real.pod_log_dir)}) {
-        *link = folder_ / ("link-" + folder->filename().string());
-        fs::create_directory_symlink(*folder, *link);
-    }
-    linked.container_log_dir = real.container_log_dir;
+    linked.root_dir = link / "root";
+    linked.run_dir = link / "run";
+    linked.pod_log_dir = link / "log/pods";
+    linked.container_log_dir = link / "log/containers";
     auto instance = Instance::open(linked, random_);
     ASSERT_TRUE(instance) << format_as(instance.error());
     EXPECT_EQ((*instance)->paths().root_dir, real.root_dir);
     EXPECT_EQ((*instance)->paths().run_dir, real.run_dir);
     EXPECT_EQ((*instance)->paths().pod_log_dir, real.pod_log_dir);
+    instance->reset();
+    fs::create_directory_symlink(real.root_dir, folder_ / "other");
+    linked.root_dir = folder_ / "other";
+    EXPECT_FALSE(Instance::open(linked, random_)) << "not the folder itself: anybody's in /tmp";
 }
 
 TEST_F(State, RunDirOfAnotherBootIsWiped) {
