@@ -15,6 +15,7 @@ from kube import pod, run, wait_until
 from test_network import http_from
 
 NODE = "skiff-services"
+FAR_NODE = "skiff-services-2"
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,15 @@ def node(cluster):
     yield NODE
     cluster.node("down", NODE)
     run([cluster.PROGRAM, "services", "down", "--name", cluster.name])
+
+
+@pytest.fixture
+def far_node(kube, cluster, node):
+    """Another node with its own kube-proxy; the two reach each other's pods by VXLAN."""
+    cluster.node("up", FAR_NODE)
+    yield FAR_NODE
+    kube("delete", "deployments,pods", "--all", "--timeout=60s", timeout=70)
+    cluster.node("down", FAR_NODE)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +54,8 @@ NAME = {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}
 
 def web(name, image, replicas=2, **spec):
     """A Deployment of servers that say their name at /env/POD."""
-    template = pod(name, image, env=[NAME], ports=[{"containerPort": 8080}], nodeName=NODE, restartPolicy="Always", **spec)
+    template = pod(name, image, env=[NAME], ports=[{"containerPort": 8080}], restartPolicy="Always",
+                   **{"nodeName": NODE, **spec})
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
         "replicas": replicas, "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}}, "spec": template["spec"]}}}
@@ -174,6 +185,21 @@ def test_a_port_of_every_node_leads_to_the_service(kube, cluster, node, client, 
     for ask in (lambda: ask_node(address, port, "/env/POD"),
                 lambda: client("wget", "-q", "-O", "-", f"http://{address}:{port}/env/POD")):
         assert set(spread(ask)) == names
+
+
+def test_a_service_leads_to_a_pod_of_another_node(kube, cluster, node, far_node, client, ask_node):
+    """By its address, its name and a port of either node, from a pod, the node and outside."""
+    kube.apply(web("web", cluster.push("http-hello"), 1, nodeName=far_node), service("web", "web", type="NodePort"))
+    name = filled(kube, "web", "web", 1)[0]["metadata"]["name"]
+    its = kube.get("service", "web")["spec"]
+    near, far, port = kube.address_of(node), kube.address_of(far_node), its["ports"][0]["nodePort"]
+    for at in (its["clusterIP"], f"web.{kube.namespace}.svc.cluster.local", f"{near}:{port}", f"{far}:{port}"):
+        ask = lambda at=at: client("wget", "-q", "-O", "-", f"http://{at}/env/POD")  # noqa: E731
+        wait_until(lambda ask=ask: ask() == name, 30, f"a pod is led from {at} to the other node's")
+    wait_until(lambda: ask_node(its["clusterIP"], 80, "/env/POD") == name, 30, "the node is led there")
+    for at in (near, far):
+        outside = ["curl", "-sS", "-m", "5", f"http://{at}:{port}/env/POD"]
+        wait_until(lambda outside=outside: run(outside, check=False).stdout == name, 30, f"{at}:{port} leads there")
 
 
 @pytest.mark.parametrize("kind", ["ClusterIP", "NodePort"])
