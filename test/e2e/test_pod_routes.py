@@ -14,6 +14,10 @@ TYPE = "flannel.alpha.coreos.com/backend-type"
 OTHER = "skiff-2"
 
 
+def url_of(address):
+    return f"http://[{address}]:8080/" if ":" in address else f"http://{address}:8080/"
+
+
 class Node:
     """A Skiff node of the cluster, and what the kernel does there."""
 
@@ -21,7 +25,11 @@ class Node:
         self.kube, self.cluster, self.name = kube, cluster, name
         address = kube.address_of(name)
         self.netns = f"{cluster.env['CLUSTER_NETNS']}n{int(address.rsplit('.', 1)[1]) - 10}"
-        self.range = kube.get("node", name)["spec"]["podCIDR"]
+        its = kube.get("node", name)
+        # Of one family or of both, IPv4 first.
+        self.addresses = [one["address"] for one in its["status"]["addresses"] if one["type"] == "InternalIP"]
+        self.ranges = its["spec"]["podCIDRs"]
+        self.range = self.ranges[0]
 
     def at(self, *command):
         return ["ip", "netns", "exec", self.netns, *command]
@@ -29,9 +37,9 @@ class Node:
     def ip(self, *words):
         return json.loads(run(self.at("ip", "-j", *words)).stdout or "[]")
 
-    def fetch(self, its):
+    def fetch(self, its, address=None):
         """What a pod says to the node."""
-        done = run(self.at("curl", "-sS", "-m", "5", f"http://{its['status']['podIP']}:8080/"), check=False)
+        done = run(self.at("curl", "-sS", "-m", "5", url_of(address or its["status"]["podIP"])), check=False)
         return done.stdout if done.returncode == 0 else None
 
     def wget(self, its, url):
@@ -50,17 +58,32 @@ class Node:
 
     def route_to(self, other):
         """The route to another node's pods."""
-        return next((its for its in self.ip("route") if its["dst"] == other.range), None)
+        return self.route(other.range)
+
+    def route(self, range_):
+        family = "-6" if ":" in range_ else "-4"
+        return next((its for its in self.ip(family, "route") if its["dst"] == range_), None)
+
+
+def announce(kube, cluster, name, number):
+    """A Node, before it joins, with a range of pods of each family: the cluster's controller knows only IPv4."""
+    # The last ranges, for the controller gives the first ones.
+    v4 = list(ipaddress.ip_network(cluster.env["POD_CIDR"]).subnets(new_prefix=22))[-1 - number]
+    ranges = [str(v4), f"fd00:210:0:{number + 1}::/64"]
+    kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+                "spec": {"podCIDR": ranges[0], "podCIDRs": ranges}})
 
 
 @pytest.fixture
 def pair(kube, cluster, node, request):
-    """Two nodes: with `podRoutes` as it is, or as the test's parameter says."""
-    flags = getattr(request, "param", ())
-    names = [node, OTHER] if not flags else ["gw-1", "gw-2"]
-    new = names[1:] if not flags else names
-    for name in new:
-        cluster.node("up", name, *(["--", *flags] if flags else []))
+    """Two nodes; if the test's parameter names `podRoutes`, two with these and with addresses of both families."""
+    routes = getattr(request, "param", None)
+    names = [f"{routes}-1", f"{routes}-2"] if routes else [node, OTHER]
+    new = names if routes else names[1:]
+    for number, name in enumerate(new):
+        if routes:
+            announce(kube, cluster, name, number)
+        cluster.node("up", name, *(["--ipv6", "--", "--pod-routes", routes] if routes else []))
     yield [Node(kube, cluster, name) for name in names]
     kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
     for name in new:
@@ -71,19 +94,27 @@ def pods_on(kube, cluster, nodes):
     return [serve(kube, cluster, "http-hello", f"on-{its.name}", 8080, nodeName=its.name) for its in nodes]
 
 
+def addresses_of(its):
+    return [entry["ip"] for entry in its["status"]["podIPs"]]
 
 
 def assert_reach_each_other(kube, nodes, pods):
-    """Pod to pod, node to pod, and the API server's proxy, each both ways."""
+    """Pod to pod and node to pod at each address, and the API server's proxy, each both ways."""
     said = nodes[0].fetch(pods[0])
     assert said
     for here, there in ((0, 1), (1, 0)):
-        address = pods[there]["status"]["podIP"]
-        wait_until(lambda: nodes[here].fetch(pods[there]) == said, 20, f"{nodes[here].name} reaches {address}")
-        assert nodes[here].wget(pods[here], f"http://{address}:8080/") == said
+        for address, inside in zip(addresses_of(pods[there]), nodes[there].ranges, strict=True):
+            assert ipaddress.ip_address(address) in ipaddress.ip_network(inside)
+            wait_until(lambda: nodes[here].fetch(pods[there], address) == said, 20, f"{nodes[here].name} reaches {address}")
+            assert nodes[here].wget(pods[here], url_of(address)) == said
         name = pods[there]["metadata"]["name"]
         proxied = kube("get", "--raw", f"/api/v1/namespaces/{kube.namespace}/pods/{name}:8080/proxy/")
         assert proxied.stdout == said
+
+
+def wires_of(its):
+    """The pods' interfaces at a node."""
+    return [link for link in its.ip("link") if link["ifname"].startswith("sk") and link.get("ifalias")]
 
 
 def test_pods_reach_each_other_over_vxlan(kube, cluster, pair):
@@ -98,17 +129,32 @@ def test_pods_reach_each_other_over_vxlan(kube, cluster, pair):
         assert data == {"VNI": 1, "VtepMAC": tunnel["address"]}
         assert annotations["flannel.alpha.coreos.com/public-ip"] == kube.address_of(pair[here].name)
         # Pods send no packet that the tunnel could not take whole.
-        wires = [its for its in pair[here].ip("link") if its["ifname"].startswith("sk") and its.get("ifalias")]
-        assert wires and {its["mtu"] for its in wires} == {tunnel["mtu"]} == {1450}
+        assert {its["mtu"] for its in wires_of(pair[here])} == {tunnel["mtu"]} == {1450}
 
 
-@pytest.mark.parametrize("pair", [("--pod-routes", "host-gw")], indirect=True)
-def test_pods_reach_each_other_over_host_gw(kube, cluster, pair):
+@pytest.mark.long
+@pytest.mark.parametrize("pair", ["vxlan"], indirect=True)
+def test_pods_of_both_families_reach_each_other_over_two_tunnels(kube, cluster, pair):
     pods = pods_on(kube, cluster, pair)
     assert_reach_each_other(kube, pair, pods)
     for here, there in ((0, 1), (1, 0)):
-        assert pair[here].device_to(pods[there]["status"]["podIP"]) == "eth0"
-        assert pair[here].route_to(pair[there])["gateway"] == kube.address_of(pair[there].name)
+        assert [pair[here].device_to(address) for address in addresses_of(pods[there])] == ["flannel.1", "flannel-v6.1"]
+        annotations = kube.get("node", pair[here].name)["metadata"]["annotations"]
+        told = [annotations[f"flannel.alpha.coreos.com/public-{family}"] for family in ("ip", "ipv6")]
+        assert told == pair[here].addresses
+        # The larger header of the two counts.
+        assert {its["mtu"] for its in wires_of(pair[here])} == {1430}
+
+
+@pytest.mark.parametrize("pair", ["host-gw"], indirect=True)
+def test_pods_reach_each_other_over_host_gw(kube, cluster, pair):
+    """Over IPv4 and IPv6."""
+    pods = pods_on(kube, cluster, pair)
+    assert_reach_each_other(kube, pair, pods)
+    for here, there in ((0, 1), (1, 0)):
+        assert [pair[here].device_to(address) for address in addresses_of(pods[there])] == ["eth0", "eth0"]
+        gateways = [pair[here].route(range_)["gateway"] for range_ in pair[there].ranges]
+        assert gateways == pair[there].addresses and len(gateways) == 2
         assert kube.get("node", pair[here].name)["metadata"]["annotations"][TYPE] == "host-gw"
 
 

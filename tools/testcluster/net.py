@@ -38,6 +38,10 @@ def node_address(slot, index):
     return f"{subnet(slot)}.{10 + index}"
 
 
+def node_address_v6(slot, index):
+    return f"fd00:209:{slot:x}::{10 + index:x}"
+
+
 def netns(slot):
     return f"skc{slot}"
 
@@ -124,6 +128,12 @@ def create_node(slot, index):
     _ip("-n", name, "link", "set", "eth0", "up")
     # A default route as on any node; the cluster's namespace has none, so it leads nowhere.
     _ip("-n", name, "route", "add", "default", "via", address(slot))
+
+
+def add_node_v6(slot, index):
+    """An IPv6 address beside the other one; of use among such nodes, for nobody else has one."""
+    # Usable at once: the place is the node's, nobody else can have the address.
+    _ip("-n", node_netns(slot, index), "address", "add", f"{node_address_v6(slot, index)}/64", "dev", "eth0", "nodad")
 
 
 def route_pods(slot, index, ranges):

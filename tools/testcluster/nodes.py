@@ -83,7 +83,7 @@ class Node:
 
     # --- life --------------------------------------------------------------------------------
 
-    def create(self, flags, config_path, server=None, token=None):
+    def create(self, flags, config_path, server=None, token=None, families=("ipv4",)):
         """Makes the node's place in the cluster, joins it (`server`: by a token that pins its CA) and starts the agent."""
         nodes = self.cluster.state["nodes"]
         if self.name in nodes:
@@ -96,6 +96,8 @@ class Node:
         self.cluster.store()
         os.makedirs(self.folder)
         net.create_node(slot, index)
+        if "ipv6" in families:
+            net.add_node_v6(slot, index)
         self.record["cgroups"] = proc.create_cgroups(self.netns)
         self.cluster.store()
         self._write_config(config_path)
