@@ -8,6 +8,10 @@ import pytest
 
 from cni import PluginNode, conflist, netns_of
 from kube import pod, run, wait_until
+# The tests of these names are run here with this file's `site`.
+from test_egress import (Site, servers, start, successes, test_metadata_and_the_agent_are_closed_to_every_pod,  # noqa: F401
+                         test_nobody_in_a_pod_changes_its_rules,  # noqa: F401
+                         test_what_is_not_listed_is_out_of_reach_whatever_the_engine_does)  # noqa: F401
 from test_engine import answers, ask, serve
 
 PLUGINS = ["today", "debian"]
@@ -26,6 +30,11 @@ def kube_at(kube):
     """kubectl, emptied of pods at the end."""
     yield kube
     kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
+
+
+@pytest.fixture
+def site(cluster, plugged):
+    return Site(cluster, plugged.name, 4, 6)
 
 
 def at(plugged, name, cluster, **spec):
@@ -76,13 +85,15 @@ def test_a_port_of_the_node_leads_to_the_pod(kube_at, cluster, plugged):
     assert not any(plugged.leavings().values()), plugged.leavings()
 
 
-def test_addresses_survive_sigkill_of_the_agent(kube_at, cluster, plugged):
+def test_addresses_and_rules_survive_sigkill_of_the_agent(kube_at, cluster, plugged, site, start):  # noqa: F811
     kube = kube_at
     before = serve(kube, cluster, "http-hello", "web", 8080, nodeName=plugged.name)
     kube.apply(at(plugged, "gone", cluster))
     kube.wait_ready("gone", 60)
+    held = start("held", "none")
     cluster.node("kill", plugged.name)
     assert ask(before, "/")[0] == 200, "while the agent is down"
+    assert successes(held, [cluster.registry]) == set(), "while the agent is down"
     kube("delete", "pod", "gone", "--wait=false")
     cluster.node("start", plugged.name)
     kube.wait_gone("gone")
@@ -90,8 +101,9 @@ def test_addresses_survive_sigkill_of_the_agent(kube_at, cluster, plugged):
     assert its["status"]["podIPs"] == before["status"]["podIPs"]
     assert its["status"]["containerStatuses"][0]["restartCount"] == 0
     assert ask(its, "/")[0] == 200
-    assert len(plugged.leavings()["pins"]) == 1
-    kube("delete", "pod", "web", "--timeout=30s")
+    assert successes(held, [cluster.registry, *site.agents()]) == set()
+    assert len(plugged.leavings()["pins"]) == 2
+    kube("delete", "pod", "web", "held", "--timeout=30s")
     assert not any(plugged.leavings().values()), plugged.leavings()
 
 

@@ -1,4 +1,6 @@
-"""What a pod may reach, enforced by the kernel in the pod's network namespace, whatever the engine does."""
+"""What a pod may reach, enforced by the kernel in the pod's network namespace, whatever the engine does.
+
+test_cni.py has those of these tests again that take `site`, with pods of a network plugin."""
 
 import json
 import pathlib
@@ -9,12 +11,32 @@ import time
 
 import pytest
 
+from cni import netns_of
 from kube import pod, run, terminated_of, wait_until
 from machine import runner_of
 from name_server import NameServer
 
 HERE = pathlib.Path(__file__).resolve().parent
-METADATA = "169.254.169.254:80"
+METADATA = ["169.254.169.254", "fd00:ec2::254"]
+
+
+class Site:
+    """The node of a test's pods, by the families of addresses that these have."""
+
+    def __init__(self, cluster, node, *families):
+        self.node, self.netns = node, netns_of(cluster, node)
+        self.metadata = [address for address in METADATA if (6 if ":" in address else 4) in families]
+
+    def agents(self):
+        """Where the node's API listens: at each of its IPv4 addresses, also those that a plugin or a tunnel has brought."""
+        links = json.loads(run(["ip", "-n", self.netns, "-4", "-j", "address", "show", "scope", "global"]).stdout)
+        found = {entry["local"] for its in links for entry in its.get("addr_info", []) if entry}
+        return [f"{address}:10250" for address in sorted(found - set(self.metadata))]
+
+
+@pytest.fixture
+def site(cluster, node):
+    return Site(cluster, node, 4)
 
 
 @pytest.fixture
@@ -25,33 +47,39 @@ def name_server(cluster):
 
 
 @pytest.fixture
-def servers(cluster, node):
-    """Echo servers beside the pods: (a metadata address of the node's, one of the machine's, another port of that)."""
-    network = cluster.env["CLUSTER_NETNS"] + "n1"
+def servers(cluster, site):
+    """Echo servers beside the pods: (metadata addresses of the node's, one of the machine's, another port of that)."""
+    metadata = [f"[{address}]:80" if ":" in address else f"{address}:80" for address in site.metadata]
     here = [f"{cluster.machine}:18181", f"{cluster.machine}:18182"]
-    run(["ip", "-n", network, "address", "add", "169.254.169.254/32", "dev", "lo"])
+    for address in site.metadata:
+        run(["ip", "-n", site.netns, "address", "add", address, "dev", "lo", "nodad"])
     programs = []
-    for prefix, targets in ((["ip", "netns", "exec", network], [METADATA]), ([], here)):
+    for prefix, targets in ((["ip", "netns", "exec", site.netns], metadata), ([], here)):
         programs.append(subprocess.Popen([*prefix, sys.executable, HERE / "echo_servers.py", *targets],
                                          stdout=subprocess.PIPE, text=True))
     try:
         for program in programs:
             assert program.stdout.readline() == "listening\n"
-        yield [METADATA, *here]
+        yield [*metadata, *here]
     finally:
         for program in programs:
             program.kill()
             program.wait()
             program.stdout.close()
-        run(["ip", "-n", network, "address", "del", "169.254.169.254/32", "dev", "lo"])
+        for address in site.metadata:
+            run(["ip", "-n", site.netns, "address", "del", address, "dev", "lo"])
 
 
-def start(kube, cluster, name, egress=None, **spec):
-    """A pod that waits; its runner's pid."""
-    if egress:
-        spec["metadata"] = {"annotations": {"skiff/egress": egress}}
-    kube.apply(pod(name, cluster.push("actor"), "hold", **spec))
-    return runner_of(kube.wait_ready(name, 60))[0]
+@pytest.fixture
+def start(kube, cluster, site):
+    """start(name, egress): a pod that waits; its runner's pid."""
+    def call(name, egress=None, **spec):
+        if egress:
+            spec["metadata"] = {"annotations": {"skiff/egress": egress}}
+        kube.apply(pod(name, cluster.push("actor"), "hold", **{"nodeName": site.node, **spec}))
+        return runner_of(kube.wait_ready(name, 60))[0]
+
+    return call
 
 
 def as_guest(pid, *command):
@@ -81,37 +109,35 @@ def successes(pid, targets):
     return {target for target, (_, reached, _) in seen.items() if reached}
 
 
-def test_what_is_not_listed_is_out_of_reach_whatever_the_engine_does(kube, cluster, node, servers, request):
-    metadata, listed, other = servers
-    address = kube.address_of(node)
+def test_what_is_not_listed_is_out_of_reach_whatever_the_engine_does(kube, cluster, site, servers, start, request):
+    *metadata, listed, other = servers
+    address = kube.address_of(site.node)
     api_server = cluster.env["SERVER"].split("//")[1]
-    targets = [metadata, f"{address}:10250", other, api_server, cluster.registry]
+    targets = [*metadata, f"{address}:10250", other, api_server, cluster.registry]
     # All of them are there to be reached.
-    free = start(kube, cluster, "free", f"169.254.169.254, {address}, 0.0.0.0/0")
-    assert successes(free, targets) >= {metadata, f"{address}:10250", other, api_server}
-    pid = start(kube, cluster, "held", f"{listed}, 198.18.0.0/15:80")
+    free = start("free", ", ".join([*site.metadata, address, "0.0.0.0/0"]))
+    assert successes(free, targets) >= {*metadata, f"{address}:10250", other, api_server}
+    pid = start("held", f"{listed}, 198.18.0.0/15:80")
     count = 200 if request.config.getoption("--long") else 40
     seen = attempts(pid, count, targets)
     assert sum(tries for tries, _, _ in seen.values()) == count
     assert {target: reached for target, (_, reached, _) in seen.items()} == dict.fromkeys(targets, 0)
     assert max(slowest for _, _, slowest in seen.values()) < 1, "told at once"
     assert successes(pid, [listed, other]) == {listed}
-    assert successes(start(kube, cluster, "none", "none"), [listed, *targets]) == set()
+    assert successes(start("none", "none"), [listed, *targets]) == set()
 
 
-def test_metadata_and_the_agent_are_closed_to_every_pod(kube, cluster, node, servers):
-    metadata, here, _ = servers
-    address = kube.address_of(node)
-    agent = f"{address}:10250"
-    assert successes(start(kube, cluster, "plain"), [metadata, agent, here]) == {here}
-    pid = start(kube, cluster, "wide", "0.0.0.0/0, ::/0")
-    assert successes(pid, [metadata, agent, here]) == {here}
-    pid = start(kube, cluster, "opened", f"{metadata}, {agent}")
-    assert successes(pid, [metadata, agent, here]) == {metadata, agent}
+def test_metadata_and_the_agent_are_closed_to_every_pod(site, servers, start):
+    *metadata, here, _ = servers
+    plain = start("plain")
+    closed = [*metadata, *site.agents()]
+    assert successes(plain, [*closed, here]) == {here}
+    assert successes(start("wide", "0.0.0.0/0, ::/0"), [*closed, here]) == {here}
+    assert successes(start("opened", ", ".join(closed)), [*closed, here]) == set(closed)
 
 
-def test_nobody_in_a_pod_changes_its_rules(kube, cluster, node, servers):
-    pid = start(kube, cluster, "held", "none")
+def test_nobody_in_a_pod_changes_its_rules(servers, start):
+    pid = start("held", "none")
     for words in (["nft", "delete", "table", "inet", "skiff-egress"], ["nft", "flush", "ruleset"],
                   ["ip", "address", "add", "10.99.99.99/32", "dev", "eth0"],
                   ["unshare", "--user", "--map-root-user", "nft", "flush", "ruleset"]):
@@ -120,27 +146,27 @@ def test_nobody_in_a_pod_changes_its_rules(kube, cluster, node, servers):
     assert successes(pid, servers) == set()
 
 
-def test_rules_hold_over_sigkill_of_the_agent(kube_on, cluster, own_node):
+def test_rules_hold_over_sigkill_of_the_agent(kube_on, cluster, own_node, start):
     kube = kube_on
     # There is no other node whose API could be meant: each closes its own.
     agent = f"{kube.address_of(own_node)}:10250"
     machine = f"{cluster.registry}"
-    pid = start(kube, cluster, "held", "none", nodeName=own_node)
-    plain = start(kube, cluster, "plain", nodeName=own_node)
+    pid = start("held", "none", nodeName=own_node)
+    plain = start("plain", nodeName=own_node)
     cluster.node("kill", own_node)
     assert successes(pid, [machine]) == set(), "no agent"
     cluster.node("start", own_node)
-    start(kube, cluster, "next", nodeName=own_node)
+    start("next", nodeName=own_node)
     assert successes(pid, [machine, agent]) == set()
     assert successes(plain, [agent]) == set()
 
 
-def test_names_are_looked_up_for_the_kernel(kube, cluster, node, servers, name_server):
+def test_names_are_looked_up_for_the_kernel(kube, cluster, servers, start, name_server):
     _, here, _ = servers
     dns = {"dnsPolicy": "None", "dnsConfig": {"nameservers": [cluster.machine], "searches": ["shop.example"]}}
     name_server.names["db.shop.example"] = [cluster.machine]
     name_server.names["gone.example"] = ["198.18.0.9"]
-    pid = start(kube, cluster, "held", "db:18181, gone.example, nosuch.example", **dns)
+    pid = start("held", "db:18181, gone.example, nosuch.example", **dns)
     assert successes(pid, servers) == {here}
     event = kube.wait_event("held", "EgressNameUnresolved")
     assert "nosuch.example" in event["message"] and "db" not in event["message"], event
@@ -154,11 +180,11 @@ def test_names_are_looked_up_for_the_kernel(kube, cluster, node, servers, name_s
     assert successes(pid, servers) == set(servers[1:]), "an old answer is kept"
 
 
-def test_krustlets_domains_hold_in_the_kernel(kube, cluster, node, servers):
+def test_krustlets_domains_hold_in_the_kernel(cluster, servers, start):
     _, here, other = servers
     for name, domains, reached in (("listed", [f"http://{cluster.machine}/"], {here, other}), ("empty", [], set()),
                                    ("all", ["insecure:allow-all"], {here, other})):
-        pid = start(kube, cluster, name, metadata={"annotations": {
+        pid = start(name, metadata={"annotations": {
             "alpha.wasi.krustlet.dev/allowed-domains": json.dumps(domains)}})
         assert successes(pid, servers) == reached, name
 
@@ -259,9 +285,9 @@ def megabits(pid, address, towards_pod):
         server.stdout.close()
 
 
-def test_bandwidth_annotations(kube, cluster, node):
+def test_bandwidth_annotations(kube, cluster, start):
     keys = ("kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth")
-    pid = start(kube, cluster, "slow", metadata={"annotations": dict.fromkeys(keys, "20M")})
+    pid = start("slow", metadata={"annotations": dict.fromkeys(keys, "20M")})
     address = kube.pod("slow")["status"]["podIP"]
     for towards_pod in (True, False):
         seen = megabits(pid, address, towards_pod)
