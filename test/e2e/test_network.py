@@ -3,9 +3,11 @@
 import ipaddress
 import json
 
+import pytest
+
 from conftest import OWN_NODE
 from kube import pod, run, wait_until
-from machine import LAID_AHEAD_MAX
+from machine import LAID_AHEAD_MAX, runner_of
 from test_engine import answers, ask, serve
 from test_metrics import reader  # noqa: F401
 
@@ -69,6 +71,49 @@ def test_addresses_survive_sigkill_of_the_agent(kube_on, cluster, own_node):
     assert its["status"]["podIP"] == before["status"]["podIP"]
     assert its["status"]["containerStatuses"][0]["restartCount"] == 0
     assert ask(its, "/")[0] == 200
+
+
+@pytest.fixture
+def own_firewall(cluster, node):
+    """Runs a command of iptables or nft at the node, whose rules of iptables go at the end."""
+    def call(*words):
+        run(cluster.inside(*words, node_number=1))
+
+    yield call
+    for family in ("ip", "ip6"):
+        run(cluster.inside("nft", "delete", "table", family, "filter", node_number=1), check=False)
+
+
+def test_docker_closes_the_way_until_the_administrator_opens_it(kube, cluster, node, inside, own_firewall):
+    """Docker's FORWARD policy is another table's, which no rule of Skiff's could overrule; the remedy is that of docs/networking.md."""
+    web = serve(kube, cluster, "http-hello", "web", 8080, nodeName=node)
+    for words in (["-N", "DOCKER-USER"], ["-A", "FORWARD", "-j", "DOCKER-USER"], ["-P", "FORWARD", "DROP"]):
+        own_firewall("iptables-nft", *words)
+    assert not answers(web, 8080), "from another machine"
+    assert http_from(cluster, 1, web["status"]["podIP"], 8080, "/"), "probes come from the node"
+    registry = f"http://{cluster.registry}/v2/"
+    assert "{}" not in inside("web", "wget", "-T", "2", "-O", "-", registry)
+    for side in ("-i", "-o"):
+        own_firewall("iptables-nft", "-I", "DOCKER-USER", side, "sk+", "-j", "ACCEPT")
+    wait_until(lambda: answers(web, 8080), 20, "the pod answers again")
+    assert "{}" in inside("web", "wget", "-O", "-", registry)
+
+
+def test_rules_that_somebody_flushed_come_with_the_next_port(kube, cluster, node, own_firewall):
+    """`nft flush ruleset`, which a restart of Debian's nftables.service is; what holds a pod is in its own network and stays."""
+    port = {"containerPort": 8080, "hostPort": 18090}
+    kube.apply(pod("first", cluster.push("http-hello"), nodeName=node, ports=[port]))
+    its = kube.wait_ready("first", 60)
+    at_node = {"status": {"podIP": its["status"]["hostIP"]}}
+    wait_until(lambda: answers(at_node, 18090), 20, "the node's port leads to the pod")
+    own_firewall("nft", "flush", "ruleset")
+    pid = runner_of(its)[0]
+    run(["nsenter", f"--net=/proc/{pid}/ns/net", "nft", "list", "table", "inet", "skiff-egress"])
+    kube.apply(pod("second", cluster.push("http-hello"), nodeName=node, ports=[dict(port, hostPort=18091)]))
+    kube.wait_ready("second", 60)
+    wait_until(lambda: answers(at_node, 18090), 20, "the first pod's port is back")
+    rules = run(cluster.inside("nft", "list", "ruleset", node_number=1)).stdout
+    assert "masquerade" in rules and "dport 18091 dnat" in rules, rules
 
 
 def test_figures_are_of_what_went_through(kube, cluster, node, reader):  # noqa: F811
