@@ -67,7 +67,8 @@ RoutedNetwork::RoutedNetwork(async::Executor executor, RoutedSettings settings,
     : settings_(std::move(settings)),
       random_(random),
       lanes_(executor, pool),
-      background_(std::move(executor)) {}
+      background_(executor),
+      upkeep_(std::move(executor)) {}
 
 Task<Result<void>> RoutedNetwork::recover(std::vector<PodUid> pods) {
     auto found = std::make_shared<Found>();
@@ -143,6 +144,9 @@ Task<Result<void>> RoutedNetwork::set_ranges(std::vector<IpRange> wanted) {
                         .context("pods reach nothing beyond the node; load nf_tables, "
                                  "nft_chain_nat and nft_masq, or set podNetwork to node"));
         problem_ = done.error();
+    }
+    if (!std::exchange(is_kept_, true)) {
+        upkeep_.spawn("keep the table", keep_firewall());
     }
     refill();
     co_return done;
@@ -398,6 +402,26 @@ Task<Result<void>> RoutedNetwork::apply_firewall() {
     co_return co_await lanes_.run(std::string(kFirewallLane), std::move(work));
 }
 
+Task<void> RoutedNetwork::keep_firewall() {
+    while (true) {
+        auto slept = co_await async::sleep_for(settings_.repair_every);
+        if (!slept) {
+            co_return;
+        }
+        auto look = [name = table_name(settings_.wire.instance)] {
+            return run_nft(fmt::format("list chain inet {} leaving\n", name));
+        };
+        auto present = co_await lanes_.run(std::string(kFirewallLane), std::move(look));
+        if (present || present.error().code != Code::invalid) {
+            continue;
+        }
+        auto applied = co_await apply_firewall();
+        log::warn("somebody removed the table of pods' packets",
+                  log::kv("table", table_name(settings_.wire.instance)),
+                  log::kv("put_back", applied ? "yes" : format_as(applied.error())));
+    }
+}
+
 void RoutedNetwork::refill() {
     if (preparing_ || stopping_ || pools_.empty() || prepared_.size() >= settings_.prepared_max) {
         return;
@@ -433,6 +457,7 @@ Task<void> RoutedNetwork::prepare_wires() {
 
 Task<Result<void>> RoutedNetwork::stop() {
     stopping_ = true;
+    co_await upkeep_.stop();
     auto joined = co_await background_.join();
     (void)joined;
     co_await background_.stop();

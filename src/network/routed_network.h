@@ -31,6 +31,9 @@ struct RoutedSettings {
     // Puts the egress table of most pods into force in a namespace that is laid ahead, and returns
     // its script; in the pool. Empty: nobody does. After a failure the pod comes without.
     std::function<Result<std::string>(const std::filesystem::path& name_space)> close_ahead;
+    // The instance's table is put back after this long at the latest when somebody removed it, as a
+    // restart of Debian's nftables.service does.
+    Duration repair_every = std::chrono::minutes(1);
     // What ready() advises while no range is known.
     std::string remedy;
 };
@@ -85,6 +88,7 @@ private:
     [[nodiscard]] Result<std::shared_ptr<Work>> begin(const kube::Pod& pod);
     [[nodiscard]] async::Task<Result<void>> carry_out(PodUid uid, std::shared_ptr<Work> work);
     [[nodiscard]] async::Task<Result<void>> apply_firewall();
+    [[nodiscard]] async::Task<void> keep_firewall();
     void refill();
     [[nodiscard]] async::Task<void> prepare_wires();
 
@@ -92,12 +96,14 @@ private:
     Random& random_;
     async::Lanes lanes_;  // by pod uid, and kFirewallLane, kPrepareLane
     async::Scope background_;
+    async::Scope upkeep_;  // apart: background_ is joined
     std::vector<RangePool> pools_;
     std::vector<IpRange> direct_;
     std::optional<Error> problem_;  // why forwarding does not work
     std::map<PodUid, PodRecord> pods_;
     std::deque<std::shared_ptr<Laid>> prepared_;
     std::uint32_t last_number_ = 0;
+    bool is_kept_ = false;  // keep_firewall() runs
     bool preparing_ = false;
     bool stopping_ = false;
 };

@@ -30,6 +30,7 @@ public:
         settings.records = folder.path() / "network";
         settings.quarantine = folder.path() / "quarantine";
         settings.prepared_max = prepared;
+        settings.repair_every = std::chrono::milliseconds(20);
         settings.remedy = "give the node one";
         settings.close_ahead = [](const fs::path& pin) -> Result<std::string> {
             return "laid " + pin.filename().string();
@@ -353,6 +354,23 @@ TEST(RoutedNetwork, PortsOfTheNodeLeadToThePodAsLongAsItLives) {
         EXPECT_TRUE(talk(server, ip("192.0.2.1"), 80)) << "after a restart of the agent";
         ASSERT_TRUE(agent.detach("web"));
         EXPECT_FALSE(talk(server, ip("192.0.2.1"), 80));
+    });
+}
+
+TEST(RoutedNetwork, PutsBackTheRulesThatSomebodyFlushed) {
+    SKIFF_NEEDS_ROOT();
+    TestFolder folder;
+    as_a_node([&] {
+        Agent agent(folder);
+        ASSERT_TRUE(agent.start({}, ranges()));
+        ASSERT_TRUE(run_nft("flush ruleset"));
+        const std::string look = "list chain inet skiff-0a1b2c3d leaving";
+        ASSERT_FALSE(run_nft(look));
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (!run_nft(look) && std::chrono::steady_clock::now() < deadline) {
+            ASSERT_TRUE(agent.run(async::sleep_for(std::chrono::milliseconds(5))));
+        }
+        EXPECT_TRUE(run_nft(look));
     });
 }
 
