@@ -105,7 +105,7 @@ async::Task<Result<SetUp>> set_up_pods(network::RoutedNetwork& network,
         place.addresses = attached.addresses;
         place.dns.nameservers = {"10.96.0.10"};
         place.table = std::move(attached.egress_table);
-        SKIFF_CO_CHECK(co_await egress.apply(pod, std::move(place)));
+        SKIFF_CO_CHECK(co_await egress.apply(*pod, std::move(place)));
         times.attach.push_back(ms_since(begun));
     }
     for (std::size_t i = 0; i < count; ++i) {

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "base/assert.h"
@@ -16,9 +17,9 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t kHeadBytesMax = 256U << 10;
-constexpr long kReceiveBufferBytes = 512L << 10;
-// Of a transfer with a connection of its own: one short answer.
-constexpr long kOwnReceiveBufferBytes = 16L << 10;
+// What is received at once is half of a transfer's window: each transfer has such a buffer.
+constexpr std::uint64_t kReceiveBufferBytesMin = 16U << 10;
+constexpr std::uint64_t kReceiveBufferBytesMax = 512U << 10;
 constexpr int kUserTimeoutMs = 60'000;
 
 // Data that the peer does not acknowledge for a minute means a dead peer, also for a watch on which
@@ -235,7 +236,10 @@ void Client::Transfer::set_connection() {
     curl_easy_setopt(easy_, CURLOPT_PIPEWAIT, waits ? 1L : 0L);
     curl_easy_setopt(easy_, CURLOPT_FRESH_CONNECT, own ? 1L : 0L);
     curl_easy_setopt(easy_, CURLOPT_FORBID_REUSE, own ? 1L : 0L);
-    curl_easy_setopt(easy_, CURLOPT_BUFFERSIZE, own ? kOwnReceiveBufferBytes : kReceiveBufferBytes);
+    const std::uint64_t buffer = own ? 0 : request_.window_bytes / 2;
+    curl_easy_setopt(
+        easy_, CURLOPT_BUFFERSIZE,
+        static_cast<long>(std::clamp(buffer, kReceiveBufferBytesMin, kReceiveBufferBytesMax)));
     if (!request_.unix_socket.empty()) {
         curl_easy_setopt(easy_, CURLOPT_UNIX_SOCKET_PATH, request_.unix_socket.c_str());
     }

@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t kWatchEventBytesMax = std::size_t{16} << 20;
 constexpr std::size_t kErrorBodyBytesMax = std::size_t{64} << 10;
 constexpr std::size_t kShownBodyMax = 256;
+// Most answers are short, and a node waits for a hundred of them at a time.
+constexpr std::size_t kWindowBytes = std::size_t{64} << 10;
 
 Code code_of(int http_status, std::string_view reason) {
     switch (http_status) {
@@ -157,6 +159,7 @@ async::Task<Result<std::shared_ptr<const Credential>>> ApiClient::credential() {
 
 http::Request ApiClient::make_request(const ApiRequest& request, const Credential& used) {
     http::Request out;
+    out.window_bytes = kWindowBytes;
     out.method = request.method;
     out.url = config_.server + request.path;
     if (!request.query.empty()) {

@@ -57,7 +57,7 @@ Result<std::string> close_ahead(const std::filesystem::path& name_space,
 }
 
 struct EgressControl::Watched {
-    std::shared_ptr<const kube::Pod> pod;
+    kube::Pod named;  // the pod as events name it; the rest is long
     Place place;
     Egress allowed;
     AnswerBook answers;
@@ -85,7 +85,7 @@ void EgressControl::tell(Watched& pod, std::string_view reason, std::string mess
     if (told != message) {
         told = message;
         if (!message.empty()) {
-            parts_.events.emit(*pod.pod, "", pods::EventType::warning, reason, message);
+            parts_.events.emit(pod.named, "", pods::EventType::warning, reason, message);
         }
     }
 }
@@ -112,7 +112,7 @@ Task<Result<void>> EgressControl::put_into_force(WatchedPtr pod) {
         const std::string script = format_egress_table(policy, addresses, earlier);
         return script == there ? Result<void>{} : run_in(path, script);
     };
-    std::string lane = pod->pod->metadata.uid;
+    std::string lane = pod->named.metadata.uid;
     auto done = co_await lanes_.run(std::move(lane), std::move(work));
     if (done) {
         pod->addresses = addresses;
@@ -177,8 +177,8 @@ Task<Result<void>> EgressControl::look_up_first(WatchedPtr pod) {
     co_return cancelled ? std::move(done) : Result<void>{};
 }
 
-Task<Result<void>> EgressControl::apply(std::shared_ptr<const kube::Pod> pod, Place place) {
-    const PodUid uid(pod->metadata.uid);
+Task<Result<void>> EgressControl::apply(const kube::Pod& pod, Place place) {
+    const PodUid uid(pod.metadata.uid);
     auto& known = pods_[uid];
     const bool is_new = !known;
     if (is_new) {
@@ -186,20 +186,24 @@ Task<Result<void>> EgressControl::apply(std::shared_ptr<const kube::Pod> pod, Pl
         // For an agent that comes after another; a new pod's table has nothing from before.
         known->earlier_until = std::chrono::steady_clock::now() + kAnswerKept;
     }
-    WatchedPtr watched = known;
-    watched->place = std::move(place);
-    watched->is_in_force = false;
-    co_return co_await update(std::move(pod));
+    known->place = std::move(place);
+    known->is_in_force = false;
+    co_return co_await update(pod);
 }
 
-Task<Result<void>> EgressControl::update(std::shared_ptr<const kube::Pod> pod) {
-    auto known = pods_.find(PodUid(pod->metadata.uid));
+Task<Result<void>> EgressControl::update(const kube::Pod& pod) {
+    const std::string uid = pod.metadata.uid;
+    auto known = pods_.find(PodUid(uid));
     if (known == pods_.end()) {
         co_return Result<void>{};
     }
     WatchedPtr watched = known->second;
-    watched->pod = pod;
-    auto asked = settings_.allowed_of(*pod);
+    kube::ObjectMeta& named = watched->named.metadata;
+    named.name = pod.metadata.name;
+    named.namespace_ = pod.metadata.namespace_;
+    named.uid = uid;
+    named.resourceVersion = pod.metadata.resourceVersion;
+    auto asked = settings_.allowed_of(pod);
     if (!asked) {
         co_return fail(std::move(asked.error()).with_reason(std::string(kReason)));
     }
@@ -221,7 +225,7 @@ Task<Result<void>> EgressControl::update(std::shared_ptr<const kube::Pod> pod) {
     }
     if (!done) {
         log::warn("metadata addresses and the agent's port are open to a pod",
-                  log::kv("pod", pod->metadata.name), log::kv("error", format_as(done.error())));
+                  log::kv("pod", named.name), log::kv("error", format_as(done.error())));
         watched->is_in_force = true;  // as far as this kernel can
     }
     if (auto wide = unenforced_entries(watched->allowed); !wide.empty()) {
@@ -233,7 +237,7 @@ Task<Result<void>> EgressControl::update(std::shared_ptr<const kube::Pod> pod) {
     }
     if (!watched->answers.empty() && !watched->is_kept_fresh) {
         watched->is_kept_fresh = true;
-        background_.spawn("names of " + pod->metadata.uid, keep_fresh(watched));
+        background_.spawn("names of " + uid, keep_fresh(watched));
     }
     if (!watching_) {
         watching_ = true;
@@ -273,7 +277,7 @@ Task<void> EgressControl::keep_fresh(WatchedPtr pod) {
         auto done = co_await put_into_force(pod);
         if (!done && done.error().code != Code::cancelled && !pod->is_gone) {
             log::warn("a pod's names keep their old addresses",
-                      log::kv("pod", pod->pod->metadata.name),
+                      log::kv("pod", pod->named.metadata.name),
                       log::kv("error", format_as(done.error())));
         }
     }
@@ -308,7 +312,7 @@ Task<void> EgressControl::watch_node() {
             auto done = co_await put_into_force(pod);
             if (!done && done.error().code != Code::unsupported && !pod->is_gone) {
                 log::warn("a new address of the node is open to a pod",
-                          log::kv("pod", pod->pod->metadata.name),
+                          log::kv("pod", pod->named.metadata.name),
                           log::kv("error", format_as(done.error())));
             }
         }

@@ -54,11 +54,11 @@ public:
     // have no address then get theirs later, and an event says so. Fails with reason
     // FailedCreatePodSandBox when there is too much of it, or the kernel does not take it; that a
     // kernel has no nftables is a warning for a pod without a policy.
-    [[nodiscard]] async::Task<Result<void>> apply(std::shared_ptr<const kube::Pod> pod,
-                                                  Place place);
+    // `pod` is looked at before this waits for anything.
+    [[nodiscard]] async::Task<Result<void>> apply(const kube::Pod& pod, Place place);
     // The same where the pod's annotations now say something else; before each start of a
     // container. A pod that apply() does not know is fine.
-    [[nodiscard]] async::Task<Result<void>> update(std::shared_ptr<const kube::Pod> pod);
+    [[nodiscard]] async::Task<Result<void>> update(const kube::Pod& pod);
     // No more work for this pod, whose namespace goes; waits for the work in progress.
     [[nodiscard]] async::Task<Result<void>> forget(PodUid pod);
 

@@ -40,10 +40,12 @@ public:
     Result<void> apply(const std::string& egress, const std::string& table = "") {
         EgressControl::Place place{
             pin_, {"10.1.2.7", "fd00:1::7"}, dns, "192.0.2.9\thosted\n", table};
-        return async::run_to_end(reactor_, control_->apply(pod_with(egress), std::move(place)));
+        const auto pod = pod_with(egress);
+        return async::run_to_end(reactor_, control_->apply(*pod, std::move(place)));
     }
     Result<void> update(const std::string& egress) {
-        return async::run_to_end(reactor_, control_->update(pod_with(egress)));
+        const auto pod = pod_with(egress);
+        return async::run_to_end(reactor_, control_->update(*pod));
     }
     Result<void> forget() { return async::run_to_end(reactor_, control_->forget(PodUid("uid"))); }
 

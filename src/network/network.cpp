@@ -99,7 +99,7 @@ Task<Result<pods::PodNetwork>> NodeNetwork::set_up(const kube::Pod& pod) {
     if (is_attached(*copy) && settings_.egress != nullptr) {
         EgressControl::Place place{network.netns, network.pod_ips, std::move(formed->config),
                                    std::move(*hosts_now), std::move(egress_table)};
-        SKIFF_CO_CHECK(co_await settings_.egress->apply(copy, std::move(place)));
+        SKIFF_CO_CHECK(co_await settings_.egress->apply(*copy, std::move(place)));
     }
     network.hosts_file = std::move(hosts);
     network.resolv_conf = std::move(resolv);
@@ -175,8 +175,7 @@ Task<Result<pods::NetworkMode>> NodeNetwork::mode_for(const kube::Pod& pod,
                                                       bool module_can_open_sockets) {
     if (is_attached(pod)) {
         if (settings_.egress != nullptr) {
-            auto copy = std::make_shared<const kube::Pod>(pod);
-            SKIFF_CO_CHECK(co_await settings_.egress->update(std::move(copy)));
+            SKIFF_CO_CHECK(co_await settings_.egress->update(pod));
         }
         // Ports of its own namespace are its own. A port of the node would be taken from whoever
         // listens there, without a word.
