@@ -7,8 +7,8 @@ skiff_cache() { printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}/skiff"; }
 # version_at_least HAVE WANT: succeeds when HAVE is WANT or newer.
 version_at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
 
-# The Go that test/cluster needs (its go.mod's `go` line) and the one to fetch when there is none.
-SKIFF_GO_MINIMUM=1.26.0
+# The Go that the modules in test/ need (the highest `go` line of their go.mod) and the one to fetch when there is none.
+SKIFF_GO_MINIMUM=1.26.6
 SKIFF_GO_FETCH=1.26.6
 
 # Prints the path of a go command that is new enough: the one in PATH, the usual folder of Go's own

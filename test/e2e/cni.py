@@ -47,7 +47,7 @@ class PluginNode:
 
     def __init__(self, cluster, name, folder, kind, *flags):
         self.cluster, self.name, self.folder = cluster, name, pathlib.Path(folder)
-        self.plugins = binaries.build_cni_plugins() if kind == "today" else "/usr/lib/cni"
+        self.plugins = binaries.build_set("cni-plugins") if kind == "today" else "/usr/lib/cni"
         self.config, self.own, self.leases = self.folder / "net.d", self.folder / "bin", self.folder / "leases"
         for made in (self.config, self.own):
             made.mkdir()

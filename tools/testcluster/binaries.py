@@ -45,8 +45,9 @@ def are_built(version=DEFAULT_VERSION):
     return all(os.access(os.path.join(folder, name), os.X_OK) for name in [*COMMANDS, "etcd"])
 
 
-def _module_version(version):
-    with open(os.path.join(module_folder(version), "go.mod")) as file:
+def _kubernetes_of(folder):
+    """The version of Kubernetes that the module there requires."""
+    with open(os.path.join(folder, "go.mod")) as file:
         found = re.search(r"^\s*(?:require\s+)?k8s\.io/kubernetes (v\S+)", file.read(), re.M)
     return found.group(1)
 
@@ -90,15 +91,27 @@ TOOLS = {"metrics-server": ["sigs.k8s.io/metrics-server/cmd/metrics-server"],
          "flanneld": ["github.com/flannel-io/flannel"],
          "remotedialer": ["."],
          "kube-proxy": ["k8s.io/kubernetes/cmd/kube-proxy"],
+         "kubelet": ["k8s.io/kubernetes/cmd/kubelet"],
          "coredns": ["."],
+         "linux-pod": ["."],
          # Without the clouds' service discovery, which is most of it.
          "prometheus": ["-tags=remove_all_sd", "github.com/prometheus/prometheus/cmd/prometheus"]}
 # Those with C sources.
 NEED_C = ["flanneld"]
+# Those that tell the cluster which version they are.
+NEED_VERSION = ["kubelet"]
 
+PLUGINS = "github.com/containernetworking/plugins/plugins"
+CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+# Without storage that no test has, and without sending traces.
+CONTAINERD_TAGS = "-tags=no_devmapper,no_zfs,no_tracing"
 
-# Those of containernetworking/plugins that test/cni-plugins pins.
-CNI_PLUGINS = {"bridge": "main/bridge", "host-local": "ipam/host-local", "portmap": "meta/portmap"}
+# The same for several programs of one module: to each its flags and package.
+SETS = {"cni-plugins": {"bridge": [f"{PLUGINS}/main/bridge"],
+                        "host-local": [f"{PLUGINS}/ipam/host-local"],
+                        "portmap": [f"{PLUGINS}/meta/portmap"]},
+        "containerd": {"containerd": [CONTAINERD_TAGS, f"{CONTAINERD}/containerd"],
+                       "containerd-shim-runc-v2": [CONTAINERD_TAGS, f"{CONTAINERD}/containerd-shim-runc-v2"]}}
 
 
 def _tool_folder(name, *sources):
@@ -110,18 +123,17 @@ def _tool_folder(name, *sources):
     return os.path.join(cache_folder(), f"{name}-{digest.hexdigest()[:16]}")
 
 
-def build_cni_plugins():
-    """Makes sure that today's reference plugins are built; returns their folder."""
-    target = _tool_folder("cni-plugins")
+def build_set(name):
+    """Makes sure that all programs of a module of SETS are built; returns their folder."""
+    target = _tool_folder(name)
     os.makedirs(target, exist_ok=True)
     with open(os.path.join(cache_folder(), "cluster-build.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name, place in CNI_PLUGINS.items():
-            program = os.path.join(target, name)
+        for each, words in SETS[name].items():
+            program = os.path.join(target, each)
             if not os.access(program, os.X_OK):
                 go, environment = _go()
-                _go_build(go, environment, os.path.join(ROOT, "test/cni-plugins"),
-                          f"github.com/containernetworking/plugins/plugins/{place}", program=program)
+                _go_build(go, environment, os.path.join(ROOT, "test", name), *words, program=program)
     return target
 
 
@@ -137,12 +149,15 @@ def build_tool(name):
             go, environment = _go()
             if name in NEED_C:
                 environment["CGO_ENABLED"] = "1"
-            _go_build(go, environment, folder, *TOOLS[name], program=program)
+            words = list(TOOLS[name])
+            if name in NEED_VERSION:
+                words.insert(0, f"-ldflags={_flags_for_version(_kubernetes_of(folder))}")
+            _go_build(go, environment, folder, *words, program=program)
     return program
 
 
 def _go_build(go, environment, folder, *words, program):
-    """`words`: flags, and the package."""
+    """`words`: flags, also `-ldflags`, and the package."""
     done = subprocess.run([go, "build", "-trimpath", "-ldflags", "-s -w", "-o", program + ".new", *words],
                           cwd=folder, env=environment)
     if done.returncode != 0:
@@ -162,7 +177,7 @@ def _go():
 
 def _build_into(target, version, say):
     go, environment = _go()
-    full = _module_version(version)
+    full = _kubernetes_of(module_folder(version))
     say(f"building Kubernetes {full} and etcd (once; about ten minutes on two cores)")
     temporary = target + ".new"
     shutil.rmtree(temporary, ignore_errors=True)

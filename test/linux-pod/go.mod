@@ -1,0 +1,3 @@
+module skiff/test/linux-pod
+
+go 1.26.0
