@@ -117,6 +117,13 @@ TEST(Config, ResolveChecksNamesAndFillsPlaces) {
     s.node_name = "edge-1.example";
     ASSERT_TRUE(resolve(s));
     EXPECT_EQ(s.cert_dir, "/var/lib/skiff/pki");
+    const bool beside_a_kubelet = std::filesystem::exists("/var/lib/kubelet/config.yaml");
+    EXPECT_EQ(s.pod_log_dir, beside_a_kubelet ? "/var/log/skiff/pods" : "/var/log/pods");
+    EXPECT_EQ(s.container_log_dir, "/var/log/containers");
+    Settings given;
+    given.pod_log_dir = "/logs/pods";
+    ASSERT_TRUE(resolve(given));
+    EXPECT_EQ(given.container_log_dir, "/logs/containers");
     s.tls_cert_file = "/x";
     EXPECT_FALSE(resolve(s));
 }

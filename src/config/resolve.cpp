@@ -153,6 +153,18 @@ static void resolve_capacity(Settings& settings) {
     }
 }
 
+static void place_logs(Settings& settings) {
+    const bool is_given = !settings.pod_log_dir.empty();
+    if (!is_given) {
+        // A kubelet removes from /var/log/pods whatever belongs to no pod of its own.
+        settings.pod_log_dir = beside_a_kubelet() ? "/var/log/skiff/pods" : "/var/log/pods";
+    }
+    if (settings.container_log_dir.empty()) {
+        settings.container_log_dir =
+            is_given ? settings.pod_log_dir.parent_path() / "containers" : "/var/log/containers";
+    }
+}
+
 Result<void> resolve(Settings& settings) {
     if (settings.node_name.empty()) {
         SKIFF_TRY(settings.node_name, default_node_name());
@@ -165,9 +177,7 @@ Result<void> resolve(Settings& settings) {
     if (settings.cert_dir.empty()) {
         settings.cert_dir = settings.root_dir / "pki";
     }
-    if (settings.container_log_dir.empty()) {
-        settings.container_log_dir = settings.pod_log_dir.parent_path() / "containers";
-    }
+    place_logs(settings);
     if (settings.engine_path.empty()) {
         settings.engine_path = default_engine();
     }

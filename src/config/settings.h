@@ -49,9 +49,11 @@ struct Settings {
     std::string node_ip;
     std::filesystem::path root_dir = "/var/lib/skiff";
     std::filesystem::path run_dir = "/run/skiff";
-    std::filesystem::path pod_log_dir = "/var/log/pods";
-    std::filesystem::path container_log_dir;  // default: `containers` beside pod_log_dir
-    std::filesystem::path cert_dir;           // default: root_dir/pki
+    // Default: /var/log/pods; beside a kubelet, which sweeps that, /var/log/skiff/pods.
+    std::filesystem::path pod_log_dir;
+    // Default: `containers` beside pod_log_dir; where that one is the default, /var/log/containers.
+    std::filesystem::path container_log_dir;
+    std::filesystem::path cert_dir;  // default: root_dir/pki
     std::filesystem::path kubeconfig = "/etc/skiff/kubeconfig";
     std::filesystem::path bootstrap_kubeconfig = "/etc/skiff/bootstrap-kubeconfig";
     std::string cgroup_root;            // empty: below the agent's own cgroup

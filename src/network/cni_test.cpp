@@ -502,10 +502,11 @@ TEST_F(CniNetworkTest, AfterTheDeadlineNothingIsStarted) {
 // Daemons that a plugin starts hold what it was given, and live on.
 TEST_F(CniNetworkTest, AGrandchildThatHoldsThePipesIsNotWaitedFor) {
     write_list("1.0.0", R"({"type":"a"})");
-    for (const char* start : {"tail", "setsid tail"}) {
+    // Not tail, which ends when nobody reads its pipe any more.
+    for (const char* start : {"sleep", "setsid sleep"}) {
         write("pids", "");
         write_plugin("a", fmt::format("[ $CNI_COMMAND = ADD ] || exit 0\n"
-                                      "{} -f /dev/null & echo $! > $here/pids\n{}",
+                                      "{} 600 & echo $! > $here/pids\n{}",
                                       start, printing("{}")));
         const CniNetwork network = load();
         const auto result = network.add(attachment_, soon());

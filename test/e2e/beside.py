@@ -91,8 +91,6 @@ healthzPort: {healthz_port}
 ---
 apiVersion: skiff.dev/v1alpha1
 kind: SkiffConfiguration
-podLogDir: {pod_log_dir}
-containerLogDir: /var/log/containers
 registries:
 - {{host: "{registry}", scheme: http}}
 """
@@ -212,8 +210,7 @@ class Machine:
 
     def start_skiff(self):
         """Joins and starts Skiff as the documentation says, until its Node is Ready."""
-        self.put("/etc/skiff/config.yaml", SKIFF.format(port=PORT, healthz_port=HEALTHZ_PORT, pod_log_dir=POD_LOG_DIR,
-                                                        registry=self.cluster.registry))
+        self.put("/etc/skiff/config.yaml", SKIFF.format(port=PORT, healthz_port=HEALTHZ_PORT, registry=self.cluster.registry))
         program, its = os.environ["SKIFF_BIN"], self.cluster.env
         self.run(program, "node", "join", its["SERVER"], "--token", its["BOOTSTRAP_TOKEN"], "--ca-cert-hash",
                  its["CA_CERT_HASH"])
