@@ -1,14 +1,13 @@
 #!/bin/bash
-# test.sh CARGO…: runs the words, which are cargo's, in a copy of the sources at one place for all clones.
+# test.sh TARGET CARGO…: runs cargo's tests with the target folder TARGET, in a copy of the sources at one place
+# for all clones.
 # Cargo goes by paths and times: in each clone it would compile and link a dozen test programs once more.
-# Called by ctest, with CARGO_TARGET_DIR among the words.
+# Called by ctest.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-target=
-for word in "$@"; do
-    case $word in CARGO_TARGET_DIR=*) target=${word#*=} ;; esac
-done
-copy=$target/source
+export CARGO_TARGET_DIR=$1
+shift
+copy=$CARGO_TARGET_DIR/source
 mkdir -p "$copy"
 exec {lock}>"$copy.lock"
 flock "$lock"
