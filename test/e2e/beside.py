@@ -143,7 +143,7 @@ class Machine:
 
     def __init__(self, kube, cluster, name, folder):
         self.kube, self.cluster, self.name, self.folder = kube, cluster, name, pathlib.Path(folder)
-        self.slot = int(cluster.env["CLUSTER_NETNS"].removeprefix("skc"))
+        self.slot = cluster.slot
         self.netns, self.address = net.node_netns(self.slot, INDEX), net.node_address(self.slot, INDEX)
         self.cgroups, self.entry = [], None
         try:

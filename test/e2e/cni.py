@@ -9,7 +9,7 @@ from kube import find_condition, run, wait_until
 
 sys.path.insert(0, str(ROOT / "tools"))
 
-from testcluster import binaries  # noqa: E402
+from testcluster import binaries, net  # noqa: E402
 
 # A plugin in front of bridge that does what the file `fault` beside it says, else what bridge does.
 GATE = """\
@@ -28,7 +28,7 @@ exec BRIDGE
 def netns_of(cluster, name):
     """The network namespace of a node."""
     state = json.loads((ROOT / f"build/cluster-{cluster.name}/state.json").read_text())
-    return f"{cluster.env['CLUSTER_NETNS']}n{state['nodes'][name]['index']}"
+    return net.node_netns(cluster.slot, state["nodes"][name]["index"])
 
 
 def conflist(plugin, leases):

@@ -55,6 +55,7 @@ class Cluster:
         env = (ROOT / f"build/cluster-{name}/env").read_text().splitlines()
         self.env = dict(line.split("=", 1) for line in env if "=" in line)
         self.registry = self.env["REGISTRY"]
+        self.slot = int(self.env["CLUSTER_NETNS"].removeprefix("skc"))
         # The machine's own address on the cluster's wire.
         self.machine = self.registry.split(":")[0].rsplit(".", 1)[0] + ".254"
         self.pushed = {}
@@ -122,7 +123,7 @@ def own_node(cluster, node):
 def kube_on(kube, own_node):
     """kubectl, emptied of pods before the node goes."""
     yield kube
-    kube("delete", "pods,jobs,deployments", "--all", "--timeout=60s", timeout=70)
+    kube.clear()
 
 
 @pytest.fixture

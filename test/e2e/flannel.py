@@ -34,7 +34,7 @@ class FlannelNode:
 
     def __init__(self, kube, cluster, name, folder, backend="vxlan"):
         self.kube, self.name = kube, name
-        self.slot = int(cluster.env["CLUSTER_NETNS"].removeprefix("skc"))
+        self.slot = cluster.slot
         self.netns = net.node_netns(self.slot, INDEX)
         self.pod_netns = f"{self.netns}p"
         self.folder = pathlib.Path(folder)

@@ -62,19 +62,22 @@ class Kube:
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
         wait_until(lambda: self.get("serviceaccount", "default", check=False), 20, "the namespace's service account")
 
+    def clear(self):
+        """Deletes the pods of the namespace and what makes pods, and waits for the end of the pods."""
+        for kind in ("deployments", "cronjobs", "jobs"):
+            self._delete_all(kind)
+        these = {p["metadata"]["uid"] for p in self.pods()}
+        self._delete_all("pods")
+        wait_until(lambda: not self._left_of(these), 60, lambda: f"the end of {self._left_of(these)}")
+
     def delete_namespace(self):
         """Waits for the end of the pods; that of the namespace is its controller's and takes 5 s."""
-        for kind in ("deployments", "cronjobs", "jobs"):
-            self.delete_all(kind)
-        these = {p["metadata"]["uid"] for p in self.pods()}
-        self.delete_all("pods")
-        wait_until(lambda: not self._left_of(these), 60, lambda: f"the end of {self._left_of(these)}")
-        self._tell("DELETE", self.api.path("namespace", None, self.namespace))
+        self.clear()
+        self._tell("DELETE", self.api.path("namespace", None, self.namespace), 200, 404)
 
-    def delete_all(self, kind):
-        """Of the namespace; waits for nothing."""
+    def _delete_all(self, kind):
         if self.get(kind)["items"]:
-            self._tell("DELETE", self.api.path(kind, self.namespace) + "?propagationPolicy=Background")
+            self._tell("DELETE", self.api.path(kind, self.namespace) + "?propagationPolicy=Background", 200)
 
     def _left_of(self, uids):
         return [p["metadata"]["name"] for p in self.pods() if p["metadata"]["uid"] in uids]
@@ -92,10 +95,12 @@ class Kube:
             raise CommandFailed(f"apply {its['kind']} {its['metadata']['name']}: {status} {text}")
         return status == 201
 
-    def _tell(self, method, path):
+    def _tell(self, method, path, *fine):
+        """The answer, whose status must be one of these."""
         status, text = self.api.ask(method, path)
-        if status not in (200, 202, 404):
+        if status not in fine:
             raise CommandFailed(f"{method} {path}: {status} {text}")
+        return text
 
     def get(self, kind, name=None, check=True, selector=None):
         """An object, or with no name the list of all; None (without `check`) when there is no such thing or no answer."""
@@ -117,10 +122,7 @@ class Kube:
 
     def node_json(self, node, path):
         """What the node answers at a path, through the API server."""
-        status, text = self.api.ask("GET", f"/api/v1/nodes/{node}/proxy/{path}")
-        if status != 200:
-            raise CommandFailed(f"{path} of {node}: {status} {text}")
-        return json.loads(text)
+        return json.loads(self._tell("GET", f"/api/v1/nodes/{node}/proxy/{path}", 200))
 
     def pod(self, name):
         return self.get("pod", name)

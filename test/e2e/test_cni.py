@@ -29,7 +29,7 @@ def plugged(request, cluster, node, tmp_path_factory):
 def kube_at(kube):
     """kubectl, emptied of pods at the end."""
     yield kube
-    kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
+    kube.clear()
 
 
 @pytest.fixture

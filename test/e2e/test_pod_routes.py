@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from cni import netns_of
 from flannel import PORT, FlannelNode
 from kube import condition_of, run, wait_until
 from test_engine import serve
@@ -23,8 +24,7 @@ class Node:
 
     def __init__(self, kube, cluster, name):
         self.kube, self.cluster, self.name = kube, cluster, name
-        address = kube.address_of(name)
-        self.netns = f"{cluster.env['CLUSTER_NETNS']}n{int(address.rsplit('.', 1)[1]) - 10}"
+        self.netns = netns_of(cluster, name)
         its = kube.get("node", name)
         # Of one family or of both, IPv4 first.
         self.addresses = [one["address"] for one in its["status"]["addresses"] if one["type"] == "InternalIP"]
@@ -85,7 +85,7 @@ def pair(kube, cluster, node, request):
             announce(kube, cluster, name, number)
         cluster.node("up", name, *(["--ipv6", "--", "--pod-routes", routes] if routes else []))
     yield [Node(kube, cluster, name) for name in names]
-    kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
+    kube.clear()
     for name in new:
         cluster.node("down", name)
 
@@ -225,7 +225,7 @@ def test_a_node_that_may_not_list_nodes_says_so(kube, cluster, node):
         assert len(events()) == 1 and events()[0].get("count", 1) == 1
     finally:
         kube.apply(kept)
-        kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
+        kube.clear()
         cluster.node("down", OTHER)
 
 
@@ -255,5 +255,5 @@ def test_skiff_and_flannel_nodes_reach_each_others_pods(kube, cluster, node, tmp
     finally:
         flannel.close()
         if name != node:
-            kube("delete", "pods", "--all", "--timeout=60s", timeout=70)
+            kube.clear()
             cluster.node("down", name)

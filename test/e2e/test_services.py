@@ -35,7 +35,7 @@ def far_node(kube, cluster, node):
     """Another node with its own kube-proxy; the two reach each other's pods by VXLAN."""
     cluster.node("up", FAR_NODE)
     yield FAR_NODE
-    kube("delete", "deployments,pods", "--all", "--timeout=60s", timeout=70)
+    kube.clear()
     cluster.node("down", FAR_NODE)
 
 

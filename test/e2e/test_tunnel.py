@@ -163,7 +163,7 @@ def k3s(pytestconfig, tmp_path_factory):
 def kube(k3s):
     its = Kube(k3s.cluster.env, "default")
     yield its
-    its("delete", "pods", "--all", "--timeout=60s", timeout=70)
+    its.clear()
 
 
 def test_kubectl_logs_and_node_metrics_go_through_the_tunnel(k3s, kube):
