@@ -40,6 +40,7 @@ struct Prober::Watch {
     Rules rules;
     ProbeState state;
     SteadyTime due;
+    SteadyTime step;  // what it is due in step with
     bool silenced = false;
     async::Event wake;    // look again at what is due
     async::Event enough;  // cuts off what is being asked
@@ -142,7 +143,7 @@ void Prober::begin(PodEntry& entry, const pods::ProbeOrder& order, pods::ProbeTa
         watch->probe = &*probe;
         watch->rules = rules_of(*probe);
         watch->state = first_state(kind, run->target.known);
-        watch->due = first_due(*run, *watch);
+        set_beat(*run, *watch);
         auto& count = entry.counts[{name, kind}];
         if (!count) {
             count = std::make_shared<ProbeCount>();
@@ -184,15 +185,21 @@ void Prober::forget(const PodUid& pod) {
 
 // ---- when --------------------------------------------------------------------------------------
 
-SteadyTime Prober::first_due(const Run& run, const Watch& watch) const {
-    const SteadyTime now = clock_.steady_now();
-    Duration delay = run.target.started + first_delay(watch.kind, watch.rules) - clock_.wall_now();
+void Prober::set_beat(const Run& run, Watch& watch) const {
+    Beat beat = beat_of(watch.kind, watch.rules, random_.uniform());
+    const Duration age = clock_.wall_now() - run.target.started;
     if (run.target.started < began_) {
         // An agent that finds many containers running does not ask all of them at once.
         auto part = random_.uniform() * static_cast<double>(watch.rules.period.count());
-        delay = std::max(delay, Duration(static_cast<std::int64_t>(part)));
+        beat.first = std::max(beat.first, age + Duration(static_cast<std::int64_t>(part)));
+        beat.step = beat.first;
     }
-    return now + std::chrono::duration_cast<SteadyTime::duration>(std::max(delay, Duration(0)));
+    auto at = [&](Duration since_start) {
+        return clock_.steady_now() +
+               std::chrono::duration_cast<SteadyTime::duration>(since_start - age);
+    };
+    watch.step = at(beat.step);
+    watch.due = std::max(at(beat.first), clock_.steady_now());
 }
 
 // Never while the run has not started, or when nothing more is asked.
@@ -248,9 +255,9 @@ Task<void> Prober::ask(std::shared_ptr<Run> run, Watch* watch) {
     if (watch->silenced || cut_off) {
         co_return;
     }
-    const SteadyTime now = clock_.steady_now();
-    watch->due = next_due(watch->due, now, watch->rules);
-    settle(*run, *watch, outcome, now - begun);
+    const SteadyTime ended = clock_.steady_now();
+    watch->due = next_due(watch->step, begun, ended, watch->rules);
+    settle(*run, *watch, outcome, ended - begun);
 }
 
 void Prober::settle(Run& run, Watch& watch, const Result<Outcome>& outcome, Duration took) {

@@ -64,7 +64,7 @@ private:
     void begin(PodEntry& entry, const pods::ProbeOrder& order, pods::ProbeTarget target);
     void end(Run& run);
     static void silence(Watch& watch);
-    [[nodiscard]] SteadyTime first_due(const Run& run, const Watch& watch) const;
+    void set_beat(const Run& run, Watch& watch) const;
     [[nodiscard]] static SteadyTime due_of(const Run& run, const Watch& watch);
     [[nodiscard]] async::Task<void> attend(std::shared_ptr<Run> run, Watch* watch);
     [[nodiscard]] async::Task<void> ask(std::shared_ptr<Run> run, Watch* watch);

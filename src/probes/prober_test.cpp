@@ -92,11 +92,30 @@ TEST_F(ProberTest, AsksForReadinessAtOnceAndThenEachPeriod) {
     EXPECT_EQ(asked(), 1U);
     EXPECT_EQ(results().readiness.at("web"), ProbeResult::success);
     EXPECT_EQ(changes, std::vector<std::string>{"uid-1"});
-    advance(seconds(4));
-    EXPECT_EQ(asked(), 1U);
-    advance(seconds(1));
-    EXPECT_EQ(asked(), 2U);
+    for (std::size_t period = 1; period <= 3; ++period) {
+        advance(seconds(5));
+        EXPECT_EQ(asked(), 1 + period);
+    }
     EXPECT_EQ(changes.size(), 1U) << "nothing changed";
+}
+
+TEST_F(ProberTest, ContainersThatStartTogetherAreNotAskedTogetherForEver) {
+    std::vector<pods::ProbeTarget> targets;
+    for (int i = 0; i < 100; ++i) {
+        auto web = container_named(fmt::format("web-{}", i));
+        web.readinessProbe = exec_probe(10);
+        web.livenessProbe = exec_probe(10);
+        targets.push_back(target(web.name, web));
+    }
+    apply(std::move(targets));
+    advance(seconds(1));
+    EXPECT_LT(asked(), 100U + 30) << "at once, for readiness";
+    advance(seconds(29));
+    for (int i = 0; i < 10; ++i) {
+        const std::size_t before = asked();
+        advance(seconds(1));
+        EXPECT_NEAR(static_cast<double>(asked() - before), 20, 15);
+    }
 }
 
 TEST_F(ProberTest, AReadyContainerThatFailsIsNotReadyAndOneEventSaysWhy) {
@@ -112,22 +131,22 @@ TEST_F(ProberTest, AReadyContainerThatFailsIsNotReadyAndOneEventSaysWhy) {
               std::vector<std::string>(2, "web Unhealthy: Readiness probe failed: no database\n"));
 }
 
-TEST_F(ProberTest, LivenessWaitsAPeriodAndAnEndedRunIsNotAsked) {
+TEST_F(ProberTest, LivenessWaitsForAWhileAndAnEndedRunIsNotAsked) {
     auto web = container_named("web");
     web.livenessProbe = exec_probe(10);
     commands.end = {1, ""};
     apply({target("c1", web)});
-    advance(seconds(9));
+    advance(milliseconds(4999));
     EXPECT_EQ(asked(), 0U);
     EXPECT_EQ(results().liveness.at("web"), ProbeResult::success);
-    advance(seconds(1));
+    advance(seconds(10));
     EXPECT_EQ(results().liveness.at("web"), ProbeResult::failure);
     advance(seconds(60));
     EXPECT_EQ(asked(), 1U) << "it is to be ended";
     // The next run begins afresh.
     apply({target("c2", web)});
     EXPECT_EQ(results().liveness.at("web"), ProbeResult::success);
-    advance(seconds(10));
+    advance(seconds(15));
     EXPECT_EQ(asked(), 2U);
 }
 
@@ -163,7 +182,7 @@ TEST_F(ProberTest, WhatCannotBeAskedIsTriedAgainAndCountsForNothing) {
     web.livenessProbe = exec_probe(1);
     commands.failure = fail(Code::exhausted, "too many commands").value();
     apply({target("c1", web)});
-    advance(seconds(1));
+    advance(milliseconds(1499));
     EXPECT_EQ(asked(), static_cast<std::size_t>(Prober::kAttempts));
     EXPECT_EQ(results().liveness.at("web"), ProbeResult::success);
     EXPECT_EQ(events.lines,

@@ -68,14 +68,26 @@ void take(ProbeState& state, ProbeKind kind, const Rules& rules, ProbeResult out
     }
 }
 
-Duration first_delay(ProbeKind kind, const Rules& rules) {
-    return kind == ProbeKind::liveness ? std::max(rules.initial_delay, rules.period)
-                                       : rules.initial_delay;
+Beat beat_of(ProbeKind kind, const Rules& rules, double part) {
+    const Duration some(
+        static_cast<std::int64_t>(static_cast<double>(rules.period.count()) * part));
+    switch (kind) {
+        case ProbeKind::startup:
+            break;
+        case ProbeKind::readiness:
+            return Beat{rules.initial_delay, rules.initial_delay - some};
+        case ProbeKind::liveness: {
+            const Duration first = std::max(rules.initial_delay, rules.period / 2) + some;
+            return Beat{first, first};
+        }
+    }
+    return Beat{rules.initial_delay, rules.initial_delay};
 }
 
-SteadyTime next_due(SteadyTime due, SteadyTime now, const Rules& rules) {
+SteadyTime next_due(SteadyTime step, SteadyTime begun, SteadyTime ended, const Rules& rules) {
     auto period = std::chrono::duration_cast<SteadyTime::duration>(rules.period);
-    return std::max(due + period, now);
+    auto latest = [&](SteadyTime time) { return step + (time - step) / period * period; };
+    return std::max(latest(begun) + period, latest(ended));
 }
 
 std::string_view name_of(ProbeKind kind) {

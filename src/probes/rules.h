@@ -39,14 +39,27 @@ struct ProbeState {
 // Takes one outcome in: success or failure; unknown, which says nothing, changes nothing.
 void take(ProbeState& state, ProbeKind kind, const Rules& rules, ProbeResult outcome);
 
-// How long after its start a run is first asked. Startup and readiness are asked as soon as they
-// may be, because somebody waits for the answer; liveness only after a period, as nobody is dead so
-// soon.
-[[nodiscard]] Duration first_delay(ProbeKind kind, const Rules& rules);
+// When a run is asked, from its start on. `part`, by chance in [0, 1), spreads over a period the
+// probes of containers that started together, which a node would else ask all at once for ever.
+struct Beat {
+    // The first time. Startup and readiness are asked as soon as they may be, because somebody
+    // waits for the answer. Liveness some time in a period that begins with its initial delay (as a
+    // kubelet's ticker has it), at the earliest half a period after the start, as nobody is dead so
+    // soon.
+    Duration first{};
+    // From here on each period, `first` being the time that is made up for if it is later.
+    // Readiness is so asked a second time within a period. A startup probe is not: how often it may
+    // fail is how long a container may take.
+    Duration step{};
+};
+[[nodiscard]] Beat beat_of(ProbeKind kind, const Rules& rules, double part);
 
-// The next time after the one that was due at `due` and has ended at `now`: in step with the
-// period, or at once when that was missed.
-[[nodiscard]] SteadyTime next_due(SteadyTime due, SteadyTime now, const Rules& rules);
+// The next time for what was begun at `begun` and has ended at `ended`: a whole number of periods
+// after `step`, as a kubelet's ticker has it. What passed before it was begun is made up for by it;
+// what passed while it was asked is due at once, as one. A node that is late thus finds its probes
+// as spread as they were.
+[[nodiscard]] SteadyTime next_due(SteadyTime step, SteadyTime begun, SteadyTime ended,
+                                  const Rules& rules);
 
 // "Startup", "Readiness", "Liveness".
 [[nodiscard]] std::string_view name_of(ProbeKind kind);

@@ -104,21 +104,50 @@ TEST(ProbeRules, AReadinessProbeGoesOnForEver) {
 TEST(ProbeRules, SayWhenTheFirstProbeIsDue) {
     Rules its;
     its.period = seconds(10);
-    EXPECT_EQ(first_delay(ProbeKind::readiness, its), seconds(0));
-    EXPECT_EQ(first_delay(ProbeKind::startup, its), seconds(0));
-    EXPECT_EQ(first_delay(ProbeKind::liveness, its), seconds(10));
+    auto first = [&](ProbeKind kind, double part) { return beat_of(kind, its, part).first; };
+    EXPECT_EQ(first(ProbeKind::readiness, 0.7), seconds(0));
+    EXPECT_EQ(first(ProbeKind::startup, 0.7), seconds(0));
+    EXPECT_EQ(first(ProbeKind::liveness, 0), seconds(5));
+    EXPECT_EQ(first(ProbeKind::liveness, 0.5), seconds(10));
     its.initial_delay = seconds(15);
-    for (ProbeKind kind : {ProbeKind::startup, ProbeKind::readiness, ProbeKind::liveness}) {
-        EXPECT_EQ(first_delay(kind, its), seconds(15));
-    }
+    EXPECT_EQ(first(ProbeKind::readiness, 0.5), seconds(15));
+    EXPECT_EQ(first(ProbeKind::startup, 0.5), seconds(15));
+    EXPECT_EQ(first(ProbeKind::liveness, 0), seconds(15));
+    EXPECT_EQ(first(ProbeKind::liveness, 0.5), seconds(20));
 }
 
-TEST(ProbeRules, ProbesKeepStepAndAMissedOneIsDueAtOnce) {
+TEST(ProbeRules, WhatStartsTogetherIsNotAskedTogetherForEver) {
     Rules its;
     its.period = seconds(10);
-    SteadyTime due{seconds(100)};
-    EXPECT_EQ(next_due(due, due + seconds(3), its), SteadyTime{seconds(110)});
-    EXPECT_EQ(next_due(due, due + seconds(25), its), SteadyTime{seconds(125)});
+    its.initial_delay = seconds(3);
+    auto second = [&](ProbeKind kind, double part) {
+        const Beat beat = beat_of(kind, its, part);
+        const SteadyTime first{beat.first};
+        return next_due(SteadyTime{beat.step}, first, first, its).time_since_epoch();
+    };
+    EXPECT_EQ(second(ProbeKind::readiness, 0), seconds(13));
+    EXPECT_EQ(second(ProbeKind::readiness, 0.5), seconds(8));
+    EXPECT_EQ(second(ProbeKind::liveness, 0), seconds(15));
+    EXPECT_EQ(second(ProbeKind::liveness, 0.5), seconds(20));
+    EXPECT_EQ(second(ProbeKind::startup, 0.5), seconds(13)) << "as long as the user allows";
+}
+
+TEST(ProbeRules, ProbesKeepStepHoweverLateTheyAre) {
+    Rules its;
+    its.period = seconds(10);
+    auto next = [&](int begun, int ended) {
+        const SteadyTime step{seconds(100)};
+        return next_due(step, SteadyTime{seconds(begun)}, SteadyTime{seconds(ended)}, its);
+    };
+    EXPECT_EQ(next(100, 103), SteadyTime{seconds(110)});
+    EXPECT_EQ(next(109, 109), SteadyTime{seconds(110)});
+    // It was late by more than a period: those in between are not made up for.
+    EXPECT_EQ(next(123, 124), SteadyTime{seconds(130)});
+    EXPECT_EQ(next(120, 120), SteadyTime{seconds(130)});
+    // It took longer than a period: the next is due since then, once.
+    EXPECT_EQ(next(100, 110), SteadyTime{seconds(110)});
+    EXPECT_EQ(next(100, 125), SteadyTime{seconds(120)});
+    EXPECT_EQ(next(109, 112), SteadyTime{seconds(110)});
 }
 
 }  // namespace

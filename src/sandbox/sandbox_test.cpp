@@ -429,10 +429,22 @@ TEST_F(Cage, HasNoPowerAndItsOwnNamespaces) {
     ::waitpid(pid, nullptr, 0);
 }
 
+// In a mount namespace where nobody else mounts; what the cage would leave there it would have to
+// propagate, so everything is shared.
 TEST_F(Cage, LeavesNoMountBehind) {
-    const auto before = *os::read_kernel_file("/proc/self/mountinfo");
-    (void)run(*plain().build(), [] { return 0; });
-    EXPECT_EQ(*os::read_kernel_file("/proc/self/mountinfo"), before);
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        const bool alone = ::unshare(CLONE_NEWNS) == 0 &&
+                           ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                           ::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr) == 0;
+        const auto before = *os::read_kernel_file("/proc/self/mountinfo");
+        const Ending ending = run(*plain().build(), [] { return 7; });
+        const bool same = *os::read_kernel_file("/proc/self/mountinfo") == before;
+        ::_exit(!alone ? 1 : ending.code != 7 ? 2 : same ? 0 : 3);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(Cage, UserNamespaceHasTheRangeAndNoMore) {
