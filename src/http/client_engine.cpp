@@ -236,6 +236,10 @@ void Client::Transfer::set_connection() {
     curl_easy_setopt(easy_, CURLOPT_PIPEWAIT, waits ? 1L : 0L);
     curl_easy_setopt(easy_, CURLOPT_FRESH_CONNECT, own ? 1L : 0L);
     curl_easy_setopt(easy_, CURLOPT_FORBID_REUSE, own ? 1L : 0L);
+    if (own) {
+        // Each look-up goes through all that curl remembers, and it remembers each port asked.
+        curl_easy_setopt(easy_, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
+    }
     const std::uint64_t buffer = own ? 0 : request_.window_bytes / 2;
     curl_easy_setopt(
         easy_, CURLOPT_BUFFERSIZE,
