@@ -47,6 +47,11 @@ void let_go_of_code() {
 
 }  // namespace
 
+void share_one_heap() {
+    // It can only refuse a parameter that it does not know.
+    (void)::mallopt(M_ARENA_MAX, 1);
+}
+
 async::Task<void> return_memory(async::BlockingPool& pool) {
     // Free after the last time: parts of pages that hold something. Nullopt before the first.
     std::optional<std::size_t> kept;

@@ -6,6 +6,11 @@
 
 namespace skiff::app {
 
+// Before the first thread: all threads share one heap. The C library would give each a heap of its
+// own, whose free end it never returns (malloc_trim(3) neither): 5 MB of a node with 110 pods. What
+// threads wait for here are disks and the kernel, not each other's allocations.
+void share_one_heap();
+
 // Until cancelled: when a burst of work is over (the start is one), gives the pages of the heap
 // that hold nothing any more back to the kernel, which the C library by itself does for the heap's
 // end only, and lets go of the pages of programs and libraries that are mapped: what runs on is

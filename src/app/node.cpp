@@ -575,6 +575,7 @@ int node_command(NodeOptions options) {
         return kExitUsage;
     }
     ::signal(SIGPIPE, SIG_IGN);
+    share_one_heap();
     os::IdMapProbe probe = settle_powers();
     Base base;
     base.id_map_probe = std::move(probe);
