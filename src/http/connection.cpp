@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t kReadBytes = 16U << 10;
 // What a peer may send ahead while its request is answered; more waits in the kernel.
 constexpr std::size_t kAheadBytesMax = 16U << 10;
+constexpr std::size_t kLastChunkBytes = std::string_view("0\r\n\r\n").size();
 // An unread body up to this size is read and dropped to keep the connection; a longer one costs it.
 constexpr std::uint64_t kDrainBytesMax = 64U << 10;
 constexpr Duration kFinishTimeout = std::chrono::seconds(2);
@@ -158,7 +159,12 @@ Result<void> Connection::Message::advance(Part part) {
     auto has_part = [&] {
         return parser_.is_done() || (part == Part::kHead && parser_.is_header_done());
     };
-    while (!received.empty() && !has_part()) {
+    // Beast's parser asserts that it has this much of a last chunk when it looks a second time. As
+    // long as a chunked body is not over, at least so much is to come.
+    auto too_short = [&] {
+        return parser_.is_header_done() && parser_.chunked() && received.size() < kLastChunkBytes;
+    };
+    while (!received.empty() && !has_part() && !too_short()) {
         boost::beast::error_code error;
         std::size_t used = parser_.put(boost::asio::buffer(received), error);
         received.erase(0, used);
