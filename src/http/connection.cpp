@@ -152,6 +152,7 @@ private:
     async::Scope* watch_scope_ = nullptr;
     async::Event over_;
     std::optional<Upgraded> upgraded_;
+    std::size_t head_bytes_ = 0;
 };
 
 Result<void> Connection::Message::advance(Part part) {
@@ -166,8 +167,14 @@ Result<void> Connection::Message::advance(Part part) {
     };
     while (!received.empty() && !has_part() && !too_short()) {
         boost::beast::error_code error;
+        const bool in_head = !parser_.is_header_done();
         std::size_t used = parser_.put(boost::asio::buffer(received), error);
         received.erase(0, used);
+        // The parser's own limit is for each piece that it looks at.
+        head_bytes_ += in_head ? used : 0;
+        if (!error && head_bytes_ > connection_.host_.limits.header_bytes_max) {
+            error = beast_http::error::header_limit;
+        }
         if (error == beast_http::error::need_more) {
             return {};
         }
