@@ -187,19 +187,19 @@ void Prober::forget(const PodUid& pod) {
 
 void Prober::set_beat(const Run& run, Watch& watch) const {
     Beat beat = beat_of(watch.kind, watch.rules, random_.uniform());
+    const SteadyTime now = clock_.steady_now();
     const Duration age = clock_.wall_now() - run.target.started;
     if (run.target.started < began_) {
         // An agent that finds many containers running does not ask all of them at once.
-        auto part = random_.uniform() * static_cast<double>(watch.rules.period.count());
-        beat.first = std::max(beat.first, age + Duration(static_cast<std::int64_t>(part)));
+        auto some = std::chrono::duration_cast<Duration>(watch.rules.period * random_.uniform());
+        beat.first = std::max(beat.first, age + some);
         beat.step = beat.first;
     }
     auto at = [&](Duration since_start) {
-        return clock_.steady_now() +
-               std::chrono::duration_cast<SteadyTime::duration>(since_start - age);
+        return now + std::chrono::duration_cast<SteadyTime::duration>(since_start - age);
     };
     watch.step = at(beat.step);
-    watch.due = std::max(at(beat.first), clock_.steady_now());
+    watch.due = std::max(at(beat.first), now);
 }
 
 // Never while the run has not started, or when nothing more is asked.

@@ -69,8 +69,7 @@ void take(ProbeState& state, ProbeKind kind, const Rules& rules, ProbeResult out
 }
 
 Beat beat_of(ProbeKind kind, const Rules& rules, double part) {
-    const Duration some(
-        static_cast<std::int64_t>(static_cast<double>(rules.period.count()) * part));
+    const auto some = std::chrono::duration_cast<Duration>(rules.period * part);
     switch (kind) {
         case ProbeKind::startup:
             break;
