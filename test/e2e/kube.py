@@ -174,9 +174,10 @@ class Kube:
         return [e for e in items if e["involvedObject"]["name"] == name
                 and (reason is None or e["reason"] == reason)]
 
-    def wait_event(self, name, reason, seconds=30):
-        return wait_until(lambda: self.events(name, reason), seconds,
-                          lambda: f"event {reason} of {name}: {self.describe(name)}")[0]
+    def wait_event(self, name, reason, words="", seconds=30):
+        """Waits for an event with the words: a status that tells the same may be here before it. The first one."""
+        return wait_until(lambda: [e for e in self.events(name, reason) if words in e["message"]], seconds,
+                          lambda: f"event {reason} ({words}) of {name}: {self.describe(name)}")[0]
 
 
 RBAC = "rbac.authorization.k8s.io"

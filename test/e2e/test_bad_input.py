@@ -72,7 +72,7 @@ def refused(kube, name, image, *reasons, **spec):
     """The message with which the pod's container waits; it can be deleted."""
     kube.apply(pod(name, image, **spec))
     message = kube.wait_waiting(name, *reasons, seconds=60)["message"]
-    assert kube.events(name), "somebody is told"
+    assert kube.wait_event(name, None), "somebody is told"
     kube("delete", "pod", name, "--timeout=20s")
     return message
 
@@ -194,8 +194,7 @@ def test_a_field_that_is_refused_is_told_with_value_and_remedy(kube, cluster, no
     spec, words = REFUSED[name]
     # Past the scheduler, which would wait for claims.
     kube.apply(pod(name, cluster.push("sleeper"), nodeName=node, **spec))
-    wait_until(lambda: any(words in event["message"] for event in kube.events(name) if event["type"] == "Warning"),
-               30, lambda: kube.describe(name))
+    assert kube.wait_event(name, None, words)["type"] == "Warning"
     wait_until(lambda: waiting_of(kube.pod(name)), 10, lambda: kube.describe(name))
     kube("delete", "pod", name, "--timeout=20s")
 
@@ -207,7 +206,8 @@ def test_a_sysctl_is_refused_with_value_and_remedy(kube, cluster, node):
     message = kube.wait_waiting("sysctl", "CreateContainerConfigError")["message"]
     assert message == ("spec.securityContext.sysctls [kernel.shm_rmid_forced] is not supported by this node: "
                        "remove them: a Wasm container has no kernel settings")
-    assert [message in event["message"] for event in kube.events("sysctl", "Failed")] == [True]
+    assert kube.wait_event("sysctl", "Failed", message)
+    assert len(kube.events("sysctl", "Failed")) == 1
     kube("delete", "pod", "sysctl", "--timeout=20s")
 
 
@@ -226,8 +226,8 @@ def test_a_power_that_is_not_granted_is_told_once(kube, cluster, name):
     spec, words = POWERS[name]
     kube.apply(pod(name, cluster.push("hello"), **spec))
     kube.wait_phase(name, "Succeeded")
-    events = kube.events(name, "NotGranted")
-    assert len(events) == 1 and words in events[0]["message"], events
+    assert kube.wait_event(name, "NotGranted", words)
+    assert len(kube.events(name, "NotGranted")) == 1
 
 
 def test_an_invalid_image_name_is_told(kube):

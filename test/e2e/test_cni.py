@@ -162,7 +162,7 @@ def test_a_pod_goes_only_when_the_plugin_has_let_it_go(kube_at, cluster, plugged
     plugged.fault("DEL", "fail")
     kube("delete", "pod", "web", "--wait=false")
     try:
-        assert "no boats left" in kube.wait_event("web", "FailedKillPod", 40)["message"]
+        assert "no boats left" in kube.wait_event("web", "FailedKillPod", seconds=40)["message"]
         assert kube.pod("web")
     finally:
         plugged.fault("DEL")

@@ -106,7 +106,7 @@ def test_an_unknown_handler_is_tried_again(kube, cluster):
                 "scheduling": kube.get("runtimeclass", "wasmtime")["scheduling"]})
     try:
         kube.apply(pod("stranger", cluster.push("hello"), runtimeClassName=kube.namespace))
-        told = kube.wait_event("stranger", "FailedCreatePodSandBox", 30)
+        told = kube.wait_event("stranger", "FailedCreatePodSandBox")
         assert "wasmer" in told["message"] and "wasmi" in told["message"], told
     finally:
         kube("delete", "runtimeclass", kube.namespace)

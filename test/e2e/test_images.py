@@ -51,8 +51,7 @@ def test_every_format_starts_and_starts_again_from_the_store(kube, cluster):
                 said(zero).splitlines()), name
             reference, digest = cluster.pushed[f"format-{name}:1"]
             assert container_of(its)["imageID"] == f"{reference.rsplit(':', 1)[0]}@{digest}"
-            events = [e["message"] for e in kube.events(f"{turn}-{name}", "Pulled")]
-            assert pulled in events[0], (name, turn, events)
+            assert pulled in kube.wait_event(f"{turn}-{name}", "Pulled")["message"], (name, turn)
 
 
 def test_an_index_without_webassembly_is_a_linux_image(kube, cluster):
@@ -224,7 +223,7 @@ def test_a_private_image_is_for_those_who_hold_its_secret(kube, private, scheme)
     kube.apply(held("stranger"), held("impostor", "wrong"), held("again", "good"),
                held("lacking", "absent"), held("never", imagePullPolicy="Never"))
     kube.wait_phase("again", "Succeeded")
-    assert "already present" in kube.events("again", "Pulled")[0]["message"]
+    assert "already present" in kube.wait_event("again", "Pulled")["message"]
     for name in ("stranger", "impostor", "lacking"):
         refused(name)
     assert "absent" in kube.wait_event("lacking", "FailedToRetrieveImagePullSecret")["message"]

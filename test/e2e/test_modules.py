@@ -76,7 +76,7 @@ def test_a_python_component_runs(kube, pushed):
 def test_yosys_synthesises_a_counter(kube, cluster, pushed):
     cluster.push("yosys")
     apply_example(kube, pushed, "modules/yosys.yaml")
-    kube.wait_event("yosys", "Compiling", 120)
+    kube.wait_event("yosys", "Compiling", seconds=120)
     kube.wait_phase("yosys", "Succeeded", seconds=480)
     assert "cells" in kube.logs("yosys")
 

@@ -18,9 +18,8 @@ def test_hello_runs_to_completion(kube, cluster):
     assert container_of(its)["imageID"].startswith(f"{cluster.registry}/actor@sha256:")
     assert kube.logs("hello") == "hello world\n"
     assert its["status"]["qosClass"] == "BestEffort"
-    reasons = [e["reason"] for e in kube.events("hello")]
     for reason in ("Scheduled", "Pulled", "Created", "Started"):
-        assert reason in reasons, reasons
+        assert kube.wait_event("hello", reason)
 
 
 def test_exit_codes_are_the_guests(kube, cluster):

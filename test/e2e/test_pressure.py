@@ -40,7 +40,7 @@ def test_row_62_an_empty_dir_is_held_to_its_size(kube, cluster):
     its = kube.wait_phase("fills", "Failed", seconds=40)
     assert its["status"]["reason"] == "Evicted"
     assert its["status"]["message"] == 'Usage of EmptyDir volume "data" exceeds the limit "1Mi". '
-    assert kube.events("fills", "Evicted")[0]["type"] == "Warning"
+    assert kube.wait_event("fills", "Evicted")["type"] == "Warning"
     kube("delete", "pod", "fills", "--timeout=20s")
 
 
@@ -70,7 +70,7 @@ def test_row_62_a_node_that_is_short_ends_a_pod_and_takes_no_other(kube, cluster
     told = find_condition(its, "DisruptionTarget")
     assert (told["status"], told["reason"], told["message"]) == (
         "True", "TerminationByKubelet", its["status"]["message"])
-    assert kube.events("victim", "Evicted")
+    assert kube.wait_event("victim", "Evicted")
     wait_until(lambda: node_condition(kube, short_node, "PIDPressure") == "True", 20, "PIDPressure")
     wait_until(lambda: any(t["key"] == "node.kubernetes.io/pid-pressure"
                            for t in kube.get("node", short_node)["spec"].get("taints", [])),

@@ -58,10 +58,6 @@ def wait_restarted(kube, name, seconds=30):
     return kube.wait_pod(name, lambda p: container_of(p) and restarts(p) >= 1, seconds)
 
 
-def messages(kube, name, reason):
-    return [event["message"] for event in kube.events(name, reason)]
-
-
 # --- probes ---------------------------------------------------------------------------------------
 
 
@@ -78,10 +74,8 @@ def test_exec_liveness(kube, cluster, files):
     its = wait_restarted(kube, "alive")
     health.write_text("ok")
     assert container_of(its)["lastState"]["terminated"]["exitCode"] == 143
-    failed = messages(kube, "alive", "Unhealthy")
-    assert any(m.startswith("Liveness probe failed: ") and "/f/health" in m for m in failed), failed
-    killing = messages(kube, "alive", "Killing")
-    assert "Container main failed liveness probe, will be restarted" in killing, killing
+    assert "/f/health" in kube.wait_event("alive", "Unhealthy", "Liveness probe failed: ")["message"]
+    assert kube.wait_event("alive", "Killing", "Container main failed liveness probe, will be restarted")
     kube.wait_ready("alive")
 
 
@@ -119,8 +113,7 @@ def test_http_probes(kube, cluster, files):
     kube.wait_event("web", "Unhealthy")
     its = kube.pod("web")
     assert condition_of(its, "Ready") == "False" and container_of(its)["started"] is True
-    assert any("HTTP probe failed with statuscode: " in m
-               for m in messages(kube, "web", "Unhealthy")), messages(kube, "web", "Unhealthy")
+    assert kube.wait_event("web", "Unhealthy", "HTTP probe failed with statuscode: ")
     ready.write_text("yes")
     kube.wait_ready("web")
     ready.unlink()
@@ -200,8 +193,7 @@ def test_a_container_that_does_not_start_is_restarted(kube, cluster):
     kube.apply(pod("never", cluster.push("sleeper"), restartPolicy="Always",
                    startupProbe=every_second(failureThreshold=2, **shell("false"))))
     wait_restarted(kube, "never")
-    assert ("Container main failed startup probe, will be restarted"
-            in messages(kube, "never", "Killing"))
+    assert kube.wait_event("never", "Killing", "Container main failed startup probe, will be restarted")
 
 
 def test_initial_delay(kube, cluster):
@@ -308,15 +300,13 @@ def test_grpc_probes(kube, cluster, grpc_server):
                    "preStop": {"httpGet": {"port": control, "path": "/make-not-serving"}}}))
     for name in ("boat", "steer"):
         kube.wait_ready(name)
-    kube.wait_event("raft", "Unhealthy")
-    assert "NotFound" in messages(kube, "raft", "Unhealthy")[0] or "code = 5" in messages(
-        kube, "raft", "Unhealthy")[0]
+    refused = kube.wait_event("raft", "Unhealthy")["message"]
+    assert "NotFound" in refused or "code = 5" in refused
     assert "failed to connect service at" in kube.wait_event("plank", "Unhealthy")["message"]
     assert restarts(kube.pod("boat")) == 0
     kube("delete", "pod", "steer", "--timeout=30s")
     wait_restarted(kube, "boat")
-    assert any('service unhealthy (responded with "NOT_SERVING")' in m
-               for m in messages(kube, "boat", "Unhealthy"))
+    assert kube.wait_event("boat", "Unhealthy", 'service unhealthy (responded with "NOT_SERVING")')
 
 
 # --- readiness gates ------------------------------------------------------------------------------
@@ -394,7 +384,7 @@ def test_a_failed_post_start_hook(kube, cluster):
     assert "exited with 3: oops" in waiting["message"], waiting
     event = kube.wait_event("unhooked", "FailedPostStartHook")
     assert event["message"] == "PostStartHook failed"
-    assert "FailedPostStartHook" in messages(kube, "unhooked", "Killing")
+    assert kube.wait_event("unhooked", "Killing", "FailedPostStartHook")
     its = wait_restarted(kube, "unhooked")
     assert condition_of(its, "Ready") == "False"
 

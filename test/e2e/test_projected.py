@@ -190,7 +190,6 @@ def test_a_refused_certificate_is_told_and_the_pod_does_not_start(kube, cluster,
     """Row 69: Denied is for good."""
     kube.apply(certified("unknown", cluster.push("actor")))
     signer.answer(signer.request(), "Denied")
-    wait_until(lambda: any("was denied by the signer" in e["message"] for e in kube.events("unknown", "FailedMount")),
-               SOON, lambda: kube.describe("unknown"))
+    assert kube.wait_event("unknown", "FailedMount", "was denied by the signer")
     assert len(kube.get("podcertificaterequests")["items"]) == 1
     kube("delete", "pod", "unknown", "--timeout=20s")

@@ -168,7 +168,7 @@ def test_row_14_a_critical_pod_takes_the_room_of_others(kube, cluster, node):
     assert victim["status"]["message"] == "Preempted in order to admit critical pod"
     told = find_condition(victim, "DisruptionTarget")
     assert (told["status"], told["reason"]) == ("True", "TerminationByKubelet")
-    assert kube.events("victim", "Preempting")
+    assert kube.wait_event("victim", "Preempting")
     assert condition_of(kube.pod("bystander"), "Ready") == "True"
     kube("delete", "pods", "--all", "--timeout=20s")
 
@@ -240,7 +240,7 @@ def test_row_65_a_policy_may_want_a_restart(kube, cluster, linux_node):
                         and not find_condition(p, "PodResizeInProgress"))
     assert container_of(its)["resources"]["limits"]["memory"] == "64Mi"
     assert memory_limit_of(cgroup_of(runner_of(its)[0], "memory")) == 64 << 20
-    assert any("resize requires restart" in e["message"] for e in kube.events("restarts", "Killing"))
+    assert kube.wait_event("restarts", "Killing", "resize requires restart")
     kube("delete", "pod", "restarts", "--timeout=20s")
 
 

@@ -103,8 +103,7 @@ def test_volumes_that_cannot_be_used_here_are_named(kube, cluster, node, storage
         kube.apply(claiming(name, image, name, "hold", nodeName=node))
     kube.apply(claiming("absent", image, "absent", "hold", nodeName=node))
     for name, word in [*((name, word) for name, (_, word) in cases.items()), ("absent", "not found")]:
-        wait_until(lambda name=name, word=word: any(word in e["message"] for e in kube.events(name, "FailedMount")),
-                   30, lambda name=name: kube.describe(name))
+        assert kube.wait_event(name, "FailedMount", word)
     kube("delete", "pod", *cases, "absent", "--timeout=30s")
 
 
@@ -203,7 +202,7 @@ def test_an_image_is_a_volume(kube, cluster, push):
         kube.wait_phase(name, "Succeeded")
         told = kube.logs(name)
         assert all(word in told for word in words), told
-    assert any("kitten" in e["message"] for e in kube.events("whole", "Pulled"))
+    assert kube.wait_event("whole", "Pulled", "kitten")
     kube("delete", "pod", "whole", "part", "files", "module", "--timeout=20s")
 
 
@@ -215,8 +214,7 @@ def test_pull_errors_of_an_image_volume_are_the_containers(kube, cluster, push):
                with_image("never", actor, f"{cluster.registry}/nothing:1", "hold", policy="Never"),
                with_image("nowhere", actor, kitten, "hold", mount={"subPath": "none"}))
     kube.wait_waiting("absent", "ErrImagePull")
-    wait_until(lambda: any("nothing:1" in event["message"] for event in kube.events("absent", "Failed")), SOON,
-               lambda: kube.describe("absent"))
+    assert kube.wait_event("absent", "Failed", "nothing:1")
     kube.wait_waiting("absent", "ImagePullBackOff")
     kube.wait_waiting("never", "ErrImageNeverPull")
     assert "none does not exist" in kube.wait_waiting("nowhere", "CreateContainerConfigError")["message"]
