@@ -4,6 +4,7 @@
  *   args                      its arguments, one line each
  *   env NAME                  the value of a variable, or "not set"
  *   sleep MS                  waits
+ *   mkdir PATH                makes a folder below the first one it has, and prints 0 or the error's number
  *   exit N                    ends with that code
  *   fail                      ends with the error result of `run`
  *   trap                      executes an unreachable instruction
@@ -54,6 +55,20 @@ static void print_env(command3_string_t name) {
     write_line(&out, value);
 }
 
+static void make_folder(command3_string_t path) {
+    wasi_filesystem_preopens_list_tuple2_own_descriptor_string_t folders;
+    wasi_filesystem_preopens_get_directories(&folders);
+    wasi_filesystem_types_error_code_t error = {.tag = 0};
+    char digits[] = {'0', '0', '\0'};
+    if (folders.len > 0 && !wasi_filesystem_types_method_descriptor_create_directory_at(
+                               wasi_filesystem_types_borrow_descriptor(folders.ptr[0].f0), &path, &error)) {
+        digits[0] = (char)('0' + error.tag / 10);
+        digits[1] = (char)('0' + error.tag % 10);
+    }
+    command3_string_t text = {(uint8_t*)digits, 2};
+    write_line(&out, text);
+}
+
 static command3_callback_code_t finish(bool failed) {
     close_output(&out);
     close_output(&err);
@@ -90,6 +105,8 @@ static command3_callback_code_t go_on(void) {
             if (start_sleep(take_number())) {
                 return COMMAND3_CALLBACK_CODE_WAIT(waiting);
             }
+        } else if (is(verb, "mkdir")) {
+            make_folder(take_argument());
         } else if (is(verb, "exit")) {
             close_output(&out);
             close_output(&err);

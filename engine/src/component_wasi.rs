@@ -8,6 +8,7 @@ use crate::metadata::Files;
 use crate::outgoing::Outgoing;
 use crate::pod;
 use crate::provider::Purpose;
+use crate::read_only;
 use crate::stdio::Waiting;
 use crate::stop::Stop;
 use std::sync::Arc;
@@ -163,9 +164,11 @@ pub fn linker(engine: &Engine, purpose: Purpose) -> Result<Linker<ComponentState
     linker.allow_shadowing(true);
     monotonic_clock::add_to_linker::<_, Clock>(&mut linker, clock)?;
     lookup::add_02(&mut linker)?;
+    read_only::add_02(&mut linker)?;
     if concurrent {
         p3_clock::add_to_linker::<_, Clock>(&mut linker, clock)?;
         lookup::add_03(&mut linker)?;
+        read_only::add_03(&mut linker)?;
     }
     linker.allow_shadowing(false);
     pod::add_interfaces(&mut linker, concurrent)?;

@@ -8,7 +8,7 @@
 use crate::core_http::{self, CoreHttp, Refusal};
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
-use crate::metadata::Files;
+use crate::metadata::{Files, Written};
 use crate::pod;
 use crate::poll;
 use crate::stdio::Waiting;
@@ -96,18 +96,45 @@ pub fn finish<R>(future: impl Future<Output = Result<R>>) -> Result<R> {
     }
 }
 
+/// The first descriptor of a folder: the root, to which libraries resolve every path.
+const ROOT: i32 = 3;
+const IO: i32 = 29;
+const READ_ONLY: i32 = 69;
+/// Of `path_open`: create and truncate, and the right `fd_write`.
+const MAKING: i32 = 1 | 8;
+const WRITING: i64 = 1 << 6;
+
+/// A word for EROFS, as in read_only.rs: the number of an I/O error of a call that wrote at the path in the guest's
+/// memory. Where a folder is that the guest opened by itself is not known here: below one it stays an I/O error.
+fn name_read_only(
+    state: &CoreState,
+    memory: &mut GuestMemory<'_>,
+    (written, folder, path, size): (Written, i32, i32, i32),
+) -> i32 {
+    let GuestMemory::Unshared(memory) = memory else { return IO };
+    let piece = (path as u32, size as u32);
+    match pod::path(memory, piece) {
+        Ok(path) if folder == ROOT && state.files.write_to_read_only(path, written) => READ_ONLY,
+        _ => IO,
+    }
+}
+
 macro_rules! wasi_functions {
-    ($($kind:ident $name:ident($($arg:ident: $ty:ty),*);)*) => {
+    ($($kind:ident $name:ident($($arg:ident: $ty:ty),*) $(, writes $written:ident($($place:ident),*) $(if $when:expr)?)?;)*) => {
         /// The names of all functions of WASI 0.1.
         const FUNCTIONS: &[&str] = &[$(stringify!($name),)* "poll_oneoff", "proc_exit"];
 
         /// Each of them for a call of either engine.
         mod calls {
-            use super::{Call, Result, finish, wasi, with_guest};
+            use super::*;
 
             $(pub fn $name(caller: &mut impl Call, $($arg: $ty),*) -> Result<i32> {
                 with_guest(caller, |state, memory| {
-                    wasi_functions!(@$kind wasi::$name(&mut state.wasi, memory, $($arg),*))
+                    let result = wasi_functions!(@$kind wasi::$name(&mut state.wasi, memory, $($arg),*));
+                    $(if let Ok(IO) = result && true $(&& $when)? {
+                        return Ok(name_read_only(state, memory, (Written::$written, $($place),*)));
+                    })?
+                    result
                 })
             })*
         }
@@ -169,16 +196,16 @@ wasi_functions! {
     ready fd_sync(a: i32);
     now fd_tell(a: i32, b: i32);
     ready fd_write(a: i32, b: i32, c: i32, d: i32);
-    ready path_create_directory(a: i32, b: i32, c: i32);
+    ready path_create_directory(a: i32, b: i32, c: i32), writes Entry(a, b, c);
     ready path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32);
-    ready path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32);
-    ready path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32);
-    ready path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32);
+    ready path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32), writes File(a, c, d);
+    ready path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32), writes Entry(e, f, g);
+    ready path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32), writes File(a, c, d) if e & MAKING != 0 || f & WRITING != 0;
     ready path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32);
-    ready path_remove_directory(a: i32, b: i32, c: i32);
-    ready path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32);
-    ready path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32);
-    ready path_unlink_file(a: i32, b: i32, c: i32);
+    ready path_remove_directory(a: i32, b: i32, c: i32), writes Entry(a, b, c);
+    ready path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32), writes Entry(d, e, f);
+    ready path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32), writes Entry(c, d, e);
+    ready path_unlink_file(a: i32, b: i32, c: i32), writes Entry(a, b, c);
     now proc_raise(a: i32);
     now sched_yield();
     now random_get(a: i32, b: i32);

@@ -24,6 +24,7 @@ mod outgoing;
 mod pod;
 mod poll;
 mod provider;
+mod read_only;
 mod run;
 mod server;
 mod stdio;

@@ -161,6 +161,11 @@ impl Files {
         attributes(self.open(path, libc::O_PATH | links)?.as_fd())
     }
 
+    /// Whether the mount is read-only that a call writes to.
+    pub fn write_to_read_only(&self, path: &str, written: Written) -> bool {
+        self.root().is_ok_and(|root| writes_to_read_only(root, path, written))
+    }
+
     /// Fails unless the guest has all of the rights to what the path leads to.
     pub fn access_at(&self, path: &str, rights: u32) -> Result<(), Refusal> {
         if rights & !(READ | WRITE | EXECUTE) != 0 {
@@ -199,15 +204,7 @@ impl Files {
     }
 
     fn open(&self, path: &str, flags: i32) -> Result<OwnedFd, Refusal> {
-        let below = match path.trim_start_matches('/') {
-            _ if path.len() > PATH_BYTES_MAX => return Err(Refusal::NameTooLong),
-            "" if path.is_empty() => return Err(Refusal::NoEntry),
-            "" => ".",
-            below => below,
-        };
-        let below = CString::new(below).map_err(|_| Refusal::Invalid)?;
-        let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
-        open_at(self.root()?.as_raw_fd(), &below, flags, resolve)
+        open_below(self.root()?, path, flags)
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Refusal> {
@@ -218,6 +215,18 @@ impl Files {
         });
         opened.as_ref().map(AsFd::as_fd).map_err(|refusal| *refusal)
     }
+}
+
+fn open_below(folder: BorrowedFd<'_>, path: &str, flags: i32) -> Result<OwnedFd, Refusal> {
+    let below = match path.trim_start_matches('/') {
+        _ if path.len() > PATH_BYTES_MAX => return Err(Refusal::NameTooLong),
+        "" if path.is_empty() => return Err(Refusal::NoEntry),
+        "" => ".",
+        below => below,
+    };
+    let below = CString::new(below).map_err(|_| Refusal::Invalid)?;
+    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+    open_at(folder.as_raw_fd(), &below, flags, resolve)
 }
 
 fn open_at(folder: RawFd, path: &CString, flags: i32, resolve: u64) -> Result<OwnedFd, Refusal> {
@@ -241,6 +250,34 @@ fn open_at(folder: RawFd, path: &CString, flags: i32, resolve: u64) -> Result<Ow
         }
     }
     Err(Refusal::last())
+}
+
+/// What a call writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// What the path leads to, or a new file there.
+    File,
+    /// An entry of the folder that the path's last part is in.
+    Entry,
+}
+
+/// Whether the mount is read-only that a call writes to. Of interest once it has failed: nothing is known of a path
+/// that leads nowhere.
+pub fn writes_to_read_only(folder: BorrowedFd<'_>, path: &str, written: Written) -> bool {
+    let path = path.trim_end_matches('/');
+    let parent = path.rsplit_once('/').map_or(".", |(parent, _)| parent);
+    let file = match written {
+        Written::File => open_below(folder, path, libc::O_PATH),
+        Written::Entry => Err(Refusal::NoEntry),
+    };
+    let Ok(place) = file.or_else(|_| open_below(folder, parent, libc::O_PATH)) else {
+        return false;
+    };
+    // SAFETY: numbers only, filled by a call on an open descriptor.
+    unsafe {
+        let mut system: libc::statvfs = std::mem::zeroed();
+        libc::fstatvfs(place.as_raw_fd(), &mut system) == 0 && system.f_flag & libc::ST_RDONLY != 0
+    }
 }
 
 /// Of an open file.

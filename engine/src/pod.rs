@@ -161,7 +161,7 @@ fn bytes(memory: &mut [u8], (at, size): Piece) -> std::result::Result<&mut [u8],
     memory.get_mut(at as usize..end).ok_or(FAULT)
 }
 
-fn path(memory: &mut [u8], piece: Piece) -> std::result::Result<&str, i32> {
+pub fn path(memory: &mut [u8], piece: Piece) -> std::result::Result<&str, i32> {
     let text = std::str::from_utf8(bytes(memory, piece)?);
     text.map_err(|_| Refusal::IllegalByteSequence.number())
 }

@@ -78,6 +78,14 @@ fn command_has_arguments_streams_and_files() {
 }
 
 #[test]
+fn writing_to_a_read_only_mount_is_named() {
+    let folder = Folder::read_only();
+    let grant = Grant { root: Some(folder.0.clone()), ..Grant::default() };
+    let report = Engine::new().run(&adapted(WRITES), &grant);
+    assert_eq!((report.kind, report.exit_code), (EXITED, 0), "{report:?}");
+}
+
+#[test]
 fn exit_is_0_or_1() {
     for (code, seen) in [(0, 0), (3, 1)] {
         let wat = format!(

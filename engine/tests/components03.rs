@@ -54,6 +54,17 @@ fn stop_order_ends_a_wait_once() {
 }
 
 #[test]
+fn folders_are_made_and_a_read_only_mount_is_named() {
+    let folder = Folder::new();
+    let in_root = |folder: &Folder| Grant { root: Some(folder.0.clone()), ..Grant::default() };
+    let report = command(&["mkdir", "new", "mkdir", "new"], in_root(&folder));
+    assert_eq!(report.stdout, "00\n06\n", "made, then `exist`: {report:?}");
+    let read_only = Folder::read_only();
+    let report = command(&["mkdir", "new", "mkdir", "no/new"], in_root(&read_only));
+    assert_eq!(report.stdout, "32\n19\n", "`read-only`, then `no-entry`: {report:?}");
+}
+
+#[test]
 fn pulley_runs_it_as_well() {
     let wasm = guest("command-03");
     let grant = Grant { args: vec!["command-03", "print", "portable"], ..Grant::default() };

@@ -232,6 +232,14 @@ fn nothing_above_the_root_is_seen() {
 }
 
 #[test]
+fn writing_to_a_read_only_mount_is_named() {
+    let folder = Folder::read_only();
+    let grant = Grant { root: Some(folder.0.clone()), ..Grant::default() };
+    let report = run_everywhere(WRITES, &grant);
+    assert_eq!((report.kind, report.exit_code), (EXITED, 0), "{report:?}");
+}
+
+#[test]
 fn missing_root_fails_the_start() {
     let wat = r#"(module (func (export "_start")))"#;
     let report = run(wat, &Grant { root: Some("/nowhere".into()), ..Grant::default() });

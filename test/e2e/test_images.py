@@ -112,7 +112,7 @@ def test_a_writable_layer_is_written_and_gone_with_its_container(kube, cluster):
     assert container_of(its)["lastState"]["terminated"]["exitCode"] == 3
     wait_until(lambda: kube.logs("twice") == "x\n", 20, lambda: kube.logs("twice"))
     its = kube.wait_phase("sealed", "Failed")
-    assert terminated_of(its)["exitCode"] == 1 and "write /mark" in kube.logs("sealed")
+    assert terminated_of(its)["exitCode"] == 1 and "write /mark: Read-only" in kube.logs("sealed")
     its = kube.wait_phase("bare", "Failed")
     assert (terminated_of(its)["exitCode"], kube.logs("bare")) == (3, "x\n")
     kube("delete", "pod", "twice", "--timeout=20s")

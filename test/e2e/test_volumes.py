@@ -111,8 +111,7 @@ def test_emptydir_in_memory_and_read_only_mounts(kube, cluster):
                    volumes=[{"name": "m", "emptyDir": {}}]))
     kube.wait_phase("memory", "Succeeded")
     kube.wait_phase("read-only", "Failed")
-    # The engine's WASI has no word for EROFS yet and says I/O error.
-    assert "write /m/x: " in kube.logs("read-only")
+    assert "write /m/x: Read-only file system" in kube.logs("read-only")
 
 
 def write_to(kube, name, image, folder, user, text):
