@@ -277,6 +277,7 @@ TEST_F(Keeper, ExecutesItselfAnewWithoutLosingAnything) {
     }
     const std::string log = *os::read_file(keeper.folder() / "keeper.log", 1_MiB);
     EXPECT_NE(log.find("executions=3"), std::string::npos) << log;
+    EXPECT_EQ(*os::read_kernel_file(fmt::format("/proc/{}/comm", keeper.pid())), "skiff-engine\n");
     agent.send(wire::List{});
     std::size_t count = 0;
     while (count != 10) {

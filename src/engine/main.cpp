@@ -83,6 +83,8 @@ int keep(const std::vector<std::string_view>& words) {
         fmt::print(stderr, "skiff-engine: --run-dir must be an absolute path\n{}", kUsage);
         return kExitUsage;
     }
+    // Executed anew by way of /proc, its name in lists of processes were "exe".
+    ::prctl(PR_SET_NAME, "skiff-engine");
     // A session of its own: no terminal reaches it. Fails harmlessly when it leads one already.
     (void)::setsid();
     auto keeper = Keeper::create(settings);

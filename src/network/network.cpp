@@ -218,6 +218,8 @@ Task<Result<void>> NodeNetwork::tear_down(const PodUid& pod) {
     state::Paths paths = paths_;
     auto work = [paths, uid]() -> Result<void> {
         SKIFF_CHECK(os::remove_file(paths.pod_hosts(uid)));
+        // An agent that was killed while it wrote one of them left another name.
+        os::remove_stale_temporaries(paths.pod(uid));
         return os::remove_file(paths.pod_resolv_conf(uid));
     };
     co_return co_await file_work_.run(uid.str(), std::move(work));

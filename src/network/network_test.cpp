@@ -259,6 +259,8 @@ TEST_F(NodeNetworkTest, WritesThePodsFilesAndTakesThemAway) {
     ASSERT_TRUE(set_up(pod));
     EXPECT_EQ(events.seen.size(), 1U) << "once, not at each resync";
     PodUid uid(pod.metadata.uid);
+    // An agent that was killed while it wrote leaves its temporary.
+    std::ofstream(paths.pod(uid) / ".etc-hosts.tmp-123abc") << "127.0.0.1";
     ASSERT_TRUE(async::run_to_end(reactor, network->tear_down(uid)));
     ASSERT_TRUE(async::run_to_end(reactor, network->tear_down(uid)));
     EXPECT_EQ(left_of(uid), "skiff") << "the pod's mark, which is the runtime's to take away";

@@ -6,6 +6,7 @@
 #include "os/machine.h"
 #include "os/mount.h"
 #include "state/checkpoint.h"
+#include "state/pod_mark.h"
 
 namespace skiff::state {
 
@@ -71,6 +72,7 @@ Result<void> make_tree(const Paths& paths) {
         SKIFF_CHECK(os::make_folders(folder, kPrivate));
         os::remove_stale_temporaries(folder);
     }
+    remove_empty_pods(paths);
     os::remove_stale_temporaries(paths.root_dir);
     os::remove_stale_temporaries(paths.run_dir);
     return {};

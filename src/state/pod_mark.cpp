@@ -21,6 +21,12 @@ Result<void> unmark_pod(const Paths& paths, const PodUid& uid) {
     return {};
 }
 
+void remove_empty_pods(const Paths& paths) {
+    for (const auto& name : os::list_folder(paths.pods()).value_or(std::vector<std::string>{})) {
+        ::rmdir((paths.pods() / name).c_str());
+    }
+}
+
 std::vector<PodUid> marked_pods(const Paths& paths) {
     std::vector<PodUid> marked;
     auto names = os::list_folder(paths.pods());

@@ -16,5 +16,8 @@ namespace skiff::state {
 [[nodiscard]] Result<void> mark_pod(const Paths& paths, const PodUid& uid);
 [[nodiscard]] Result<void> unmark_pod(const Paths& paths, const PodUid& uid);
 [[nodiscard]] std::vector<PodUid> marked_pods(const Paths& paths);
+// At the agent's start: one that was killed between a pod's mark and its folder left that empty.
+// Whoever else makes a folder there makes it again.
+void remove_empty_pods(const Paths& paths);
 
 }  // namespace skiff::state

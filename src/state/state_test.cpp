@@ -112,6 +112,17 @@ TEST_F(State, InstanceKeepsItsIdAndReplacesACorruptOne) {
     EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 1U);
 }
 
+TEST_F(State, AStartRemovesTheFoldersOfPodsThatHoldNothing) {
+    const PodUid uid("marked");
+    ASSERT_TRUE(mark_pod(paths_, uid));
+    fs::create_directories(paths_.pod_volumes(PodUid("of-a-kubelet")));
+    fs::create_directories(paths_.pod(PodUid("empty")));
+    ASSERT_TRUE(Instance::open(paths_, random_));
+    EXPECT_TRUE(fs::exists(paths_.pod_mark(uid)));
+    EXPECT_TRUE(fs::exists(paths_.pod_volumes(PodUid("of-a-kubelet"))));
+    EXPECT_FALSE(fs::exists(paths_.pod(PodUid("empty"))));
+}
+
 TEST_F(State, LinksOnTheWayToFoldersAreFollowed) {
     const Paths real = (*Instance::open(paths_, random_))->paths();
     const fs::path link = folder_ / "link";

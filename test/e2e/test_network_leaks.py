@@ -26,6 +26,12 @@ class Place:
     def inside(self, *command):
         return run(["ip", "netns", "exec", self.netns, *command]).stdout
 
+    def log_of(self, uids):
+        """What the agent said of these pods, and what is in their folders."""
+        folders = [str(path) for uid in uids for path in (self.root / "pods" / uid).rglob("*")]
+        lines = self.cluster.log_of(self.name).splitlines()
+        return folders + [line for line in lines if any(uid in line for uid in uids)]
+
     def state(self):
         """Everything that a pod brings, by kind. Wires laid ahead are no pod's: those without an address."""
         links = json.loads(self.inside("ip", "-j", "link"))
@@ -85,7 +91,8 @@ def churn(kube, cluster, place, cycles, extra=lambda: {}):
     def clean():
         state.update(place.state() | extra())
         return state == before
-    wait_until(clean, 60, lambda: {key: value for key, value in state.items() if value != before[key]})
+    wait_until(clean, 60, lambda: {key: value for key, value in state.items() if value != before[key]}
+               | {"log": place.log_of(state["pods"])})
 
 
 @pytest.fixture
