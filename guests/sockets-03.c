@@ -202,8 +202,8 @@ static void print_echoed(size_t bytes) {
 }
 
 // Serves one connection after the other: `count` of them, for ever when it is zero.
-static void tcp_listen(const char* port, unsigned long count) {
-    socket_address at = find("0.0.0.0", port), bound;
+static void tcp_listen(socket_address at, unsigned long count) {
+    socket_address bound;
     wasi_sockets_types_borrow_tcp_socket_t socket =
         wasi_sockets_types_borrow_tcp_socket(make_tcp(at));
     error_code error;
@@ -278,10 +278,10 @@ static void udp(const char* host, const char* port, const char* text) {
     print(&out, "\n");
 }
 
-static void udp_listen(const char* port, unsigned long count) {
+static void udp_listen(socket_address at, unsigned long count) {
     socket_address bound;
     error_code error;
-    wasi_sockets_types_borrow_udp_socket_t socket = make_udp(find("0.0.0.0", port));
+    wasi_sockets_types_borrow_udp_socket_t socket = make_udp(at);
     print_bound(wasi_sockets_types_method_udp_socket_get_local_address(socket, &bound, &error),
                 bound, &error);
     for (unsigned long served = 0; count == 0 || served < count; served++) {
@@ -314,10 +314,11 @@ bool exports_wasi_cli_run_run(void) {
     const char* first = argument(all, 2);
     const char* second = argument(all, 3);
     const char* third = argument(all, 4);
+    const char* listen_at = all.len > 4 ? third : "0.0.0.0";
     if (strcmp(verb, "tcp-listen") == 0) {
-        tcp_listen(first, strtoul(second, NULL, 10));
+        tcp_listen(find(listen_at, first), strtoul(second, NULL, 10));
     } else if (strcmp(verb, "udp-listen") == 0) {
-        udp_listen(first, strtoul(second, NULL, 10));
+        udp_listen(find(listen_at, first), strtoul(second, NULL, 10));
     } else if (strcmp(verb, "tcp") == 0 && all.len == 5) {
         tcp(first, second, third);
     } else if (strcmp(verb, "udp") == 0 && all.len == 5) {
@@ -326,8 +327,8 @@ bool exports_wasi_cli_run_run(void) {
         print_lookup(first);
     } else {
         print(&err,
-              "usage: sockets-03 tcp-listen PORT [N] | tcp HOST PORT TEXT | udp-listen PORT "
-              "[N] | udp HOST PORT TEXT | lookup NAME\n");
+              "usage: sockets-03 tcp-listen PORT [N [ADDRESS]] | tcp HOST PORT TEXT | "
+              "udp-listen PORT [N [ADDRESS]] | udp HOST PORT TEXT | lookup NAME\n");
         end(2);
     }
     close_output(&out);

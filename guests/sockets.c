@@ -214,8 +214,8 @@ static wasi_sockets_tcp_own_tcp_socket_t listen_on(socket_address at) {
 }
 
 // Serves one connection after the other: `count` of them, for ever when it is zero.
-static void tcp_listen(const char* port, unsigned long count) {
-    wasi_sockets_tcp_own_tcp_socket_t made = listen_on(find("0.0.0.0", port));
+static void tcp_listen(socket_address at, unsigned long count) {
+    wasi_sockets_tcp_own_tcp_socket_t made = listen_on(at);
     wasi_sockets_tcp_borrow_tcp_socket_t socket = wasi_sockets_tcp_borrow_tcp_socket(made);
     for (unsigned long served = 0; count == 0 || served < count; served++) {
         wasi_sockets_tcp_tuple3_own_tcp_socket_own_input_stream_own_output_stream_t peer;
@@ -310,8 +310,8 @@ static void udp(const char* host, const char* port, const char* text) {
     printf("%.*s\n", (int)got.ptr[0].data.len, (const char*)got.ptr[0].data.ptr);
 }
 
-static void udp_listen(const char* port, unsigned long count) {
-    struct udp_end end = make_udp(find("0.0.0.0", port), NULL);
+static void udp_listen(socket_address at, unsigned long count) {
+    struct udp_end end = make_udp(at, NULL);
     socket_address bound;
     error_code code = 0;
     check(wasi_sockets_udp_method_udp_socket_local_address(
@@ -338,10 +338,11 @@ static void udp_listen(const char* port, unsigned long count) {
 int main(int argc, char** argv) {
     const char* verb = argc > 2 ? argv[1] : "";
     unsigned long count = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    const char* listen_at = argc > 4 ? argv[4] : "0.0.0.0";
     if (strcmp(verb, "tcp-listen") == 0) {
-        tcp_listen(argv[2], count);
+        tcp_listen(find(listen_at, argv[2]), count);
     } else if (strcmp(verb, "udp-listen") == 0) {
-        udp_listen(argv[2], count);
+        udp_listen(find(listen_at, argv[2]), count);
     } else if (strcmp(verb, "tcp") == 0 && argc == 5) {
         tcp(argv[2], argv[3], argv[4]);
     } else if (strcmp(verb, "udp") == 0 && argc == 5) {
@@ -350,8 +351,8 @@ int main(int argc, char** argv) {
         lookup(argv[2], print_each, NULL);
     } else {
         fprintf(stderr,
-                "usage: sockets tcp-listen PORT [N] | tcp HOST PORT TEXT | udp-listen PORT "
-                "[N] | udp HOST PORT TEXT | lookup NAME\n");
+                "usage: sockets tcp-listen PORT [N [ADDRESS]] | tcp HOST PORT TEXT | "
+                "udp-listen PORT [N [ADDRESS]] | udp HOST PORT TEXT | lookup NAME\n");
         return 2;
     }
     return 0;

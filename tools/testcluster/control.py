@@ -73,6 +73,19 @@ class Cluster:
         return self.state["slot"]
 
     @property
+    def dual_stack(self):
+        return bool(self.state["variant"].get("dual_stack"))
+
+    @property
+    def pod_ranges(self):
+        """As flags of Kubernetes want them: one, or one of each family."""
+        return ",".join([net.pod_range(self.slot)] + [net.pod_range_v6(self.slot)] * self.dual_stack)
+
+    @property
+    def service_ranges(self):
+        return ",".join([net.service_range(self.slot)] + [net.service_range_v6(self.slot)] * self.dual_stack)
+
+    @property
     def server(self):
         return f"https://{net.address(self.slot)}:6443"
 
@@ -101,7 +114,8 @@ class Cluster:
     def up(self, version, owner, say, variant=None):
         """`variant` is what differs from the usual control plane: signing_duration (Go's text: how long
         certificates of requests live), verify_nodes (the API server verifies their serving
-        certificates), audit (logs/audit.log has every request), flags (further ones of the API server)."""
+        certificates), audit (logs/audit.log has every request), dual_stack (addresses of both families for
+        nodes, pods and Services), flags (further ones of the API server)."""
         built = binaries.build(version, say)
         for command in ("docker-registry", "openssl", "ip"):
             if not shutil.which(command):
@@ -138,6 +152,8 @@ class Cluster:
 
         net.take_slot(self.state["mark"], remember)
         net.create(self.slot)
+        if self.dual_stack:
+            net.add_cluster_v6(self.slot)
         os.makedirs(self.logs, exist_ok=True)
         self._run("etcd", [f"{built}/etcd", *self._etcd_flags()])
         self._start_registry()
@@ -189,7 +205,7 @@ class Cluster:
         return [
             "--etcd-servers=http://127.0.0.1:2379", "--secure-port=6443",
             f"--advertise-address={net.address(self.slot)}", "--bind-address=0.0.0.0",
-            f"--service-cluster-ip-range={net.service_range(self.slot)}",
+            f"--service-cluster-ip-range={self.service_ranges}",
             f"--tls-cert-file={keys}/apiserver.crt", f"--tls-private-key-file={keys}/apiserver.key",
             f"--client-ca-file={keys}/ca.crt", "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction", "--enable-bootstrap-token-auth=true",
@@ -235,9 +251,10 @@ class Cluster:
             f"--cluster-signing-key-file={keys}/ca.key",
             # With the default burst of 30 its start takes five seconds longer; the rate is as ever.
             "--kube-api-burst=200",
-            "--allocate-node-cidrs=true", f"--cluster-cidr={net.pod_range(self.slot)}",
-            "--node-cidr-mask-size=22",
-            f"--service-cluster-ip-range={net.service_range(self.slot)}", "--profiling=false",
+            "--allocate-node-cidrs=true", f"--cluster-cidr={self.pod_ranges}",
+            # Of IPv6 a node gets a /64.
+            f"--node-cidr-mask-size{'-ipv4' if self.dual_stack else ''}=22",
+            f"--service-cluster-ip-range={self.service_ranges}", "--profiling=false",
             *([f"--cluster-signing-duration={duration}"] if duration else []),
         ]
 

@@ -3,9 +3,10 @@
     machine                 namespace skcN                     namespace skcNn1
     skcN 10.209.N.254 ──────► br0 10.209.N.1 (API, registry) ◄────── eth0 10.209.N.11
 
-All of a cluster is one Ethernet segment, 10.209.N.0/24. Nothing routes out of it: the cluster's
-namespace has no default route, and the machine is not asked to forward. N is a free slot; taking
-it is creating the machine's end of the wire, which the kernel grants to one caller only.
+All of a cluster is one Ethernet segment, 10.209.N.0/24, of a dual-stack one fd00:209:N::/64, too.
+Nothing routes out of it: the cluster's namespace has no default route, and the machine is not asked
+to forward. N is a free slot; taking it is creating the machine's end of the wire, which the kernel
+grants to one caller only.
 """
 
 import contextlib
@@ -32,6 +33,18 @@ def service_range(slot):
 
 def pod_range(slot):
     return f"10.{16 + slot}.0.0/16"
+
+
+def address_v6(slot):
+    return f"fd00:209:{slot:x}::1"
+
+
+def service_range_v6(slot):
+    return f"fd00:208:{slot:x}::/112"
+
+
+def pod_range_v6(slot):
+    return f"fd00:210:{slot:x}::/48"
 
 
 def node_address(slot, index):
@@ -111,6 +124,13 @@ def create(slot):
     _ip("-n", name, "link", "set", "br0", "up")
 
 
+def add_cluster_v6(slot):
+    """IPv6 addresses of the machine and the control plane beside the others."""
+    # Usable at once: nobody else can have them.
+    _ip("address", "add", f"fd00:209:{slot:x}::fe/64", "dev", f"skc{slot}", "nodad")
+    _ip("-n", netns(slot), "address", "add", f"{address_v6(slot)}/64", "dev", "br0", "nodad")
+
+
 def create_node(slot, index):
     """Makes a node's namespace, wired to the cluster's bridge."""
     name = node_netns(slot, index)
@@ -131,17 +151,19 @@ def create_node(slot, index):
 
 
 def add_node_v6(slot, index):
-    """An IPv6 address beside the other one; of use among such nodes, for nobody else has one."""
+    """An IPv6 address beside the other one; in a cluster that is not dual-stack only other such nodes have one, too."""
     # Usable at once: the place is the node's, nobody else can have the address.
     _ip("-n", node_netns(slot, index), "address", "add", f"{node_address_v6(slot, index)}/64", "dev", "eth0", "nodad")
+    # It leads nowhere, as that of IPv4, but what kube-proxy sends elsewhere must have had a way before.
+    _ip("-n", node_netns(slot, index), "-6", "route", "add", "default", "via", address_v6(slot))
 
 
 def route_pods(slot, index, ranges):
     """Lets the machine and the control plane, which are no nodes, reach a node's pods; between nodes the nodes themselves see to it."""
     for text in ranges:
-        if ":" not in text:  # nodes have no IPv6 address here
-            _ip("route", "replace", text, "via", node_address(slot, index))
-            _ip("-n", netns(slot), "route", "replace", text, "via", node_address(slot, index))
+        via = node_address_v6(slot, index) if ":" in text else node_address(slot, index)
+        _ip("route", "replace", text, "via", via)
+        _ip("-n", netns(slot), "route", "replace", text, "via", via)
 
 
 def remove(name):

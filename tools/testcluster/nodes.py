@@ -96,7 +96,7 @@ class Node:
         self.cluster.store()
         os.makedirs(self.folder)
         net.create_node(slot, index)
-        if "ipv6" in families:
+        if "ipv6" in families or self.cluster.dual_stack:
             net.add_node_v6(slot, index)
         self.record["cgroups"] = proc.create_cgroups(self.netns)
         self.cluster.store()
@@ -175,7 +175,9 @@ class Node:
 
         # A node need not know them to be Ready: with a network plugin it is before the controller gave it some.
         api.wait_until(ranges, seconds, f"podCIDRs of node '{self.name}'")
-        net.route_pods(self.cluster.slot, self.record["index"], ranges())
+        # Else IPv6 is the nodes' own affair: the machine and the control plane have no address of it.
+        known = [its for its in ranges() if self.cluster.dual_stack or ":" not in its]
+        net.route_pods(self.cluster.slot, self.record["index"], known)
 
     def _log_tail(self):
         try:

@@ -1,5 +1,5 @@
 """What makes Services work in a test cluster: upstream's kube-proxy on every node, beside Skiff as on any machine, and CoreDNS
-in the cluster's namespace, reachable as 10.208.N.10 like that of kubeadm.
+in the cluster's namespace, reachable as 10.208.N.10 like that of kubeadm, in a dual-stack cluster as fd00:208:N::a, too.
 """
 
 import json
@@ -14,7 +14,7 @@ DOMAIN = "cluster.local"
 TTL_SECONDS = 1
 COREFILE = """\
 .:53 {{
-    bind {address}
+    bind {addresses}
     errors
     health 127.0.0.1:8080
     ready 127.0.0.1:8181
@@ -32,6 +32,10 @@ def dns_address(slot):
     return net.service_range(slot).replace(".0/24", ".10")
 
 
+def dns_address_v6(slot):
+    return net.service_range_v6(slot).replace("::/112", "::a")
+
+
 def _kubeconfig(cluster, user):
     path = os.path.join(cluster.pki, f"{user}.kubeconfig")
     if not os.path.exists(path):
@@ -41,7 +45,14 @@ def _kubeconfig(cluster, user):
     return path
 
 
-def _dns_objects(slot):
+def _dns_addresses(cluster):
+    """Where CoreDNS listens and what its Service has, for each family."""
+    slot = cluster.slot
+    its = {"IPv4": (net.address(slot), dns_address(slot))}
+    return its | {"IPv6": (net.address_v6(slot), dns_address_v6(slot))} if cluster.dual_stack else its
+
+
+def _dns_objects(addresses):
     """Rights and the Service of CoreDNS; its one endpoint is no pod, so nobody else keeps it."""
     meta = {"name": "kube-dns", "namespace": "kube-system"}
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
@@ -54,20 +65,23 @@ def _dns_objects(slot):
          "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "system:coredns"},
          "subjects": [{"apiGroup": rbac, "kind": "User", "name": "system:coredns"}]},
         {"apiVersion": "v1", "kind": "Service", "metadata": meta,
-         "spec": {"clusterIP": dns_address(slot), "ports": ports}},
-        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "ports": ports,
-         "metadata": dict(meta, labels={"kubernetes.io/service-name": "kube-dns"}),
-         "endpoints": [{"addresses": [net.address(slot)], "conditions": {"ready": True}}]}]
+         "spec": {"clusterIP": addresses["IPv4"][1], "clusterIPs": [its for _, its in addresses.values()],
+                  "ipFamilyPolicy": "PreferDualStack", "ports": ports}},
+        *({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family, "ports": ports,
+           "metadata": dict(meta, name=f"kube-dns-{family.lower()}", labels={"kubernetes.io/service-name": "kube-dns"}),
+           "endpoints": [{"addresses": [address], "conditions": {"ready": True}}]}
+          for family, (address, _) in addresses.items())]
 
 
 def _start_dns(cluster):
+    addresses = _dns_addresses(cluster)
     corefile = os.path.join(cluster.folder, "Corefile")
     with open(corefile, "w") as file:
-        file.write(COREFILE.format(address=net.address(cluster.slot), domain=DOMAIN, ttl=TTL_SECONDS,
+        file.write(COREFILE.format(addresses=" ".join(its for its, _ in addresses.values()), domain=DOMAIN, ttl=TTL_SECONDS,
                                    kubeconfig=_kubeconfig(cluster, "coredns")))
     path = os.path.join(cluster.folder, "coredns.json")
     with open(path, "w") as file:
-        json.dump({"apiVersion": "v1", "kind": "List", "items": _dns_objects(cluster.slot)}, file)
+        json.dump({"apiVersion": "v1", "kind": "List", "items": _dns_objects(addresses)}, file)
     proc.check_call(f"{cluster.binaries}/kubectl", "--kubeconfig", f"{cluster.pki}/admin.kubeconfig",
                     "--cache-dir", f"{cluster.folder}/kubectl", "apply", "--server-side", "-f", path)
     cluster.state["processes"]["coredns"] = proc.spawn(
@@ -85,7 +99,7 @@ def start_proxy(node):
     with open(path, "w") as file:
         json.dump({"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "mode": "nftables",
                    "clientConnection": {"kubeconfig": _kubeconfig(cluster, "kube-proxy")},
-                   "hostnameOverride": node.name, "clusterCIDR": net.pod_range(cluster.slot),
+                   "hostnameOverride": node.name, "clusterCIDR": cluster.pod_ranges,
                    # A change is seen at once; the default gathers those of a second.
                    "nftables": {"minSyncPeriod": "100ms"},
                    # Settings of the machine, which is not the cluster's: left as they are.
