@@ -193,6 +193,7 @@ private:
                              [] { return Result<node::MachineFacts>(node::MachineFacts()); },
                              {},
                              {},
+                             {},
                              {}},
                             {});
         signals.spawn("disk limits", limits.run());

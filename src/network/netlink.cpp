@@ -1,5 +1,6 @@
 #include "network/netlink.h"
 
+#include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -138,6 +139,29 @@ static std::vector<NetlinkAttribute> attributes_in(std::string_view bytes) {
     return found;
 }
 
+std::optional<std::uint16_t> NetlinkAttribute::port() const {
+    std::uint16_t value = 0;
+    if (bytes.size() != sizeof(value)) {
+        return std::nullopt;
+    }
+    std::memcpy(&value, bytes.data(), sizeof(value));
+    return ntohs(value);
+}
+
+std::optional<IpAddress> NetlinkAttribute::address() const {
+    IpAddress address;
+    address.family = bytes.size() == address.bytes.size() ? IpFamily::v6 : IpFamily::v4;
+    if (bytes.size() != address.size()) {
+        return std::nullopt;
+    }
+    std::ranges::copy(bytes, address.bytes.begin());
+    return address;
+}
+
+std::vector<NetlinkAttribute> NetlinkAttribute::nested() const {
+    return attributes_in(bytes);
+}
+
 std::vector<NetlinkAttribute> NetlinkAnswer::attributes(std::size_t header_bytes) const {
     const std::size_t start = MNL_ALIGN(header_bytes);
     return start >= payload.size() ? std::vector<NetlinkAttribute>()
@@ -186,8 +210,8 @@ std::optional<Acknowledgement> parse_acknowledgement(const NetlinkAnswer& answer
     return result;
 }
 
-Result<Netlink> Netlink::open() {
-    os::Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+Result<Netlink> Netlink::open(int protocol) {
+    os::Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
     if (!fd) {
         return fail_errno(errno, "open a netlink socket");
     }

@@ -1,4 +1,5 @@
-// A client of the kernel's routing netlink: messages go in batches, each is answered. Over libmnl.
+// A client of the kernel's netlink, as a rule the routing one: messages go in batches, each is
+// answered. Over libmnl.
 //
 // Blocking, for the pool's threads and never for long (the kernel answers at once, or waits for its
 // one lock over all interfaces). A socket belongs to the network namespace in which it was opened,
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "network/ip.h"
 #include "os/fd.h"
 
 namespace skiff::network {
@@ -78,6 +80,12 @@ struct NetlinkAttribute {
     [[nodiscard]] std::optional<std::uint32_t> u32() const;
     // Text up to its terminating zero or its end.
     [[nodiscard]] std::string_view text() const;
+    // Of two bytes in the network's order; nullopt when it has another size.
+    [[nodiscard]] std::optional<std::uint16_t> port() const;
+    // Of four bytes or of 16; nullopt when it has another size.
+    [[nodiscard]] std::optional<IpAddress> address() const;
+    // The attributes inside it.
+    [[nodiscard]] std::vector<NetlinkAttribute> nested() const;
 };
 
 // One message of an answer. Everything in it was checked against the bytes that came.
@@ -109,8 +117,8 @@ struct Acknowledgement {
 
 class Netlink {
 public:
-    // In the network namespace of the calling thread.
-    [[nodiscard]] static Result<Netlink> open();
+    // In the network namespace of the calling thread. `protocol`: NETLINK_….
+    [[nodiscard]] static Result<Netlink> open(int protocol = NETLINK_ROUTE);
 
     // Sends all messages and waits for their acknowledgements. Every message is tried; the first
     // failure that is not tolerated is returned, as the kernel's errno says (errno_error()), with

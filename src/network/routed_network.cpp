@@ -1,10 +1,12 @@
 #include "network/routed_network.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "base/log.h"
 #include "network/bandwidth.h"
+#include "network/conntrack.h"
 #include "network/first_failure.h"
 #include "network/nftables.h"
 #include "network/peer_routes.h"
@@ -38,6 +40,21 @@ Result<PodRecord> load(const fs::path& path) {
 }
 
 }  // namespace
+
+// Which ports for UDP lead to which addresses of pods.
+static std::set<std::pair<PortMap, IpAddress>> udp_ports_of(const Firewall& firewall) {
+    std::set<std::pair<PortMap, IpAddress>> found;
+    for (const Firewall::Ports& pod : firewall.ports) {
+        for (const PortMap& map : pod.maps) {
+            for (const IpAddress& address : pod.addresses) {
+                if (map.transport == Transport::udp) {
+                    found.emplace(map, address);
+                }
+            }
+        }
+    }
+    return found;
+}
 
 static bool is_taken(const Result<void>& done) {
     return !done && done.error().code == Code::exists;
@@ -398,8 +415,26 @@ Task<Result<void>> RoutedNetwork::apply_firewall() {
             firewall.ports.push_back({record.addresses, record.ports});
         }
     }
-    auto work = [script = format_table(firewall)] { return run_nft(script); };
-    co_return co_await lanes_.run(std::string(kFirewallLane), std::move(work));
+    auto led = udp_ports_of(firewall);
+    std::vector<std::pair<PortMap, IpAddress>> moved;
+    std::ranges::set_symmetric_difference(led, led_, std::back_inserter(moved));
+    std::vector<PortMap> changed;
+    std::ranges::transform(moved, std::back_inserter(changed),
+                           &std::pair<PortMap, IpAddress>::first);
+    auto work = [script = format_table(firewall), changed]() -> Result<void> {
+        SKIFF_CHECK(run_nft(script));
+        auto forgotten = forget_udp_flows(changed);
+        if (!forgotten) {
+            log::warn("flows to ports of the node not forgotten",
+                      log::kv("error", format_as(forgotten.error())));
+        }
+        return {};
+    };
+    auto applied = co_await lanes_.run(std::string(kFirewallLane), std::move(work));
+    if (applied) {
+        led_ = std::move(led);
+    }
+    co_return applied;
 }
 
 Task<void> RoutedNetwork::keep_firewall() {

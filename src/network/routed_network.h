@@ -8,7 +8,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "async/lanes.h"
@@ -101,6 +103,7 @@ private:
     std::vector<IpRange> direct_;
     std::optional<Error> problem_;  // why forwarding does not work
     std::map<PodUid, PodRecord> pods_;
+    std::set<std::pair<PortMap, IpAddress>> led_;  // ports for UDP that the firewall leads to pods
     std::deque<std::shared_ptr<Laid>> prepared_;
     std::uint32_t last_number_ = 0;
     bool is_kept_ = false;  // keep_firewall() runs

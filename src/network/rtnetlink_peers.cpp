@@ -30,32 +30,9 @@ bool copy_exactly(std::string_view from, Bytes& to, std::size_t size) {
     return true;
 }
 
-// An address of the size of its family.
-std::optional<IpAddress> address_in(std::string_view bytes) {
-    IpAddress address;
-    address.family = bytes.size() == 16 ? IpFamily::v6 : IpFamily::v4;
-    return copy_exactly(bytes, address.bytes, address.size()) ? std::optional(address)
-                                                              : std::nullopt;
-}
-
-std::optional<std::uint16_t> port_in(std::string_view bytes) {
-    std::uint16_t value = 0;
-    if (bytes.size() != sizeof(value)) {
-        return std::nullopt;
-    }
-    std::memcpy(&value, bytes.data(), sizeof(value));
-    return ntohs(value);
-}
-
-std::vector<NetlinkAttribute> nested(std::string_view bytes) {
-    NetlinkAnswer inside;
-    inside.payload = bytes;
-    return inside.attributes(0);
-}
-
 Vxlan vxlan_in(std::string_view bytes) {
     Vxlan vxlan;
-    for (const NetlinkAttribute& its : nested(bytes)) {
+    for (const NetlinkAttribute& its : NetlinkAttribute{0, bytes}.nested()) {
         switch (its.type) {
             case IFLA_VXLAN_ID:
                 vxlan.id = its.u32().value_or(0);
@@ -64,11 +41,11 @@ Vxlan vxlan_in(std::string_view bytes) {
                 vxlan.lower = its.u32().value_or(0);
                 break;
             case IFLA_VXLAN_PORT:
-                vxlan.port = port_in(its.bytes).value_or(0);
+                vxlan.port = its.port().value_or(0);
                 break;
             case IFLA_VXLAN_LOCAL:
             case IFLA_VXLAN_LOCAL6:
-                vxlan.local = address_in(its.bytes).value_or(IpAddress{});
+                vxlan.local = its.address().value_or(IpAddress{});
                 break;
             default:
                 break;
@@ -80,7 +57,7 @@ Vxlan vxlan_in(std::string_view bytes) {
 std::optional<Vxlan> link_info(std::string_view bytes) {
     std::string_view kind;
     std::string_view inside;
-    for (const NetlinkAttribute& its : nested(bytes)) {
+    for (const NetlinkAttribute& its : NetlinkAttribute{0, bytes}.nested()) {
         if (its.type == IFLA_INFO_KIND) {
             kind = its.text();
         } else if (its.type == IFLA_INFO_DATA) {
@@ -249,10 +226,10 @@ std::optional<std::pair<IpRange, RangeRoute>> parse_range_route(const NetlinkAns
     for (const NetlinkAttribute& its : answer.attributes(sizeof(rtmsg))) {
         switch (its.type) {
             case RTA_DST:
-                to = address_in(its.bytes);
+                to = its.address();
                 break;
             case RTA_GATEWAY:
-                gateway = address_in(its.bytes);
+                gateway = its.address();
                 break;
             case RTA_OIF:
                 link = its.u32().value_or(0);
@@ -283,7 +260,7 @@ std::optional<NeighbourEntry> parse_neighbour(const NetlinkAnswer& answer, Neigh
     bool has_mac = false;
     for (const NetlinkAttribute& its : answer.attributes(sizeof(ndmsg))) {
         if (its.type == NDA_DST) {
-            auto address = address_in(its.bytes);
+            auto address = its.address();
             has_address = address.has_value();
             entry.address = address.value_or(IpAddress{});
         } else if (its.type == NDA_LLADDR) {
@@ -338,7 +315,7 @@ Result<Way> find_way(Netlink& netlink, const IpAddress& to) {
             if (its.type == RTA_OIF) {
                 way.link = its.u32().value_or(0);
             } else if (its.type == RTA_GATEWAY) {
-                way.gateway = address_in(its.bytes);
+                way.gateway = its.address();
             }
         }
     }));

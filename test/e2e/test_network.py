@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import socket
 
 import pytest
 
@@ -57,6 +58,27 @@ def test_a_port_of_the_node_leads_to_the_pod(kube, cluster, node):
     assert done.returncode == 0, done.stderr
     kube("delete", "pod", "web", "--timeout=30s")
     assert not answers(at_node, 18090)
+
+
+def test_a_sender_of_datagrams_is_led_to_each_pod_that_gets_the_port(kube, cluster, node):
+    """It uses one port of its own and never pauses: the kernel would go on as it began, with nobody, then with the first pod."""
+    address = kube.address_of(node)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(0.2)
+
+        def answered():
+            sender.sendto(b"ahoy", (address, 18330))
+            try:
+                return sender.recv(100) == b"ahoy"
+            except TimeoutError:
+                return False
+
+        assert not answered()
+        for name in ("first", "second"):
+            kube.apply(pod(name, cluster.push("sockets"), "udp-listen", 8080, nodeName=node,
+                           ports=[{"containerPort": 8080, "hostPort": 18330, "protocol": "UDP"}]))
+            wait_until(answered, 20, lambda name=name: f"an answer of {name}: {kube.describe(name)}")
+            kube("delete", "pod", name, "--timeout=30s")
 
 
 def test_addresses_survive_sigkill_of_the_agent(kube_on, cluster, own_node):
