@@ -49,15 +49,21 @@ Task<Result<void>> WebSocketConnection::answer(WebSocketPiece piece) {
     return []() -> Task<Result<void>> { co_return Result<void>{}; }();
 }
 
-Task<Result<void>> WebSocketConnection::write(WebSocketKind kind, std::string_view payload) {
+Task<Result<void>> WebSocketConnection::write(WebSocketKind kind, std::string_view prefix,
+                                              std::string_view payload) {
     SKIFF_CO_TRY(auto turn, co_await writer_.turn());
     if (closed_) {
         co_return fail(Code::unavailable, "the connection is closed");
     }
-    std::string frame;
-    frame.reserve(kWebSocketHeaderBytesMax + payload.size());
-    encoder_.append(frame, kind, payload);
-    co_return co_await writer_.send(frame);
+    std::string head;
+    encoder_.append_head(head, kind, prefix.size() + payload.size());
+    head += prefix;
+    if (payload.size() < kApartFrom) {
+        head += payload;
+        co_return co_await writer_.send(head);
+    }
+    SKIFF_CO_CHECK(co_await writer_.send(head));
+    co_return co_await writer_.send(payload);
 }
 
 Task<Result<void>> WebSocketConnection::close(std::uint16_t code, std::string_view reason) {

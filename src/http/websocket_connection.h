@@ -23,8 +23,12 @@ public:
     // are answered. The piece is valid until the next call. Fails with invalid or exhausted (the
     // peer broke the protocol, and was told so), unavailable, cancelled. One reader.
     [[nodiscard]] async::Task<Result<std::optional<WebSocketPiece>>> read();
-    // Sends `payload` as one message.
-    [[nodiscard]] async::Task<Result<void>> write(WebSocketKind kind, std::string_view payload);
+    // Sends `prefix` and `payload` together as one message. The caller keeps them alive.
+    [[nodiscard]] async::Task<Result<void>> write(WebSocketKind kind, std::string_view prefix,
+                                                  std::string_view payload);
+    [[nodiscard]] async::Task<Result<void>> write(WebSocketKind kind, std::string_view payload) {
+        return write(kind, {}, payload);
+    }
     // Says that this is the end (once; later calls do nothing).
     [[nodiscard]] async::Task<Result<void>> close(std::uint16_t code, std::string_view reason);
     // A ping of ours, to see whether the peer is still there.
@@ -37,6 +41,8 @@ public:
 
 private:
     static constexpr std::size_t kReadBytes = 32U << 10;
+    // A payload of so many bytes is sent apart from its head: to copy it costs more.
+    static constexpr std::size_t kApartFrom = 4096;
 
     [[nodiscard]] async::Task<Result<void>> answer(WebSocketPiece piece);
 

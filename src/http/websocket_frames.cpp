@@ -240,22 +240,33 @@ void WebSocketEncoder::append_close(std::string& out, std::uint16_t code, std::s
     append(out, WebSocketKind::close, payload);
 }
 
-void WebSocketEncoder::append_frame(std::string& out, std::uint8_t first_byte,
-                                    std::string_view payload) {
-    SKIFF_ASSERT((first_byte & kControlBit) == 0 || payload.size() <= kWebSocketControlBytesMax);
-    const bool masks = role_ == WebSocketRole::client;
-    const std::uint8_t mask_bit = masks ? kMaskBit : 0;
+void WebSocketEncoder::append_head(std::string& out, WebSocketKind kind,
+                                   std::size_t payload_bytes) {
+    SKIFF_ASSERT(role_ == WebSocketRole::server);
+    append_header(out, static_cast<std::uint8_t>(kFinalBit | static_cast<std::uint8_t>(kind)),
+                  payload_bytes);
+}
+
+void WebSocketEncoder::append_header(std::string& out, std::uint8_t first_byte,
+                                     std::size_t payload_bytes) {
+    SKIFF_ASSERT((first_byte & kControlBit) == 0 || payload_bytes <= kWebSocketControlBytesMax);
+    const std::uint8_t mask_bit = role_ == WebSocketRole::client ? kMaskBit : 0;
     out += static_cast<char>(first_byte);
-    if (payload.size() < kLengthIn16Bits) {
-        out += static_cast<char>(mask_bit | payload.size());
-    } else if (payload.size() <= 0xffff) {
+    if (payload_bytes < kLengthIn16Bits) {
+        out += static_cast<char>(mask_bit | payload_bytes);
+    } else if (payload_bytes <= 0xffff) {
         out += static_cast<char>(mask_bit | kLengthIn16Bits);
-        append_big_endian(out, payload.size(), 2);
+        append_big_endian(out, payload_bytes, 2);
     } else {
         out += static_cast<char>(mask_bit | kLengthIn64Bits);
-        append_big_endian(out, payload.size(), 8);
+        append_big_endian(out, payload_bytes, 8);
     }
-    if (!masks) {
+}
+
+void WebSocketEncoder::append_frame(std::string& out, std::uint8_t first_byte,
+                                    std::string_view payload) {
+    append_header(out, first_byte, payload.size());
+    if (role_ != WebSocketRole::client) {
         out += payload;
         return;
     }

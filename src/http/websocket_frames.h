@@ -111,12 +111,16 @@ public:
 
     // Appends one frame with all of `payload`, a whole message.
     void append(std::string& out, WebSocketKind kind, std::string_view payload);
+    // Appends what stands before a payload of that size that is sent apart. Of servers: nothing is
+    // masked.
+    void append_head(std::string& out, WebSocketKind kind, std::size_t payload_bytes);
     // Appends one frame of a text or binary message in several.
     void append_part(std::string& out, const WebSocketPiece& part);
     // Appends a close frame; `reason` is cut to fit.
     void append_close(std::string& out, std::uint16_t code, std::string_view reason);
 
 private:
+    void append_header(std::string& out, std::uint8_t first_byte, std::size_t payload_bytes);
     void append_frame(std::string& out, std::uint8_t first_byte, std::string_view payload);
 
     WebSocketRole role_;

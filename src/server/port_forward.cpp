@@ -1,6 +1,7 @@
 #include "server/port_forward.h"
 
 #include <functional>
+#include <memory>
 
 #include "async/with_scope.h"
 #include "base/log.h"
@@ -20,9 +21,9 @@ constexpr std::size_t kWebSocketPortsMax = 64;
 // The second stream of a pair comes that soon.
 constexpr auto kPairWait = std::chrono::seconds(30);
 constexpr auto kGoodbye = std::chrono::seconds(5);
-constexpr std::size_t kPieceBytes = 32U << 10;
+constexpr std::size_t kPieceBytes = 64U << 10;
 // What is on its way from pods to the client at once: with the inboxes, what bounds a connection.
-constexpr std::size_t kPiecesMax = 16;
+constexpr std::size_t kPiecesMax = 8;
 constexpr std::size_t kRequestBytesMax = 64;
 
 // The client's side of one TCP connection.
@@ -77,12 +78,13 @@ private:
             // Memory is only taken once there is something to put there.
             SKIFF_CO_CHECK(co_await pod_.wait_readable());
             SKIFF_CO_TRY(auto piece, co_await pieces_.acquire());
-            std::vector<char> buffer(kPieceBytes);
-            SKIFF_CO_TRY(std::size_t count, co_await pod_.read_some(buffer, async::kNoDeadline));
+            const auto buffer = std::make_unique_for_overwrite<char[]>(kPieceBytes);
+            SKIFF_CO_TRY(std::size_t count,
+                         co_await pod_.read_some({buffer.get(), kPieceBytes}, async::kNoDeadline));
             if (count == 0) {
                 co_return co_await carrier_.finish();
             }
-            SKIFF_CO_CHECK(co_await carrier_.write(std::string_view(buffer.data(), count)));
+            SKIFF_CO_CHECK(co_await carrier_.write(std::string_view(buffer.get(), count)));
         }
     }
 

@@ -183,16 +183,13 @@ Result<void> WebSocketChannels::end_message() {
 }
 
 Task<Result<void>> WebSocketChannels::write(std::size_t channel, std::string_view bytes) {
-    std::string message;
     if (format_.codec == ChannelCodec::binary) {
-        message.reserve(1 + bytes.size());
-        message += static_cast<char>(channel);
-        message += bytes;
-        co_return co_await connection_.write(http::WebSocketKind::binary, message);
+        const char number = static_cast<char>(channel);
+        co_return co_await connection_.write(http::WebSocketKind::binary, {&number, 1}, bytes);
     }
-    message += static_cast<char>('0' + channel);
-    message += base64_encode(bytes);
-    co_return co_await connection_.write(http::WebSocketKind::text, message);
+    const char number = static_cast<char>('0' + channel);
+    const std::string message = base64_encode(bytes);
+    co_return co_await connection_.write(http::WebSocketKind::text, {&number, 1}, message);
 }
 
 Task<void> WebSocketChannels::finish(SteadyTime deadline) {
