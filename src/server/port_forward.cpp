@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "async/with_scope.h"
 #include "base/log.h"
@@ -79,8 +80,8 @@ private:
             SKIFF_CO_CHECK(co_await pod_.wait_readable());
             SKIFF_CO_TRY(auto piece, co_await pieces_.acquire());
             const auto buffer = std::make_unique_for_overwrite<char[]>(kPieceBytes);
-            SKIFF_CO_TRY(std::size_t count,
-                         co_await pod_.read_some({buffer.get(), kPieceBytes}, async::kNoDeadline));
+            const std::span<char> room(buffer.get(), kPieceBytes);
+            SKIFF_CO_TRY(std::size_t count, co_await pod_.read_some(room, async::kNoDeadline));
             if (count == 0) {
                 co_return co_await carrier_.finish();
             }

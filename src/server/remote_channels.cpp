@@ -183,13 +183,14 @@ Result<void> WebSocketChannels::end_message() {
 }
 
 Task<Result<void>> WebSocketChannels::write(std::size_t channel, std::string_view bytes) {
-    if (format_.codec == ChannelCodec::binary) {
-        const char number = static_cast<char>(channel);
-        co_return co_await connection_.write(http::WebSocketKind::binary, {&number, 1}, bytes);
+    const bool is_binary = format_.codec == ChannelCodec::binary;
+    const char number = static_cast<char>(is_binary ? channel : '0' + channel);
+    const std::string_view prefix(&number, 1);
+    if (is_binary) {
+        co_return co_await connection_.write(http::WebSocketKind::binary, prefix, bytes);
     }
-    const char number = static_cast<char>('0' + channel);
     const std::string message = base64_encode(bytes);
-    co_return co_await connection_.write(http::WebSocketKind::text, {&number, 1}, message);
+    co_return co_await connection_.write(http::WebSocketKind::text, prefix, message);
 }
 
 Task<void> WebSocketChannels::finish(SteadyTime deadline) {
