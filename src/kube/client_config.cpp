@@ -259,7 +259,7 @@ void add_line(std::string& yaml, std::string_view key, std::string_view value) {
 
 void add_pem(std::string& yaml, std::string_view key, std::string_view pem, std::string_view file) {
     if (!pem.empty()) {
-        yaml += fmt::format("    {}-data: {}\n", key, base64_encode(pem));
+        add_line(yaml, std::string(key) + "-data", base64_encode(pem));
     } else {
         add_line(yaml, key, file);
     }

@@ -194,6 +194,11 @@ TEST(Kubeconfig, WritesWhatItReads) {
     EXPECT_EQ(back->server, config.server);
     EXPECT_EQ(back->tls, config.tls);
     EXPECT_EQ(back->token, config.token);
+    // In base64 nothing but digits, which YAML would take for a number.
+    config.tls.ca_pem = "\xeb\xae\xba\xeb\xae\xba\xeb\xae\xba";
+    back = parse_kubeconfig(format_kubeconfig(config, "skiff"), "/");
+    ASSERT_TRUE(back) << format_as(back.error());
+    EXPECT_EQ(back->tls, config.tls);
 }
 
 }  // namespace
