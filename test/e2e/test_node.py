@@ -49,13 +49,15 @@ def test_stats_say_what_node_and_pods_use(kube, cluster, node):
 
     def summary(query=""):
         document = kube.node_json(node, f"stats/summary{query}")
-        return document["node"], next(p for p in document["pods"] if p["podRef"]["name"] == "busy")
+        its = [p for p in document["pods"] if p["podRef"]["name"] == "busy"]
+        return (document["node"], its[0]) if its else None
 
     def rate():
         return summary("?only_cpu_and_memory=true")[1]["containers"][0]["cpu"].get("usageNanoCores", 0)
 
     wait_until(lambda: 200_000_000 < rate() < 750_000_000, 20, "a rate")
-    its, busy = summary()
+    # With disks it is looked at every ten seconds: somebody may have asked just before the pod came.
+    its, busy = wait_until(summary, 20, "the pod is in the summary")
     assert its["nodeName"] == node and its["fs"]["capacityBytes"] > its["fs"]["availableBytes"] > 0
     assert its["cpu"]["usageCoreNanoSeconds"] > 0 and its["memory"]["workingSetBytes"] > 0
     assert busy["podRef"]["uid"] == kube.pod("busy")["metadata"]["uid"]
