@@ -214,6 +214,9 @@ Task<Result<void>> CniAttacher::recover(std::vector<PodUid> pods) {
         for (const PodUid& uid : pinned_pods(its.namespaces)) {
             if (std::ranges::find(pods, uid) == pods.end()) {
                 found->leftovers.insert(uid);
+            } else {
+                // Perhaps without a record: an agent was killed before it asked the plugin.
+                found->pods.try_emplace(uid);
             }
         }
         for (const CniKey& key : keys) {

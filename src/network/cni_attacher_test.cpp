@@ -339,6 +339,21 @@ TEST_F(CniAttacherTest, ANewAgentKeepsWhatLivesAndDetachesWhatEnded) {
     });
 }
 
+TEST_F(CniAttacherTest, ANamespaceOfWhichThePluginNeverHeardGoesWithItsPod) {
+    as_a_node([&] {
+        write_list();
+        write_good_plugin();
+        fs::create_directories(pin("begun").parent_path());
+        ASSERT_TRUE(in_new_namespace([&] { return pin_namespace(pin("begun")); }));
+        Agent agent(its_);
+        agent.start({uid("begun")});
+        EXPECT_EQ(pins(), 1U) << "its pod may go on";
+        ASSERT_TRUE(agent.detach("begun"));
+        EXPECT_EQ(pins(), 0U);
+        EXPECT_EQ(calls().find("DEL"), std::string::npos);
+    });
+}
+
 TEST_F(CniAttacherTest, WhatARebootTookIsUndoneBeforeThePodComesAgain) {
     as_a_node([&] {
         write_list();
