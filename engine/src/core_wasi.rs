@@ -8,7 +8,7 @@
 use crate::core_http::{self, CoreHttp, Refusal};
 use crate::grant::Grant;
 use crate::limits::MemoryCap;
-use crate::metadata::{Files, Written};
+use crate::metadata::{self, Files, Written};
 use crate::pod;
 use crate::poll;
 use crate::stdio::Waiting;
@@ -98,29 +98,33 @@ pub fn finish<R>(future: impl Future<Output = Result<R>>) -> Result<R> {
 
 /// The first descriptor of a folder: the root, to which libraries resolve every path.
 const ROOT: i32 = 3;
-const IO: i32 = 29;
-const READ_ONLY: i32 = 69;
 /// Of `path_open`: create and truncate, and the right `fd_write`.
 const MAKING: i32 = 1 | 8;
 const WRITING: i64 = 1 << 6;
 
-/// A word for EROFS, as in read_only.rs: the number of an I/O error of a call that wrote at the path in the guest's
-/// memory. Where a folder is that the guest opened by itself is not known here: below one it stays an I/O error.
+/// A word for EROFS, as in read_only.rs, for the number of a call that wrote at the path in the guest's memory. Where a
+/// folder is that the guest opened by itself is not known here: below one it stays an I/O error.
 fn name_read_only(
     state: &CoreState,
     memory: &mut GuestMemory<'_>,
+    number: i32,
     (written, folder, path, size): (Written, i32, i32, i32),
 ) -> i32 {
-    let GuestMemory::Unshared(memory) = memory else { return IO };
-    let piece = (path as u32, size as u32);
-    match pod::path(memory, piece) {
-        Ok(path) if folder == ROOT && state.files.write_to_read_only(path, written) => READ_ONLY,
-        _ => IO,
+    if number != metadata::Refusal::Io.number() || folder != ROOT {
+        return number;
+    }
+    let GuestMemory::Unshared(memory) = memory else { return number };
+    match pod::path(memory, (path as u32, size as u32)) {
+        Ok(path) if state.files.write_to_read_only(path, written) => {
+            metadata::Refusal::ReadOnly.number()
+        }
+        _ => number,
     }
 }
 
 macro_rules! wasi_functions {
-    ($($kind:ident $name:ident($($arg:ident: $ty:ty),*) $(, writes $written:ident($($place:ident),*) $(if $when:expr)?)?;)*) => {
+    ($($kind:ident $name:ident($($arg:ident: $ty:ty),*)
+       $(, writes $written:ident($($place:ident),*) $(if $when:expr)?)?;)*) => {
         /// The names of all functions of WASI 0.1.
         const FUNCTIONS: &[&str] = &[$(stringify!($name),)* "poll_oneoff", "proc_exit"];
 
@@ -131,8 +135,9 @@ macro_rules! wasi_functions {
             $(pub fn $name(caller: &mut impl Call, $($arg: $ty),*) -> Result<i32> {
                 with_guest(caller, |state, memory| {
                     let result = wasi_functions!(@$kind wasi::$name(&mut state.wasi, memory, $($arg),*));
-                    $(if let Ok(IO) = result && true $(&& $when)? {
-                        return Ok(name_read_only(state, memory, (Written::$written, $($place),*)));
+                    $(let place = (Written::$written, $($place),*);
+                    if true $(&& $when)? {
+                        return result.map(|number| name_read_only(state, memory, number, place));
                     })?
                     result
                 })
@@ -200,7 +205,8 @@ wasi_functions! {
     ready path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32);
     ready path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32), writes File(a, c, d);
     ready path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32), writes Entry(e, f, g);
-    ready path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32), writes File(a, c, d) if e & MAKING != 0 || f & WRITING != 0;
+    ready path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32),
+        writes File(a, c, d) if e & MAKING != 0 || f & WRITING != 0;
     ready path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32);
     ready path_remove_directory(a: i32, b: i32, c: i32), writes Entry(a, b, c);
     ready path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32), writes Entry(d, e, f);

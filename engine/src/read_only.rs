@@ -11,10 +11,8 @@ use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime::{Result, StoreContextMut};
 use wasmtime_wasi::ResourceTable;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView};
-use wasmtime_wasi::p2::FsError;
 use wasmtime_wasi::p2::bindings::filesystem::types as v02;
 use wasmtime_wasi::p3::bindings::filesystem::types as v03;
-use wasmtime_wasi::p3::filesystem::FilesystemError;
 
 /// As Wasmtime's linkers name them; the tests of the components see when these are others.
 const TYPES_02: &str = "wasi:filesystem/types@0.2.12";
@@ -52,15 +50,7 @@ macro_rules! wrap {
                 Box::new(async move {
                     let state = store.data_mut();
                     let done = state.filesystem().$function($fd, $($arg),*).await;
-                    Ok((match done.map_err(FsError::downcast) {
-                        Ok(value) => Ok(value),
-                        Err(code) => Err(match code? {
-                            $of::ErrorCode::Io if is_read_only(&state.table, &place) => {
-                                $of::ErrorCode::ReadOnly
-                            }
-                            code => code,
-                        }),
-                    },))
+                    wrap!(@named $of, done, is_read_only(&state.table, &place))
                 })
             },
         )?
@@ -75,20 +65,20 @@ macro_rules! wrap {
                 Box::pin(async move {
                     let files = accessor.with_getter::<WasiFilesystem>(ComponentState::filesystem);
                     let done = WasiFilesystem::$function(&files, $fd, $($arg),*).await;
-                    Ok((match done.map_err(FilesystemError::downcast) {
-                        Ok(value) => Ok(value),
-                        Err(code) => Err(match code? {
-                            $of::ErrorCode::Io
-                                if accessor.with(|mut it| is_read_only(&it.get().table, &place)) =>
-                            {
-                                $of::ErrorCode::ReadOnly
-                            }
-                            code => code,
-                        }),
-                    },))
+                    let of_place = || accessor.with(|mut it| is_read_only(&it.get().table, &place));
+                    wrap!(@named $of, done, of_place())
                 })
             },
         )?
+    };
+    (@named $of:ident, $done:ident, $is_read_only:expr) => {
+        Ok((match $done.map_err(|error| error.downcast()) {
+            Ok(value) => Ok(value),
+            Err(code) => Err(match code? {
+                $of::ErrorCode::Io if $is_read_only => $of::ErrorCode::ReadOnly,
+                code => code,
+            }),
+        },))
     };
 }
 

@@ -2,6 +2,7 @@
 
 mod support;
 
+use support::read_only::WRITES;
 use support::*;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME,

@@ -2,6 +2,7 @@
 
 mod support;
 
+use support::read_only::WRITES;
 use support::run_everywhere as run;
 use support::*;
 

@@ -41,15 +41,13 @@ Result<PodRecord> load(const fs::path& path) {
 
 }  // namespace
 
-// Which ports for UDP lead to which addresses of pods.
-static std::set<std::pair<PortMap, IpAddress>> udp_ports_of(const Firewall& firewall) {
+// Which ports lead to which addresses of pods.
+static std::set<std::pair<PortMap, IpAddress>> ports_led(const Firewall& firewall) {
     std::set<std::pair<PortMap, IpAddress>> found;
     for (const Firewall::Ports& pod : firewall.ports) {
         for (const PortMap& map : pod.maps) {
             for (const IpAddress& address : pod.addresses) {
-                if (map.transport == Transport::udp) {
-                    found.emplace(map, address);
-                }
+                found.emplace(map, address);
             }
         }
     }
@@ -415,7 +413,7 @@ Task<Result<void>> RoutedNetwork::apply_firewall() {
             firewall.ports.push_back({record.addresses, record.ports});
         }
     }
-    auto led = udp_ports_of(firewall);
+    auto led = ports_led(firewall);
     std::vector<std::pair<PortMap, IpAddress>> moved;
     std::ranges::set_symmetric_difference(led, led_, std::back_inserter(moved));
     std::vector<PortMap> changed;

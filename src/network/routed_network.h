@@ -103,7 +103,7 @@ private:
     std::vector<IpRange> direct_;
     std::optional<Error> problem_;  // why forwarding does not work
     std::map<PodUid, PodRecord> pods_;
-    std::set<std::pair<PortMap, IpAddress>> led_;  // ports for UDP that the firewall leads to pods
+    std::set<std::pair<PortMap, IpAddress>> led_;  // ports that the firewall leads to pods
     std::deque<std::shared_ptr<Laid>> prepared_;
     std::uint32_t last_number_ = 0;
     bool is_kept_ = false;  // keep_firewall() runs

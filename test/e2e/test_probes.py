@@ -74,8 +74,10 @@ def test_exec_liveness(kube, cluster, files):
     its = wait_restarted(kube, "alive")
     health.write_text("ok")
     assert container_of(its)["lastState"]["terminated"]["exitCode"] == 143
-    assert "/f/health" in kube.wait_event("alive", "Unhealthy", "Liveness probe failed: ")["message"]
-    assert kube.wait_event("alive", "Killing", "Container main failed liveness probe, will be restarted")
+    failed = kube.wait_event("alive", "Unhealthy", "/f/health")["message"]
+    assert failed.startswith("Liveness probe failed: "), failed
+    killing = "Container main failed liveness probe, will be restarted"
+    assert kube.wait_event("alive", "Killing", killing)["message"] == killing
     kube.wait_ready("alive")
 
 
@@ -193,7 +195,8 @@ def test_a_container_that_does_not_start_is_restarted(kube, cluster):
     kube.apply(pod("never", cluster.push("sleeper"), restartPolicy="Always",
                    startupProbe=every_second(failureThreshold=2, **shell("false"))))
     wait_restarted(kube, "never")
-    assert kube.wait_event("never", "Killing", "Container main failed startup probe, will be restarted")
+    killing = "Container main failed startup probe, will be restarted"
+    assert kube.wait_event("never", "Killing", killing)["message"] == killing
 
 
 def test_initial_delay(kube, cluster):
@@ -384,7 +387,7 @@ def test_a_failed_post_start_hook(kube, cluster):
     assert "exited with 3: oops" in waiting["message"], waiting
     event = kube.wait_event("unhooked", "FailedPostStartHook")
     assert event["message"] == "PostStartHook failed"
-    assert kube.wait_event("unhooked", "Killing", "FailedPostStartHook")
+    assert kube.wait_event("unhooked", "Killing", "FailedPostStartHook")["message"] == "FailedPostStartHook"
     its = wait_restarted(kube, "unhooked")
     assert condition_of(its, "Ready") == "False"
 
