@@ -10,6 +10,7 @@ grants to one caller only.
 """
 
 import contextlib
+import ipaddress
 import os
 import time
 
@@ -35,16 +36,21 @@ def pod_range(slot):
     return f"10.{16 + slot}.0.0/16"
 
 
+def subnet_v6(slot):
+    return ipaddress.IPv6Network(f"fd00:209:{slot:x}::/64")
+
+
 def address_v6(slot):
-    return f"fd00:209:{slot:x}::1"
+    return str(subnet_v6(slot)[1])
 
 
 def service_range_v6(slot):
-    return f"fd00:208:{slot:x}::/112"
+    # As the API server wants it, also of slot 0: fd00:208::/112.
+    return str(ipaddress.IPv6Network(f"fd00:208:{slot:x}::/112"))
 
 
 def pod_range_v6(slot):
-    return f"fd00:210:{slot:x}::/48"
+    return str(ipaddress.IPv6Network(f"fd00:210:{slot:x}::/48"))
 
 
 def node_address(slot, index):
@@ -52,7 +58,7 @@ def node_address(slot, index):
 
 
 def node_address_v6(slot, index):
-    return f"fd00:209:{slot:x}::{10 + index:x}"
+    return str(subnet_v6(slot)[10 + index])
 
 
 def netns(slot):
@@ -127,7 +133,7 @@ def create(slot):
 def add_cluster_v6(slot):
     """IPv6 addresses of the machine and the control plane beside the others."""
     # Usable at once: nobody else can have them.
-    _ip("address", "add", f"fd00:209:{slot:x}::fe/64", "dev", f"skc{slot}", "nodad")
+    _ip("address", "add", f"{subnet_v6(slot)[0xfe]}/64", "dev", f"skc{slot}", "nodad")
     _ip("-n", netns(slot), "address", "add", f"{address_v6(slot)}/64", "dev", "br0", "nodad")
 
 
