@@ -98,8 +98,11 @@ std::string closed_rules(const EgressPolicy& policy) {
                                              list_of(metadata_addresses(), family)));
         const std::string node = list_of(policy.node_addresses, family);
         if (!node.empty() && !policy.node_ports.empty()) {
+            // What opens a connection. A caller from the node may have such a port itself, above
+            // all one that is masqueraded: it is to be answered.
             text += rule_line(
-                "out", fmt::format("{} daddr {{ {} }} tcp dport {{ {} }} goto refused",
+                "out", fmt::format("{} daddr {{ {} }} tcp dport {{ {} }} "
+                                   "tcp flags & (syn | ack) == syn goto refused",
                                    nft_word(family), node, fmt::join(policy.node_ports, ", ")));
         }
     }

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "network/ip.h"
@@ -123,9 +124,13 @@ inline os::Fd listen_in(const std::filesystem::path& pin, IpFamily family, std::
 }
 
 // Connects from the thread's namespace to a server that listens, and sends a word each way. Returns
-// whom the server sees, or what failed.
-inline Result<IpAddress> talk(const os::Fd& listening, const IpAddress& to, std::uint16_t port) {
+// whom the server sees, or what failed. `own`: where it connects from, if that matters.
+inline Result<IpAddress> talk(const os::Fd& listening, const IpAddress& to, std::uint16_t port,
+                              std::optional<SocketAddress> own = std::nullopt) {
     os::Fd client = make_socket(to.family, SOCK_STREAM);
+    if (own && ::bind(client.get(), own->get(), own->size) != 0) {
+        return fail_errno(errno, "bind");
+    }
     auto address = socket_address(to, port);
     if (::connect(client.get(), address.get(), address.size) != 0) {
         return fail_errno(errno, "connect");

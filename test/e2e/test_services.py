@@ -289,22 +289,31 @@ def test_one_port_of_the_node_by_address_and_protocol(kube, cluster, node, numbe
 
 
 # Asks an address again and again, each time by a connection of its own; says at the end who answered, and what failed.
+# Of a request that fails it tells what the kernel knows of its flow: to which pod it was led.
 LOOP = """
-import collections, http.client, json, sys, threading
+import collections, http.client, json, socket, sys, threading, time
 host, ended, answered, failed = sys.argv[1], threading.Event(), collections.Counter(), []
+def flows(port):
+    with open("/proc/net/nf_conntrack") as file:
+        return [line.strip() for line in file if f"dst={host} sport={port} " in line]
 def ask():
     while not ended.is_set():
+        begun, step, stream = time.time(), "connecting", socket.socket()
+        stream.settimeout(10)
         try:
-            connection = http.client.HTTPConnection(host, 80, timeout=10)
+            stream.connect((host, 80))
+            step, connection = "asking", http.client.HTTPConnection(host, 80)
+            connection.sock = stream
             connection.request("GET", "/env/POD")
             answer = connection.getresponse()
             name = answer.read().decode()
-            connection.close()
             if answer.status != 200:
                 raise OSError(answer.status)
             answered[name] += 1
         except Exception as error:
-            failed.append(repr(error))
+            flow = flows(stream.getsockname()[1])
+            failed.append(f"{step} at {time.ctime(begun)}, after {time.time() - begun:.3f} s: {error!r} {flow}")
+        stream.close()
         ended.wait(0.005)
 threads = [threading.Thread(target=ask) for _ in range(4)]
 for thread in threads: thread.start()
@@ -315,13 +324,20 @@ print(json.dumps([answered, failed]))
 """
 
 
+def ends_of(kube, addresses):
+    """When each of the pods was asked to end, and its address."""
+    ends = [(e["firstTimestamp"], e["involvedObject"]["name"]) for e in kube.get("events")["items"] if e["reason"] == "Killing"]
+    return "\n".join(f"{when} {name} {addresses.get(name)}" for when, name in sorted(ends))
+
+
 def test_a_rolling_update_of_twenty_pods_drops_no_request(kube, cluster, node, number):
     """Requests are spread over all pods, before and after; each is answered while all of them are replaced."""
     count = 20
     its = web("web", cluster.push("http-hello"), count, readinessProbe={"httpGet": {"path": "/", "port": 8080}},
               terminationGracePeriodSeconds=30)
     kube.apply(its, service("web", "web"))
-    before = {p["metadata"]["name"] for p in filled(kube, "web", "web", count)}
+    addresses = {p["metadata"]["name"]: p["status"]["podIP"] for p in filled(kube, "web", "web", count)}
+    before = set(addresses)
     address = kube.get("service", "web")["spec"]["clusterIP"]
     wait_until(lambda: http_from(cluster, number, address, 80, "/"), 20, "kube-proxy knows the Service")
     loop = subprocess.Popen(cluster.inside(sys.executable, "-c", LOOP, address, node_number=number), text=True,
@@ -336,6 +352,6 @@ def test_a_rolling_update_of_twenty_pods_drops_no_request(kube, cluster, node, n
         answered, failed = json.loads(loop.communicate("", timeout=60)[0])
     finally:
         loop.kill()
-    assert not failed, f"{len(failed)} of {sum(answered.values())}: {failed[:5]}"
+    assert not failed, f"{len(failed)} of {sum(answered.values())}: {failed[:5]}\n{ends_of(kube, addresses)}"
     assert not before & after
     assert before | after <= set(answered), sorted((before | after) - set(answered))
