@@ -98,11 +98,8 @@ std::string closed_rules(const EgressPolicy& policy) {
                                              list_of(metadata_addresses(), family)));
         const std::string node = list_of(policy.node_addresses, family);
         if (!node.empty() && !policy.node_ports.empty()) {
-            // What opens a connection. A caller from the node may have such a port itself, above
-            // all one that is masqueraded: it is to be answered.
             text += rule_line(
-                "out", fmt::format("{} daddr {{ {} }} tcp dport {{ {} }} "
-                                   "tcp flags & (syn | ack) == syn goto refused",
+                "out", fmt::format("{} daddr {{ {} }} tcp dport {{ {} }} goto refused",
                                    nft_word(family), node, fmt::join(policy.node_ports, ", ")));
         }
     }
@@ -252,6 +249,9 @@ std::string format_egress_table(const EgressPolicy& policy, const NameAddresses&
     // (Linux 6.18; its socket is locked while the answer comes).
     text += rule_line("refused", "meta l4proto tcp counter reject with tcp reset");
     text += rule_line("refused", "counter reject with icmpx admin-prohibited");
+    // Of TCP what opens a connection is judged, and nothing else: that is quick, and a caller from
+    // the node whose own port is a closed one (any, when it is masqueraded) has its answers.
+    text += rule_line("out", "tcp flags & (syn | ack) != syn accept");
     text += rule_line("out", "oifname \"lo\" accept");
     text += network_rules(policy.allowed, true);
     if (needs_names(policy.allowed)) {
