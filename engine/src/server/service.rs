@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -137,7 +138,7 @@ impl Service {
             Some(shared) => shared.serve(request, exchange.clone()),
             None => {
                 let instances = self.guests.instances.clone();
-                self.run(instances.serve(request, exchange.clone())).await;
+                self.run(Box::pin(instances.serve(request, exchange.clone()))).await;
             }
         }
         let failure = match answer.await {
@@ -164,9 +165,9 @@ impl Service {
         self.own(failure.status(), busy)
     }
 
-    /// Runs a guest: most are done in one turn and need no task of their own.
-    async fn run(&self, guest: impl Future<Output = ()> + Send + 'static) {
-        let mut guest = Box::pin(guest);
+    /// Runs a guest: most are done in one turn and need no task of their own. It is in a box: a future that is
+    /// handed on makes each that it is handed to as large, and hyper moves ours for every request.
+    async fn run(&self, mut guest: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
         let first = poll_fn(|context| Poll::Ready(guest.as_mut().poll(context)));
         if first.await.is_pending() {
             fatal::spawn(&self.terms.fatal, guest);
