@@ -312,7 +312,7 @@ async fn call(live: &mut Live, request: Request, exchange: Arc<Exchange>) -> Res
                 poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
                 Ok(())
             };
-            // Ten times as large as the other: in a box of its own.
+            // In a box, so that a call of WASI 0.2 has not its size.
             Box::pin(live.store.run_concurrent(run)).await?
         }
     }
