@@ -6,6 +6,8 @@ import subprocess
 
 from common import ROOT
 
+# Of each server, in turn. Many short ones: the machine's speed drifts less between neighbours.
+RUNS, SECONDS = 15, 1
 ECHO_BYTES = 65536
 LUA = {
     "hello": "",

@@ -328,7 +328,8 @@ print(json.dumps([answered, failed]))
 
 def ends_of(kube, addresses):
     """When each of the pods was asked to end, and its address."""
-    ends = [(e["firstTimestamp"], e["involvedObject"]["name"]) for e in kube.get("events")["items"] if e["reason"] == "Killing"]
+    ends = [(e["firstTimestamp"], e["involvedObject"]["name"]) for e in kube.get("events")["items"]
+            if e["reason"] == "Killing"]
     return "\n".join(f"{when} {name} {addresses.get(name)}" for when, name in sorted(ends))
 
 
