@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 
-from kube import container_of
+from kube import container_of, wait_until
 
 PROC = pathlib.Path("/proc")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -58,10 +58,16 @@ def runners_of(its, name=None):
 
 
 def runner_of(its, name=None):
-    """(pid, start time) of the one process that runs this container of a pod."""
-    found = runners_of(its, name)
-    assert len(found) == 1, f"{its['metadata']['name']}: {found}"
-    return [(pid, start) for pid, (start, _) in found.items()][0]
+    """(pid, start time) of the one process that runs this container of a pod; commands in it (probes) come and go."""
+    seen = []
+
+    def look():
+        seen[:] = runners_of(its, name).items()
+        return len(seen) == 1
+
+    wait_until(look, 10, lambda: f"{its['metadata']['name']}: {seen}")
+    (pid, (start, _)), = seen
+    return pid, start
 
 
 def rss_of(pid):
@@ -98,9 +104,14 @@ class Process:
 
     def __init__(self, pid):
         self.pid, self.command, self.namespaces = pid, command_of(pid), set()
-        for link in (PROC / str(pid) / "ns").glob("*"):
+        folder = PROC / str(pid) / "ns"
+        try:
+            names = os.listdir(folder)
+        except OSError:  # it has ended meanwhile
+            names = []
+        for name in names:
             try:
-                self.namespaces.add(os.readlink(link))
+                self.namespaces.add(os.readlink(folder / name))
             except OSError:
                 continue
 

@@ -126,7 +126,8 @@ def test_a_proxy_of_the_kubeconfig_or_the_environment_is_used(kube_on, cluster, 
         seen.write_text("")
         monkeypatch.setenv("HTTPS_PROXY", f"http://{host}:3128")
         access.start()
-        assert "CONNECT" in seen.read_text()
+        # The node may still be Ready from before.
+        wait_until(lambda: "CONNECT" in seen.read_text(), 20, "the proxy is asked")
         cluster.node("stop", access.node)
         seen.write_text("")
         monkeypatch.setenv("NO_PROXY", f"{host.rsplit('.', 1)[0]}.0/24")

@@ -277,7 +277,7 @@ def test_reset_removes_only_what_is_skiffs(machine, pair):
     machine.run("test", "-e", log_link(pair.linux))
     pair.assert_unharmed("linux")
     machine.start_skiff()
-    kube.wait_pod("wasm", lambda its: container_of(its)["containerID"] != container_of(pair.wasm)["containerID"]
+    kube.wait_pod("wasm", lambda its: container_of(its).get("containerID") != container_of(pair.wasm)["containerID"]
                   and condition_of(its, "Ready") == "True", 60)
     wait_until(lambda: ask_port(machine, PORTS["wasm"]), 20, "its port leads to it again")
     pair.assert_unharmed("linux")

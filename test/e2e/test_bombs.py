@@ -91,8 +91,7 @@ def test_pods_of_bombs_are_told_why_and_the_agent_does_not_grow(node, tmp_path, 
         name = re.sub("[^a-z0-9]", "-", bomb)
         (tmp_path / f"{name}.wasm").write_bytes(bombs.BOMBS[bomb]())
         node.put(name, image=tmp_path / f"{name}.wasm")
-        wait_until(lambda: told(name), SECONDS + 30, lambda: node.log.read_text()[-2000:])
-        reason, message = told(name)
+        reason, message = wait_until(lambda: told(name), SECONDS + 30, lambda: node.log.read_text()[-2000:])
         assert reason in ("CreateContainerError", "RunContainerError"), (bomb, reason)
         assert re.search(said, message), (bomb, message)
         events = [line for line in node.log.read_text().splitlines() if "reason=Failed" in line and name in line]

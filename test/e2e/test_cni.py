@@ -147,7 +147,8 @@ def test_a_plugin_that_fails_is_quoted_and_may_recover(kube_at, cluster, plugged
         event = kube.wait_event("web", "FailedCreatePodSandBox")
         assert words in event["message"] and "CNI plugin gate, network harbour, ADD" in event["message"], event["message"]
         assert kube.pod("web")["status"]["phase"] == "Pending"
-        assert not any(plugged.leavings().values()) or fault == "hang", plugged.leavings()
+        if fault != "hang":  # the next attempt, whose traces are there while it lasts, may have begun
+            wait_until(lambda: not any(plugged.leavings().values()), 20, plugged.leavings)
     finally:
         plugged.fault("ADD")
     kube.wait_ready("web", 60)

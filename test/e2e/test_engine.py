@@ -160,8 +160,14 @@ def test_a_server_drains_and_exits_with_zero(kube, cluster, port):
     time.sleep(0.5)  # it is in flight
     kube("delete", "pod", "web", "--wait=false")
     wait_until(lambda: kube.pod("web")["metadata"].get("deletionTimestamp"), 5, "told to end")
-    status, headers, _ = ask(its, "/", port)
-    assert status == 200 and headers.get("connection") == "close", headers
+
+    def drains():
+        status, headers, _ = ask(its, "/", port)
+        assert status == 200, headers
+        return headers.get("connection") == "close"
+
+    # The node hears of it a moment later.
+    wait_until(drains, 5, "answers that close their connection")
     ended = terminated_of(kube.wait_pod("web", terminated_of, 20))
     thread.join()
     kube("patch", "pod", "web", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from conftest import ROOT
-from kube import run, terminated_of, waiting_of
+from kube import run, terminated_of, wait_until, waiting_of
 from test_guests import Service, peer  # noqa: F401 (a fixture)
 
 EXAMPLES = ROOT / "examples"
@@ -138,7 +138,17 @@ def test_http_services_answer_in_the_cluster(kube, cluster, name, path, answer):
     kube.apply(manifest(cluster, name))
     its = kube.wait_ready(name, 180)
     port = its["spec"]["containers"][0]["ports"][0]["containerPort"]
-    connection = http.client.HTTPConnection(its["status"]["podIP"], port, timeout=60)
-    connection.request("GET", path)
-    reply = connection.getresponse()
-    assert reply.status == 200 and answer in reply.read()
+
+    def ask():
+        connection = http.client.HTTPConnection(its["status"]["podIP"], port, timeout=60)
+        try:
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            return reply.status, reply.read()
+        except OSError:  # it has no probe: it is ready before it listens
+            return None
+        finally:
+            connection.close()
+
+    status, body = wait_until(ask, 20, "it listens")
+    assert status == 200 and answer in body

@@ -4,6 +4,7 @@ Each test's text begins with the row of the contract (facts: kubelet-contract.md
 """
 
 import json
+import threading
 
 import pytest
 
@@ -67,6 +68,18 @@ def status_of(its, name):
     return None
 
 
+def words_of(process):
+    """The words that it prints, as they come."""
+    words = []
+
+    def read():
+        for line in process.stdout:
+            words.extend(line.split())
+
+    threading.Thread(target=read, daemon=True).start()
+    return words
+
+
 def is_running(its, name):
     status = status_of(its, name)
     return status is not None and "running" in status["state"]
@@ -120,7 +133,9 @@ def test_a_sidecar_restarts_on_its_own_and_is_counted_in_ready(kube, cluster, or
                          condition_of(p, "Ready") == "True", 40)
     assert status_of(back, "main")["restartCount"] == 0
     assert status_of(back, "proxy")["lastState"]["terminated"]["exitCode"] == 3
-    assert order.names().count("main starts") == 1 and order.names().count("proxy starts") == 3
+    # It counts as started before its first line is written.
+    wait_until(lambda: order.names().count("proxy starts") == 3, 10, order.names)
+    assert order.names().count("main starts") == 1
 
 
 def test_a_sidecar_does_not_hold_up_the_end_of_its_pod(kube, cluster, order):
@@ -240,15 +255,18 @@ def test_a_rule_restarts_all_containers(kube, cluster, order):
     kube.apply(its)
     path = '{.status.conditions[?(@.type=="AllContainersRestarting")].status}{"\\n"}'
     watch = kube.start("get", "pod", "all", "-w", "-o", f"jsonpath={path}")
+    said = words_of(watch)
     try:
         done = kube.wait_pod("all", lambda p: container_of(p, "main") and
                              container_of(p, "main")["restartCount"] == 1 and
                              condition_of(p, "Ready") == "True")
+        # The watch may hear of it later.
+        wait_until(lambda: "True" in said and said[-1] == "False", 10, lambda: f"True, then False: {said}")
     finally:
         watch.terminate()
-    said = watch.communicate(timeout=20)[0].split()
-    assert "True" in said and said[-1] == "False", said
-    assert order.names() == ["init starts", "proxy starts", "other starts"] * 2
+        watch.wait(timeout=20)
+    # What is Ready has started, but may not have written its line.
+    wait_until(lambda: order.names() == ["init starts", "proxy starts", "other starts"] * 2, 10, order.names)
     for name in ("init", "proxy", "main", "other"):
         assert status_of(done, name)["restartCount"] == 1, name
     assert container_of(done, "main")["lastState"]["terminated"]["exitCode"] == 42

@@ -41,7 +41,8 @@ def test_tail_since_and_limit_bytes(kube, cluster):
 def test_previous_shows_the_instance_before(kube, cluster):
     kube.apply(pod("again", cluster.push("actor"), "clock", ";", "exit", "1", restartPolicy="Always"))
     kube.wait_pod("again", lambda p: container_of(p) and container_of(p)["restartCount"] >= 1, 60)
-    before, now = kube.logs("again", "--previous"), kube.logs("again")
+    before = kube.logs("again", "--previous")
+    now = wait_until(lambda: kube.logs("again"), 20, "the line of the instance that has just begun")
     assert before.strip().isdigit() and now.strip().isdigit(), (before, now)
     assert int(before) < int(now)
     kube("delete", "pod", "again", "--timeout=20s")

@@ -183,12 +183,17 @@ def test_running_pods_are_listed(busy, node):
 
 def test_the_summary_tells_of_swap_and_stalls(busy, node):
     """Row 74: as far as this machine's kernel counts them."""
-    summary = busy.node_json(node, "stats/summary")
+    def look():
+        found = busy.node_json(node, "stats/summary")
+        pods = {p["podRef"]["name"]: p for p in found["pods"] if p["podRef"]["namespace"] == busy.namespace}
+        return (found, pods) if "web" in pods else None
+
+    # The node keeps a summary for ten seconds: the last may be of before the pod.
+    summary, mine = wait_until(look, 20, "the pod is in the summary")
     assert summary["node"]["swap"]["swapUsageBytes"] >= 0
     if os.path.exists("/proc/pressure/cpu"):
         for part in ("cpu", "memory", "io"):
             assert set(summary["node"][part]["psi"]["some"]) == {"total", "avg10", "avg60", "avg300"}
-    mine = {p["podRef"]["name"]: p for p in summary["pods"] if p["podRef"]["namespace"] == busy.namespace}
     memory = mine["web"]["containers"][0]["memory"]
     assert memory["usageBytes"] >= memory["workingSetBytes"] > 0
     assert memory["availableBytes"] == (64 << 20) - memory["workingSetBytes"]

@@ -14,6 +14,14 @@ from machine import LAID_AHEAD_MAX
 BATCH = 10
 
 
+def name_of(pid):
+    """A process's name, None when it has ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+
+
 class Place:
     """A node, and what pods may leave there."""
 
@@ -37,8 +45,7 @@ class Place:
         links = json.loads(self.inside("ip", "-j", "link"))
         ahead = {its["ifname"] for its in links if its["ifname"].startswith("sk") and not its.get("ifalias")}
         members = run(["ip", "netns", "pids", self.netns]).stdout.split()
-        names = sorted(pathlib.Path(f"/proc/{pid}/comm").read_text().strip() for pid in members
-                       if pathlib.Path(f"/proc/{pid}/comm").exists())
+        names = sorted(filter(None, map(name_of, members)))
         mounts = [line.split()[1] for line in open("/proc/mounts")]
         pods = [p.name for p in (self.root / "pods").glob("*")]
         return {
@@ -61,7 +68,15 @@ def churn(kube, cluster, place, cycles, extra=lambda: {}):
     seed = random.SystemRandom().randrange(1 << 32)
     print("seed", seed)
     chance = random.Random(seed)
-    before = place.state() | extra()
+    looks = [place.state() | extra()]
+
+    def settled():
+        looks.append(place.state() | extra())
+        return not looks[-1]["pods"] and looks[-1] == looks[-2]
+
+    # A pod's object goes before its folders, and what is laid ahead for pods to come may be in the making.
+    wait_until(settled, 30, lambda: looks[-2:])
+    before = looks[-1]
     kills = 0
     for batch in range(cycles // BATCH):
         names = [f"p{batch}-{number}" for number in range(BATCH)]

@@ -49,7 +49,8 @@ def test_stats_say_what_node_and_pods_use(kube, cluster, node):
 
     def summary(query=""):
         document = kube.node_json(node, f"stats/summary{query}")
-        its = [p for p in document["pods"] if p["podRef"]["name"] == "busy"]
+        refs = {"name": "busy", "namespace": kube.namespace}
+        its = [p for p in document["pods"] if refs.items() <= p["podRef"].items()]
         return (document["node"], its[0]) if its else None
 
     def rate():

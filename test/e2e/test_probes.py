@@ -5,6 +5,7 @@ import datetime
 import http.server
 import json
 import pathlib
+import socket
 import ssl
 import subprocess
 import threading
@@ -27,7 +28,8 @@ def shared(files):
 
 
 def every_second(**fields):
-    return {"periodSeconds": 1, "failureThreshold": 1, **fields}
+    # A busy machine may need more than the default, one second, for an answer.
+    return {"periodSeconds": 1, "timeoutSeconds": 10, "failureThreshold": 1, **fields}
 
 
 def shell(script):
@@ -97,7 +99,7 @@ def test_a_healthy_container_is_left_alone(kube, cluster, files):
 def test_a_command_that_hangs_is_a_failure_and_is_killed(kube, cluster):
     """row 36: a command that outlasts timeoutSeconds fails the probe and is killed"""
     kube.apply(pod("hangs", cluster.push("sleeper"), restartPolicy="Always",
-                   readinessProbe=every_second(**shell("sleep 3000"))))
+                   readinessProbe=every_second(timeoutSeconds=1, **shell("sleep 3000"))))
     event = kube.wait_event("hangs", "Unhealthy")
     assert event["message"] == 'Readiness probe failed: command "sh -c sleep 3000" timed out after 1s'
     its = kube.pod("hangs")
@@ -113,8 +115,8 @@ def test_http_probes(kube, cluster, files):
                    readinessProbe=every_second(httpGet={"path": "/file/f/ready", "port": "http"}),
                    livenessProbe=every_second(httpGet={"path": "/", "port": 8081}), **shared(files)))
     kube.wait_event("web", "Unhealthy")
-    its = kube.pod("web")
-    assert condition_of(its, "Ready") == "False" and container_of(its)["started"] is True
+    its = kube.wait_pod("web", lambda p: container_of(p) and container_of(p)["started"] is True)
+    assert condition_of(its, "Ready") == "False"
     assert kube.wait_event("web", "Unhealthy", "HTTP probe failed with statuscode: ")
     ready.write_text("yes")
     kube.wait_ready("web")
@@ -275,14 +277,22 @@ def test_https_probes_verify_nothing_and_say_who_they_are(kube, cluster, tmp_pat
     assert headers["Accept"] == "*/*" and headers["Connection"] == "close"
 
 
+def connects(address, port):
+    with socket.socket() as one:
+        return one.connect_ex((address, port)) == 0
+
+
 @pytest.fixture
 def grpc_server(kube, cluster, node):
     """Upstream's test server for gRPC probes, listening where pods of the node do; gives its ports."""
-    number = int(kube.address_of(node).split(".")[3]) - 10
+    address = kube.address_of(node)
+    number = int(address.split(".")[3]) - 10
     its = subprocess.Popen(cluster.inside(binaries.build_own("grpc-health"), "--port", "5000", "--http-port", "5001",
                                           "--service", "boat", node_number=number),
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
+        for port in (5000, 5001):
+            wait_until(lambda: connects(address, port), 20, f"the server listens on {port}")
         yield 5000, 5001
     finally:
         its.kill()
@@ -475,7 +485,8 @@ def test_a_sidecars_startup_probe_gates_the_next_container(kube, cluster, files)
     assert not (files / "order").exists()
     (files / "up").write_text("yes")
     kube.wait_ready("convoy")
-    assert (files / "order").read_text().split() == ["setup", "main"]
+    # It counts as started before its first line is written.
+    wait_until(lambda: (files / "order").read_text().split() == ["setup", "main"], 10, (files / "order").read_text)
 
 
 # --- the agent's end ------------------------------------------------------------------------------

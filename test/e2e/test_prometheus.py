@@ -57,12 +57,15 @@ def prometheus(reader, node, tmp_path_factory):
     def targets():
         return ask("/api/v1/targets").get("data", {}).get("activeTargets", [])
 
-    try:
+    def wait_up():
+        # Its patience is a second: on a busy machine one scrape may be too late.
         wait_until(lambda: len([t for t in targets() if t["health"] == "up"]) == len(jobs), 30,
                    lambda: (folder / "log").read_text()[-2000:] + json.dumps(targets()))
+
+    try:
+        wait_up()
         yield ask
-        bad = [t["lastError"] for t in targets() if t["health"] != "up"]
-        assert not bad, bad
+        wait_up()
     finally:
         its.terminate()
         its.wait(20)

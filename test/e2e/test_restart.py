@@ -99,11 +99,12 @@ def test_a_flood_while_the_agent_is_down_neither_blocks_nor_loses(kube_on, clust
     folder = next((cluster.node_folder(NODE) / "pods").glob("*_flood_*/main"))
     cluster.node("start", NODE)
     kube.wait_phase("flood", "Succeeded")
+    # First, for no file may be renamed while all are read.
+    wait_until(lambda: len([f for f in folder.iterdir() if ".log.2" in f.name]) == 3, 30,
+               lambda: f"rotated files: {[f.name for f in folder.iterdir()]}")
     lines = sum(lines_of(folder), [])
     assert (lines[0], lines[-1]) == ("up", "last")
     assert [int(line[:9]) for line in lines[1:-1]] == list(range(250000))
-    wait_until(lambda: len([f for f in folder.iterdir() if ".log.2" in f.name]) == 3, 30,
-               lambda: f"rotated files: {[f.name for f in folder.iterdir()]}")
     assert kube.logs("flood", "--tail=1") == "last\n"
 
 

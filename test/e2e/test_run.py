@@ -15,6 +15,7 @@ import pytest
 
 from conftest import ROOT
 from kube import run, wait_until
+from machine import stat_of
 from standalone import ACTOR
 
 GUESTS = ROOT / "build/guests"
@@ -34,11 +35,21 @@ def go(skiff, root_dir):
     return call
 
 
+def is_of_others(pid):
+    """Whether it came of another process that runs tests beside this one."""
+    while fields := stat_of(pid):
+        parent = int(fields[1])
+        if parent == os.getppid():
+            return int(pid) != os.getpid()
+        pid = parent
+    return False
+
+
 def engines():
-    """Processes of `skiff run` instances."""
+    """Processes of this test's `skiff run` instances, or of nobody's: what is left when theirs has died."""
     done = subprocess.run(["pgrep", "-f", "skiff-engine keep --run-dir=[^ ]*/skiff-run-"],
                           capture_output=True, text=True)
-    return set(done.stdout.split())
+    return {pid for pid in done.stdout.split() if not is_of_others(pid)}
 
 
 def test_a_wasm_file_prints_and_its_exit_code_is_ours(go):

@@ -107,6 +107,17 @@ def spread(ask, count=40):
     return collections.Counter(ask() for _ in range(count))
 
 
+def reached(ask, names):
+    """Waits until each of the pods answers, and nobody else: kube-proxy hears of an endpoint after the API server."""
+    last = []
+
+    def look():
+        last[:] = [spread(ask)]
+        return set(last[0]) == set(names)
+
+    wait_until(look, 20, lambda: f"answers of {sorted(names)}: {last[0]}")
+
+
 def test_endpoint_slices_follow_the_pods(kube, cluster, node):
     kube.apply(web("web", cluster.push("http-hello"), 3), service("web", "web"))
     first = filled(kube, "web", "web", 3)
@@ -121,11 +132,9 @@ def test_a_cluster_address_leads_to_every_pod(kube, cluster, node, client, ask_n
     kube.apply(web("web", cluster.push("http-hello"), 3), service("web", "web"))
     names = {its["metadata"]["name"] for its in filled(kube, "web", "web", 3)}
     address = kube.get("service", "web")["spec"]["clusterIP"]
-    wait_until(lambda: ask_node(address, 80, "/env/POD"), 20, "kube-proxy knows the Service")
-    for ask in (lambda: ask_node(address, 80, "/env/POD"),
-                lambda: client("wget", "-q", "-O", "-", f"http://{address}/env/POD")):
-        answered = spread(ask)
-        assert set(answered) == names, answered
+    reached(lambda: ask_node(address, 80, "/env/POD"), names)
+    answered = spread(lambda: client("wget", "-q", "-O", "-", f"http://{address}/env/POD"))
+    assert set(answered) == names, answered
     single = sorted(names)[0]
     kube("label", "pod", single, "only=this")
     kube.apply(dict(service("self", "web"), spec={"selector": {"only": "this"}, "ports": [{"port": 80, "targetPort": 8080}]}))
@@ -138,15 +147,17 @@ def test_the_api_server_reaches_a_service(kube, cluster, node):
     kube.apply(web("web", cluster.push("http-hello"), 1), service("web", "web"))
     name = filled(kube, "web", "web", 1)[0]["metadata"]["name"]
     path = f"/api/v1/namespaces/{kube.namespace}/services/web:http/proxy/env/POD"
-    assert kube("get", "--raw", path).stdout == name
+    # The API server has the endpoints by a watch of its own.
+    wait_until(lambda: kube("get", "--raw", path, check=False).stdout == name, 20, "the Service's pod answers")
 
 
-def test_names_of_services_are_known_in_pods(kube, cluster, node, client):
+def test_names_of_services_are_known_in_pods(kube, cluster, node, client, ask_node):
     """dnsPolicy ClusterFirst: short names by the search list, whole ones, those of other namespaces."""
     kube.apply(web("web", cluster.push("http-hello"), 1), service("web", "web"))
     name = filled(kube, "web", "web", 1)[0]["metadata"]["name"]
     address = kube.get("service", "web")["spec"]["clusterIP"]
     wait_until(lambda: address in client("nslookup", "web"), 20, lambda: client("nslookup", "web"))
+    reached(lambda: ask_node(address, 80, "/env/POD"), {name})
     for known in ("web", f"web.{kube.namespace}", f"web.{kube.namespace}.svc.cluster.local"):
         assert client("wget", "-q", "-O", "-", f"http://{known}/env/POD") == name, known
     api_server = kube("get", "service", "kubernetes", "-n", "default", "-o", "jsonpath={.spec.clusterIP}").stdout
@@ -179,12 +190,11 @@ def test_a_port_of_every_node_leads_to_the_service(kube, cluster, node, client, 
     names = {its["metadata"]["name"] for its in filled(kube, "web", "web", 2)}
     port = kube.get("service", "web")["spec"]["ports"][0]["nodePort"]
     address = kube.address_of(node)
-    wait_until(lambda: ask_node(address, port, "/env/POD"), 20, "the node's port")
+    reached(lambda: ask_node(address, port, "/env/POD"), names)
     outside = run(["curl", "-sS", "-m", "10", f"http://{address}:{port}/env/POD"]).stdout
     assert outside in names
-    for ask in (lambda: ask_node(address, port, "/env/POD"),
-                lambda: client("wget", "-q", "-O", "-", f"http://{address}:{port}/env/POD")):
-        assert set(spread(ask)) == names
+    answered = spread(lambda: client("wget", "-q", "-O", "-", f"http://{address}:{port}/env/POD"))
+    assert set(answered) == names, answered
 
 
 def test_a_service_leads_to_a_pod_of_another_node(kube, cluster, node, far_node, client, ask_node):
@@ -213,7 +223,7 @@ def test_a_client_stays_with_its_pod(kube, cluster, node, client, ask_node, kind
     wait_until(lambda: ask_node(address, port, "/env/POD"), 20, "kube-proxy knows the Service")
     assert len(spread(ask, 15)) == 1
     kube("patch", "service", "web", "-p", '{"spec": {"sessionAffinity": "None"}}')
-    wait_until(lambda: set(spread(ask, 15)) == names, 20, "every pod answers")
+    reached(ask, names)
     kube("patch", "service", "web", "-p", '{"spec": {"sessionAffinity": "ClientIP"}}')
     wait_until(lambda: len(spread(ask, 15)) == 1, 20, "one pod answers")
 
@@ -233,10 +243,10 @@ def test_a_pod_that_is_not_ready_gets_no_requests(kube, cluster, node, inside, a
     filled(kube, "web", "web", 2)
     address = kube.get("service", "web")["spec"]["clusterIP"]
     ask = lambda: ask_node(address, 80, "/env/POD")  # noqa: E731
-    wait_until(lambda: set(spread(ask, 20)) == {one, two}, 20, "both answer")
+    reached(ask, {one, two})
     inside(one, "rm", "/v/ready")
     wait_until(lambda: endpoints(kube, "web") == {kube.pod(two)["status"]["podIP"]}, 30, "one endpoint")
-    wait_until(lambda: set(spread(ask, 20)) == {two}, 20, "one answers")
+    reached(ask, {two})
 
 
 def said_by(kube, name):
@@ -342,7 +352,7 @@ def test_a_rolling_update_of_twenty_pods_drops_no_request(kube, cluster, node, n
     addresses = {p["metadata"]["name"]: p["status"]["podIP"] for p in filled(kube, "web", "web", count)}
     before = set(addresses)
     address = kube.get("service", "web")["spec"]["clusterIP"]
-    wait_until(lambda: http_from(cluster, number, address, 80, "/"), 20, "kube-proxy knows the Service")
+    reached(lambda: http_from(cluster, number, address, 80, "/env/POD"), before)
     loop = subprocess.Popen(cluster.inside(sys.executable, "-c", LOOP, address, node_number=number), text=True,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:

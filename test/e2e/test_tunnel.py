@@ -214,6 +214,8 @@ def test_a_restarted_server_has_its_tunnel_back(k3s, kube):
     wait_until(lambda: k3s.count("tunnel lost") > 0, 30, k3s.log)
     k3s.first.start()
     k3s.first.wait_tunnel(60)
+    # The server knows of it before the node.
+    wait_until(lambda: k3s.count("tunnel open") > opened, 10, k3s.log)
     assert k3s.count("tunnel open") == opened + 1
     assert kube("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/healthz").stdout == "ok"
 

@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from kube import pod, terminated_of, wait_until, waiting_of
+from kube import pod, terminated_of, wait_until
 
 
 def mounts(**paths):
@@ -210,7 +210,7 @@ def test_a_missing_configmap_waits_and_starts_when_it_comes(kube, cluster):
     waiting = kube.wait_waiting("variable", "CreateContainerConfigError")
     assert waiting["message"] == 'configmap "late" not found', waiting
     assert "late" in kube.wait_event("mounted", "FailedMount")["message"]
-    assert waiting_of(kube.pod("mounted"))["reason"] == "ContainerCreating"
+    kube.wait_waiting("mounted", "ContainerCreating")
     kube("create", "configmap", "late", "--from-literal=x=here")
     for name in ("variable", "mounted"):
         its = kube.wait_phase(name, "Succeeded", seconds=150)
