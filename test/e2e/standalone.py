@@ -25,19 +25,21 @@ class Standalone:
                       "--pod-network", "node"]  # the machine itself is not for tests to route on
         self.node_flags = flags
         self.environment = None
+        self.prepare = None  # called in the agent's process before it is the agent
         self.process = None
 
     def start(self):
         self.process = subprocess.Popen(
             [str(w) for w in (self.skiff, "node", "--standalone", "--pod-manifest-path",
                               self.manifests, "--file-check-frequency", "1s", *self.node_flags, *self.flags)],
-            stdout=subprocess.DEVNULL, stderr=open(self.log, "a"), env=self.environment)
+            stdout=subprocess.DEVNULL, stderr=open(self.log, "a"), env=self.environment,
+            preexec_fn=self.prepare)
 
-    def put(self, name, *args, policy="Always", image=ACTOR):
+    def put(self, name, *args, policy="Always", image=ACTOR, **container):
         (self.manifests / f"{name}.yaml").write_text(json.dumps(
             {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
              "spec": {"restartPolicy": policy, "containers": [
-                 {"name": "main", "image": str(image), "args": list(args)}]}}))
+                 {"name": "main", "image": str(image), "args": list(args), **container}]}}))
 
     def call(self, *words):
         return run([self.skiff, *words, "--run-dir", self.run_dir], check=False)

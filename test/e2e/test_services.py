@@ -108,14 +108,19 @@ def spread(ask, count=40):
 
 
 def reached(ask, names):
-    """Waits until each of the pods answers, and nobody else: kube-proxy hears of an endpoint after the API server."""
-    last = []
+    """Waits until each of the pods has answered, and nobody else does: kube-proxy hears of an endpoint after the API
+    server."""
+    names, seen = set(names), set()
 
     def look():
-        last[:] = [spread(ask)]
-        return set(last[0]) == set(names)
+        answered = set(spread(ask))
+        if not answered <= names:
+            seen.clear()
+            return False
+        seen.update(answered)
+        return seen == names
 
-    wait_until(look, 20, lambda: f"answers of {sorted(names)}: {last[0]}")
+    wait_until(look, 20, lambda: f"answers of {sorted(names)}: {sorted(seen)}")
 
 
 def test_endpoint_slices_follow_the_pods(kube, cluster, node):

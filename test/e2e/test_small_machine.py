@@ -1,0 +1,131 @@
+"""A board as small as the smallest that the compiler is for: one gigabyte of memory, addresses of 39 bits."""
+
+import concurrent.futures
+import http.client
+import os
+import pathlib
+import re
+import resource
+
+import pytest
+
+from conftest import ROOT
+from kube import container_of, wait_until
+from standalone import Standalone
+
+MEMORY = 1 << 30
+ADDRESSES = 1 << 39
+GUESTS = ROOT / "build/guests"
+HTTP_PORT = 18340
+WAITING = 40
+
+
+class Board:
+    """A memory cgroup in which the agent is started: what it makes lies below."""
+
+    def __init__(self):
+        own = re.search(r"^\d+:([^:]*):(.*)$", self._line_of_memory(), re.M)
+        if own[1]:
+            self.limit, self.peak, self.events = "memory.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control"
+            base = pathlib.Path("/sys/fs/cgroup/memory") / own[2].lstrip("/")
+        else:  # version 2, where only its root may hold processes beside groups
+            self.limit, self.peak, self.events = "memory.max", "memory.peak", "memory.events"
+            base = pathlib.Path("/sys/fs/cgroup")
+        self.folder = base / f"skiff-e2e-board-{os.getpid()}"
+        self.folder.mkdir()
+        (self.folder / self.limit).write_text(str(MEMORY))
+
+    @staticmethod
+    def _line_of_memory():
+        lines = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
+        return next((its for its in lines if "memory" in its.split(":")[1]), lines[-1])
+
+    def enter(self):
+        (self.folder / "cgroup.procs").write_text("0")
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+
+    def peak_bytes(self):
+        return int((self.folder / self.peak).read_text())
+
+    def killed(self):
+        return int(re.search(r"^oom_kill (\d+)$", (self.folder / self.events).read_text(), re.M)[1])
+
+    def close(self):
+        wait_until(self._removed, 20, lambda: f"{self.folder} is empty: {(self.folder / 'cgroup.procs').read_text()}")
+
+    def _removed(self):
+        try:
+            self.folder.rmdir()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture
+def board():
+    its = Board()
+    yield its
+    its.close()
+
+
+@pytest.fixture
+def node(skiff, tmp_path, board):
+    its = Standalone(skiff, tmp_path)
+    its.prepare = board.enter
+    its.start()
+    yield its
+    its.close()
+
+
+def answers(port, count):
+    """Statuses of requests, each by its own connection."""
+    statuses = []
+    for _ in range(count):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/")
+        reply = connection.getresponse()
+        reply.read()
+        statuses.append(reply.status)
+        connection.close()
+    return statuses
+
+
+def test_pods_are_compiled_run_and_serve(node, board):
+    """Each server's slots are made for the addresses there are; nobody is killed for want of memory."""
+    for number in range(3):
+        node.put(f"web-{number}", image=GUESTS / "http-hello.wasm", ports=[{"containerPort": HTTP_PORT + number}])
+    for number in range(WAITING):
+        node.put(f"waits-{number}", "hold")
+    # A middle one, compiled while the others run: it says that it has no arguments.
+    node.put("picture", image=GUESTS / "resvg.wasm", policy="Never")
+
+    def all_there():
+        pods = node.pods()
+        running = [n for n, its in pods.items() if its["status"].get("phase") == "Running"]
+        return pods if len(running) == WAITING + 3 else None
+
+    wait_until(all_there, 120, lambda: node.log.read_text()[-3000:])
+    wait_until(lambda: node.phase("picture") in ("Succeeded", "Failed"), 120, lambda: node.log.read_text()[-3000:])
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        told = [pool.submit(answers, HTTP_PORT + number % 3, 25) for number in range(12)]
+        assert sum((its.result() for its in told), []) == [200] * 300
+    pods = node.pods()
+    assert [n for n, its in pods.items() if container_of(its)["restartCount"]] == []
+    print(f"peak {board.peak_bytes() >> 20} MiB")
+    assert board.killed() == 0
+
+
+def test_a_module_too_large_to_compile_here_is_told_so(node, board):
+    """The compiler's bound, not the kernel's, ends it: what runs is not harmed."""
+    node.put("waits", "hold")
+    wait_until(lambda: node.phase("waits") == "Running", 60, lambda: node.log.read_text()[-3000:])
+    node.put("large", image=GUESTS / "yosys.wasm")
+
+    def told():
+        its = next((p for n, p in node.pods().items() if n.startswith("large")), None)
+        waiting = (container_of(its) or {}).get("state", {}).get("waiting", {}) if its else {}
+        return waiting if "message" in waiting and waiting["reason"] != "ContainerCreating" else None
+
+    waiting = wait_until(told, 300, lambda: node.log.read_text()[-3000:])
+    print(waiting, f"peak {board.peak_bytes() >> 20} MiB, {board.killed()} killed")
+    assert container_of(next(p for n, p in node.pods().items() if n.startswith("waits")))["restartCount"] == 0
