@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(ROOT / "tools")]
 
 from clients import old_kubectl  # noqa: E402
-from kube import Grants, Kube, pod, run, wait_until  # noqa: E402
+from kube import Grants, Kube, pod, run  # noqa: E402
 from screen import Screen  # noqa: E402
 
 
@@ -143,8 +143,7 @@ def boat(kube, cluster):
                    restartPolicy="Always", volumes=[{"name": "data", "emptyDir": {}}],
                    volumeMounts=[{"name": "data", "mountPath": "/data"}]))
     its = kube.wait_ready("boat", 60)
-    # It is ready when it runs: its word comes after that.
-    wait_until(lambda: kube.logs("boat") == "hello\n", 20, "the boat has said hello")
+    kube.wait_logs("boat", "hello\n")
     return its
 
 

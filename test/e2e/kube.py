@@ -166,6 +166,10 @@ class Kube:
     def logs(self, name, *flags):
         return self("logs", name, *flags).stdout
 
+    def wait_logs(self, name, text, seconds=20):
+        """Waits until this is all it has written: a pod without probes is ready when it runs, before its first word."""
+        wait_until(lambda: self.logs(name) == text, seconds, lambda: f"{name} says {text!r}: {self.logs(name)!r}")
+
     def describe(self, name):
         return self("describe", "pod", name, check=False).stdout
 

@@ -110,7 +110,7 @@ def test_a_writable_layer_is_written_and_gone_with_its_container(kube, cluster):
                         container_of(p)["restartCount"] >= 1 and
                         "terminated" in container_of(p).get("lastState", {}))
     assert container_of(its)["lastState"]["terminated"]["exitCode"] == 3
-    wait_until(lambda: kube.logs("twice") == "x\n", 20, lambda: kube.logs("twice"))
+    kube.wait_logs("twice", "x\n")
     its = kube.wait_phase("sealed", "Failed")
     assert terminated_of(its)["exitCode"] == 1 and "write /mark: Read-only" in kube.logs("sealed")
     its = kube.wait_phase("bare", "Failed")

@@ -180,7 +180,7 @@ def test_a_guest_that_handles_stopping_ends_as_it_likes_within_its_grace_period(
     kube.apply(stopping("obeys", image, 9, 2, grace=30), stopping("dawdles", image, 9, 60, grace=2))
     for name in ("obeys", "dawdles"):
         kube.wait_ready(name)
-    wait_until(lambda: kube.logs("obeys") == "up\n", 10, lambda: kube.logs("obeys"))
+    kube.wait_logs("obeys", "up\n")
     follower = kube.start("logs", "-f", "obeys")
     ended, took = end_of(kube, "obeys")
     assert (ended["exitCode"], ended["reason"]) == (9, "Error"), ended

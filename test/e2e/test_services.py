@@ -123,6 +123,15 @@ def reached(ask, names):
     wait_until(look, 20, lambda: f"answers of {sorted(names)}: {sorted(seen)}")
 
 
+def wait_rules(cluster, number, *ends):
+    """Waits until kube-proxy leads to these ADDRESS:PORT. What is sent to a Service before that, by UDP above all, may
+    stay without an answer for as long as its sender repeats it."""
+    def rules():
+        return run(cluster.inside("nft", "list", "ruleset", node_number=number)).stdout
+
+    wait_until(lambda: all(f"dnat to {end}" in rules() for end in ends), 20, lambda: f"{ends} in {rules()}")
+
+
 def test_endpoint_slices_follow_the_pods(kube, cluster, node):
     kube.apply(web("web", cluster.push("http-hello"), 3), service("web", "web"))
     first = filled(kube, "web", "web", 3)
@@ -260,7 +269,7 @@ def said_by(kube, name):
 
 
 @pytest.mark.parametrize("guest", ["sockets", "sockets-03"])
-def test_tcp_and_udp_by_one_port_of_a_service(kube, cluster, node, guest):
+def test_tcp_and_udp_by_one_port_of_a_service(kube, cluster, node, number, guest):
     """Servers and clients in C, over wasi:sockets: each protocol has pods of its own behind the same port."""
     image = cluster.push(guest)
     for kind in ("tcp", "udp"):
@@ -273,6 +282,7 @@ def test_tcp_and_udp_by_one_port_of_a_service(kube, cluster, node, guest):
         kube.apply(dict(service(kind, ""), spec={"selector": {"kind": kind}, "ports": both}))
     for kind in ("tcp", "udp"):
         wait_until(lambda kind=kind: endpoints(kube, kind), 30, f"an endpoint of {kind}")
+    wait_rules(cluster, number, *(f"{kube.pod(f'{kind}-server')['status']['podIP']}:9000" for kind in ("tcp", "udp")))
     for kind in ("tcp", "udp"):
         kube.apply(pod(f"{kind}-client", image, kind, f"{kind}.{kube.namespace}.svc.cluster.local", 7, "ahoy", nodeName=node,
                        restartPolicy="OnFailure"))

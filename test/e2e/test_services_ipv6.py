@@ -9,7 +9,7 @@ import pytest
 from conftest import Cluster
 from kube import pod, run, wait_until
 from test_services import (NAME, NODE, ask_node, client, far_node, number, pods_of, reached, run_dir,  # noqa: F401
-                           said_by, service, spread, web)
+                           said_by, service, spread, wait_rules, web)
 from testcluster import services
 
 BOTH = {"ipFamilyPolicy": "RequireDualStack"}
@@ -199,7 +199,7 @@ def test_names_have_addresses_of_their_families(kube, cluster, node, client):  #
 
 
 @pytest.mark.parametrize("guest", ["sockets", "sockets-03"])
-def test_tcp_and_udp_over_ipv6(kube, cluster, node, guest):
+def test_tcp_and_udp_over_ipv6(kube, cluster, node, number, guest):  # noqa: F811
     """Servers and clients in C, over wasi:sockets; the name has no other address."""
     image = cluster.push(guest)
     for kind in ("tcp", "udp"):
@@ -208,6 +208,7 @@ def test_tcp_and_udp_over_ipv6(kube, cluster, node, guest):
                    service(kind, kind, {"port": 7, "targetPort": 9000, "protocol": kind.upper()}, **ONLY_V6))
     for kind in ("tcp", "udp"):
         filled(kube, kind, kind, 1, ["IPv6"])
+        wait_rules(cluster, number, f"[{of_family(addresses_of(kube.pod(f'{kind}-server')), 6)}]:9000")
         kube.apply(pod(f"{kind}-client", image, kind, kind, 7, "ahoy", nodeName=node, restartPolicy="OnFailure"))
         assert said_by(kube, f"{kind}-client") == ("Succeeded", "ahoy\n")
 

@@ -35,11 +35,6 @@ def static(cluster, manifests):
     its.delete_namespace()
 
 
-def wait_logs(kube, name, text):
-    """A pod without probes is ready when it runs, before it has printed."""
-    wait_until(lambda: kube.logs(name) == text, 20, lambda: kube.logs(name))
-
-
 def write(static, manifests, its):
     its["metadata"]["namespace"] = static.namespace
     # What a file may not say: a static pod has no runtime class of the cluster to wait for.
@@ -64,7 +59,7 @@ def test_a_mirror_shows_a_pod_of_a_file(static, manifests, cluster):
         "Node", NODE, node["metadata"]["uid"], True)
     assert its["metadata"]["labels"] == {"app": "web"}
     assert {"operator": "Exists", "effect": "NoExecute"} in its["spec"]["tolerations"]
-    wait_logs(static, name, "from a file\n")
+    static.wait_logs(name, "from a file\n")
     assert its["status"]["observedGeneration"] == its["metadata"]["generation"]
 
 
@@ -88,7 +83,7 @@ def test_an_edited_file_is_another_pod_and_a_removed_one_takes_its_mirror_along(
     write(static, manifests, pod("edit", image, "print", "two", ";", "hold"))
     after = static.wait_pod(name, lambda p: p["metadata"]["uid"] != before["metadata"]["uid"] and
                             condition_of(p, "Ready") == "True", 40)
-    wait_logs(static, name, "two\n")
+    static.wait_logs(name, "two\n")
     key = "kubernetes.io/config.hash"
     assert after["metadata"]["annotations"][key] != before["metadata"]["annotations"][key]
     (manifests / "edit.yaml").unlink()
@@ -154,7 +149,7 @@ def test_pods_of_a_url_are_mirrored_and_outlive_its_failures(cluster, node):
         manifests.serve({key: its[key] for key in ("metadata", "spec")})
         before = kube.wait_ready(f"far-{name}")
         assert before["metadata"]["annotations"]["kubernetes.io/config.source"] == "http"
-        wait_logs(kube, f"far-{name}", "from a URL\n")
+        kube.wait_logs(f"far-{name}", "from a URL\n")
         here = {"metadata": {"name": "here", "namespace": kube.namespace},
                 "spec": {"containers": [{"name": "main", "image": "/etc/passwd"}]}}
         manifests.serve({key: its[key] for key in ("metadata", "spec")}, here)
