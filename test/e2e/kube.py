@@ -124,6 +124,13 @@ class Kube:
         """What the node answers at a path, through the API server."""
         return json.loads(self._tell("GET", f"/api/v1/nodes/{node}/proxy/{path}", 200))
 
+    def summary(self, node, query=""):
+        """What the node counts: its own figures, and by name those of the namespace's pods. It keeps them for ten seconds
+        (`?only_cpu_and_memory=true`: does not), so a new pod may not be there yet."""
+        document = self.node_json(node, f"stats/summary{query}")
+        return document["node"], {its["podRef"]["name"]: its for its in document["pods"]
+                                  if its["podRef"]["namespace"] == self.namespace}
+
     def pod(self, name):
         return self.get("pod", name)
 

@@ -48,9 +48,19 @@ class Standalone:
         done = self.call("ps", "-o", "json")
         return {p["metadata"]["name"]: p for p in json.loads(done.stdout)} if not done.returncode else {}
 
+    def _status(self, name):
+        return next((p["status"] for n, p in self.pods().items() if n.startswith(name)), {})
+
     def phase(self, name):
-        found = next((p for n, p in self.pods().items() if n.startswith(name)), None)
-        return found and found["status"].get("phase")
+        return self._status(name).get("phase")
+
+    def waiting(self, name):
+        """(reason, message) of the pod's container as it waits, None while it has not failed."""
+        for status in self._status(name).get("containerStatuses", []):
+            waiting = status["state"].get("waiting", {})
+            if waiting.get("message"):
+                return waiting["reason"], waiting["message"]
+        return None
 
     def close(self):
         if self.process:

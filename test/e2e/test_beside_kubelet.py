@@ -118,12 +118,6 @@ def leases(machine):
     return {its.name: its.read_text().splitlines()[0] for its in folder.iterdir() if its.name[0].isdigit()}
 
 
-def summary_of(machine, node):
-    """Names of the pods that a node counts."""
-    return {its["podRef"]["name"] for its in machine.kube.node_json(node, "stats/summary")["pods"]
-            if its["podRef"]["namespace"] == machine.kube.namespace}
-
-
 def group_of(pid):
     """The cgroup of a process that counts its memory, as seen from outside the machine."""
     lines = pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()
@@ -174,8 +168,8 @@ def test_each_counts_and_holds_only_its_own(machine, pair):
         for pid in processes_of(identity_of(its)):
             memory = group_of(pid)
             assert f"/{machine.netns}{place}" in memory, memory
-    assert wait_until(lambda: summary_of(machine, machine.name), 30, "the kubelet counts") == {"linux"}
-    assert summary_of(machine, machine.skiff_name) == {"wasm"}
+    assert wait_until(lambda: set(machine.kube.summary(machine.name)[1]), 30, "the kubelet counts") == {"linux"}
+    assert set(machine.kube.summary(machine.skiff_name)[1]) == {"wasm"}
     for node, name in ((machine.name, "linux"), (machine.skiff_name, "wasm")):
         listed = machine.kube.node_json(node, "pods")["items"]
         assert {p["metadata"]["name"] for p in listed if p["metadata"]["namespace"] == machine.kube.namespace} == {name}

@@ -48,16 +48,6 @@ def node(skiff, tmp_path):
     its.close()
 
 
-def waiting_of(its, name):
-    """(reason, message) of the pod's container as it waits, None while it has not failed."""
-    found = next((p for n, p in its.pods().items() if n.startswith(name)), None)
-    for status in (found or {}).get("status", {}).get("containerStatuses", []):
-        waiting = status["state"].get("waiting", {})
-        if waiting.get("message"):
-            return waiting["reason"], waiting["message"]
-    return None
-
-
 # Compilers are idle tasks: on a busy machine the clock may be the first to end one.
 LIMIT = ("compiling needs more than 1.0 GiB of memory|compiling took longer than 30s|"
          "compiling took more than 30 seconds of CPU time")
@@ -78,14 +68,14 @@ def test_pods_of_bombs_are_told_why_and_the_agent_does_not_grow(node, tmp_path, 
     wait_until(lambda: node.phase("good") == "Running", 30, lambda: node.log.read_text()[-2000:])
     (tmp_path / "empty.wasm").write_bytes(b"\0asm\1\0\0\0")
     node.put("empty", image=tmp_path / "empty.wasm")
-    wait_until(lambda: waiting_of(node, "empty"), 30, lambda: node.log.read_text()[-2000:])
+    wait_until(lambda: node.waiting("empty"), 30, lambda: node.log.read_text()[-2000:])
     node.pods()
     before = most = rss_of(node.process.pid)
 
     def told(name):
         nonlocal most
         most = max(most, rss_of(node.process.pid))
-        return waiting_of(node, name)
+        return node.waiting(name)
 
     for bomb, said in wanted.items():
         name = re.sub("[^a-z0-9]", "-", bomb)

@@ -29,8 +29,7 @@ def ok(done):
 
 def running(its, name, image=ACTOR, *args):
     its.put(name, *(args or ("hold",)), image=image)
-    # It is compiled first, by one that runs when nobody else wants to.
-    wait_until(lambda: its.phase(name) == "Running", 120, lambda: its.log.read_text()[-2000:])
+    wait_until(lambda: its.phase(name) == "Running", 30, lambda: its.log.read_text()[-2000:])
 
 
 def gone(its, name):

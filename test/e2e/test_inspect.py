@@ -107,7 +107,7 @@ def test_native_code_in_an_image_is_never_taken(inspect, skiff, own_root, tmp_pa
     """Not even code that this engine would have made itself."""
     engine = pathlib.Path(skiff).parent / "skiff-engine"
     made = tmp_path / "actor.cwasm"
-    outcome = compile_module(engine, ACTOR.read_bytes(), keep=made, seconds=120)
+    outcome = compile_module(engine, ACTOR.read_bytes(), keep=made)
     assert outcome.code == "ok" and made.read_bytes().startswith(b"\x7fELF")
     layout = artifact_layout(tmp_path / "art", made.read_bytes())
     done = run([skiff, "run", "-q", *own_root, layout], check=False)

@@ -183,17 +183,12 @@ def test_running_pods_are_listed(busy, node):
 
 def test_the_summary_tells_of_swap_and_stalls(busy, node):
     """Row 74: as far as this machine's kernel counts them."""
-    def look():
-        found = busy.node_json(node, "stats/summary")
-        pods = {p["podRef"]["name"]: p for p in found["pods"] if p["podRef"]["namespace"] == busy.namespace}
-        return (found, pods) if "web" in pods else None
-
-    # The node keeps a summary for ten seconds: the last may be of before the pod.
-    summary, mine = wait_until(look, 20, "the pod is in the summary")
-    assert summary["node"]["swap"]["swapUsageBytes"] >= 0
+    wait_until(lambda: "web" in busy.summary(node)[1], 20, "the pod is in the summary")
+    its, mine = busy.summary(node)
+    assert its["swap"]["swapUsageBytes"] >= 0
     if os.path.exists("/proc/pressure/cpu"):
         for part in ("cpu", "memory", "io"):
-            assert set(summary["node"][part]["psi"]["some"]) == {"total", "avg10", "avg60", "avg300"}
+            assert set(its[part]["psi"]["some"]) == {"total", "avg10", "avg60", "avg300"}
     memory = mine["web"]["containers"][0]["memory"]
     assert memory["usageBytes"] >= memory["workingSetBytes"] > 0
     assert memory["availableBytes"] == (64 << 20) - memory["workingSetBytes"]

@@ -158,17 +158,12 @@ def test_figures_are_of_what_went_through(kube, cluster, node, reader):  # noqa:
     assert counted("receive", "errors") == counted("transmit", "packets_dropped") == 0
     assert counted("receive", name="shares") > 0
 
-    def network():
-        document = kube.node_json(node, "stats/summary")
-        pods = {p["podRef"]["name"]: p for p in document["pods"] if p["podRef"]["namespace"] == kube.namespace}
-        return document["node"]["network"], pods
-
     def received_now():
-        # The summary that the node keeps may be of before the pod.
-        return network()[1].get("web", {}).get("network", {}).get("rxBytes", 0)
+        return kube.summary(node)[1].get("web", {}).get("network", {}).get("rxBytes", 0)
 
     wait_until(lambda: received_now() > received + 500_000, 20, "a fresh summary")
-    of_node, pods = network()
+    its, pods = kube.summary(node)
+    of_node = its["network"]
     assert pods["web"]["network"]["name"] == "eth0" and pods["web"]["network"]["rxErrors"] == 0
     assert pods["web"]["network"]["txBytes"] > sent + 500_000
     names = [link["name"] for link in of_node["interfaces"]]

@@ -47,18 +47,14 @@ def test_stats_say_what_node_and_pods_use(kube, cluster, node):
     assert sample("container_memory_working_set_bytes")[0] > 0
     assert abs(sample("container_start_time_seconds")[0] - ended / 1000) < 60
 
-    def summary(query=""):
-        document = kube.node_json(node, f"stats/summary{query}")
-        refs = {"name": "busy", "namespace": kube.namespace}
-        its = [p for p in document["pods"] if refs.items() <= p["podRef"].items()]
-        return (document["node"], its[0]) if its else None
-
     def rate():
-        return summary("?only_cpu_and_memory=true")[1]["containers"][0]["cpu"].get("usageNanoCores", 0)
+        return kube.summary(node, "?only_cpu_and_memory=true")[1]["busy"]["containers"][0]["cpu"].get("usageNanoCores", 0)
 
     wait_until(lambda: 200_000_000 < rate() < 750_000_000, 20, "a rate")
     # With disks it is looked at every ten seconds: somebody may have asked just before the pod came.
-    its, busy = wait_until(summary, 20, "the pod is in the summary")
+    wait_until(lambda: "busy" in kube.summary(node)[1], 20, "the pod is in the summary")
+    its, pods = kube.summary(node)
+    busy = pods["busy"]
     assert its["nodeName"] == node and its["fs"]["capacityBytes"] > its["fs"]["availableBytes"] > 0
     assert its["cpu"]["usageCoreNanoSeconds"] > 0 and its["memory"]["workingSetBytes"] > 0
     assert busy["podRef"]["uid"] == kube.pod("busy")["metadata"]["uid"]

@@ -126,10 +126,15 @@ def reached(ask, names):
 def wait_rules(cluster, number, *ends):
     """Waits until kube-proxy leads to these ADDRESS:PORT. What is sent to a Service before that, by UDP above all, may
     stay without an answer for as long as its sender repeats it."""
+
     def rules():
         return run(cluster.inside("nft", "list", "ruleset", node_number=number)).stdout
 
-    wait_until(lambda: all(f"dnat to {end}" in rules() for end in ends), 20, lambda: f"{ends} in {rules()}")
+    def led():
+        text = rules()
+        return all(f"dnat to {end}" in text for end in ends)
+
+    wait_until(led, 20, lambda: f"{ends} in {rules()}")
 
 
 def test_endpoint_slices_follow_the_pods(kube, cluster, node):

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 from kube import container_of, wait_until
 from standalone import Standalone
+from testcluster.proc import own_cgroups
 
 MEMORY = 1 << 30
 ADDRESSES = 1 << 39
@@ -24,21 +25,16 @@ class Board:
     """A memory cgroup in which the agent is started: what it makes lies below."""
 
     def __init__(self):
-        own = re.search(r"^\d+:([^:]*):(.*)$", self._line_of_memory(), re.M)
-        if own[1]:
+        own = next((its for its in own_cgroups() if os.path.exists(f"{its}/memory.limit_in_bytes")), None)
+        if own:
             self.limit, self.peak, self.events = "memory.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control"
-            base = pathlib.Path("/sys/fs/cgroup/memory") / own[2].lstrip("/")
+            base = pathlib.Path(own)
         else:  # version 2, where only its root may hold processes beside groups
             self.limit, self.peak, self.events = "memory.max", "memory.peak", "memory.events"
             base = pathlib.Path("/sys/fs/cgroup")
         self.folder = base / f"skiff-e2e-board-{os.getpid()}"
         self.folder.mkdir()
         (self.folder / self.limit).write_text(str(MEMORY))
-
-    @staticmethod
-    def _line_of_memory():
-        lines = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
-        return next((its for its in lines if "memory" in its.split(":")[1]), lines[-1])
 
     def enter(self):
         (self.folder / "cgroup.procs").write_text("0")
@@ -124,13 +120,7 @@ def test_a_module_too_large_to_compile_here_is_told_so(node, board):
     node.put("waits", "hold")
     wait_until(lambda: node.phase("waits") == "Running", 60, lambda: node.log.read_text()[-3000:])
     node.put("large", image=GUESTS / "yosys.wasm")
-
-    def told():
-        its = next((p for n, p in node.pods().items() if n.startswith("large")), None)
-        waiting = (container_of(its) or {}).get("state", {}).get("waiting", {}) if its else {}
-        return waiting if "message" in waiting and waiting["reason"] != "ContainerCreating" else None
-
-    waiting = wait_until(told, 300, lambda: node.log.read_text()[-3000:])
-    print(waiting, f"peak {board.peak_bytes() >> 20} MiB, {board.killed()} killed")
-    assert re.search(r"needs more than 1\.0 GiB of memory|needed more than 1\.0 GiB", waiting["message"]), waiting
+    reason, message = wait_until(lambda: node.waiting("large"), 300, lambda: node.log.read_text()[-3000:])
+    print(reason, message, f"peak {board.peak_bytes() >> 20} MiB, {board.killed()} killed")
+    assert re.search(r"needs more than 1\.0 GiB of memory|needed more than 1\.0 GiB", message), message
     assert container_of(next(p for n, p in node.pods().items() if n.startswith("waits")))["restartCount"] == 0
