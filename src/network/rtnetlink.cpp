@@ -1,16 +1,18 @@
 #include "network/rtnetlink.h"
 
+#include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
-#include <net/if.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <thread>
 
 #include "network/socket_address.h"
 
@@ -23,6 +25,8 @@ constexpr std::uint16_t kCreate = NLM_F_CREATE | NLM_F_EXCL;
 constexpr std::uint16_t kReplace = NLM_F_CREATE | NLM_F_REPLACE;
 // IFLA_INET6_ADDR_GEN_MODE: no address of the kernel's own making.
 constexpr std::uint8_t kNoGeneratedAddress = 1;
+constexpr std::chrono::seconds kLinkPatience{5};
+constexpr std::chrono::milliseconds kLinkPoll{1};
 
 ifinfomsg& begin_link(NetlinkBatch& batch, std::uint16_t type, std::uint16_t flags,
                       std::string what) {
@@ -169,10 +173,13 @@ std::optional<Link> parse_link(const NetlinkAnswer& answer) {
     if (answer.type != RTM_NEWLINK || header == nullptr || header->ifi_index <= 0) {
         return std::nullopt;
     }
-    Link link{static_cast<std::uint32_t>(header->ifi_index), {}};
+    Link link;
+    link.index = static_cast<std::uint32_t>(header->ifi_index);
     for (const NetlinkAttribute& attribute : answer.attributes(sizeof(ifinfomsg))) {
         if (attribute.type == IFLA_IFNAME) {
             link.name = attribute.text().substr(0, kLinkNameMax);
+        } else if (attribute.type == IFLA_OPERSTATE) {
+            link.is_passing = !attribute.bytes.empty() && attribute.bytes.front() == IF_OPER_UP;
         }
     }
     return link.name.empty() ? std::nullopt : std::optional(link);
@@ -262,6 +269,22 @@ Result<Link> get_link(Netlink& netlink, const std::string& name) {
         return fail(Code::internal, "look up the interface {}: no answer that names it", name);
     }
     return std::move(*found);
+}
+
+Result<void> wait_for_link(Netlink& netlink, const std::string& name) {
+    const auto deadline = std::chrono::steady_clock::now() + kLinkPatience;
+    for (;;) {
+        SKIFF_TRY(Link link, get_link(netlink, name));
+        if (link.is_passing) {
+            return {};
+        }
+        if (std::chrono::steady_clock::now() >= deadline) {
+            return fail(Code::timeout, "the interface {} passes no packets {} s after its start",
+                        name, kLinkPatience.count());
+        }
+        // tidy: allow banned: blocking as all of this file is, and over after a poll or two
+        std::this_thread::sleep_for(kLinkPoll);
+    }
 }
 
 Result<std::map<std::string, Link>> list_links(Netlink& netlink, std::string_view prefix) {

@@ -27,6 +27,9 @@ inline constexpr std::size_t kLinkNameMax = 15;
 struct Link {
     std::uint32_t index = 0;
     std::string name;
+    // What is sent over it arrives (IF_OPER_UP). Until the kernel's link watch has seen that both
+    // ends of a wire are up, it drops packets without a word. Loopback never says it.
+    bool is_passing = false;
 };
 
 // What the kernel has counted of a link since it was made, as its owner sees it.
@@ -83,6 +86,9 @@ void delete_host_route(NetlinkBatch& batch, std::uint32_t link, const IpAddress&
 
 // Fails with not_found where there is none.
 [[nodiscard]] Result<Link> get_link(Netlink& netlink, const std::string& name);
+// Waits until a link that was set up, as its other end was, passes packets: a moment, on a busy
+// machine up to a second. Fails with timeout after five, with not_found where there is none.
+[[nodiscard]] Result<void> wait_for_link(Netlink& netlink, const std::string& name);
 // The links whose names begin with `prefix`, by their names.
 [[nodiscard]] Result<std::map<std::string, Link>> list_links(Netlink& netlink,
                                                              std::string_view prefix);

@@ -59,6 +59,8 @@ Result<Wire> lay_inside(const WireSettings& settings, std::uint32_t number, Netl
     NetlinkBatch inside;
     set_link_up(inside, pod_link.index);
     SKIFF_CHECK(pod.carry_out(inside));
+    SKIFF_CHECK(wait_for_link(node, name));
+    SKIFF_CHECK(wait_for_link(pod, std::string(kPodLink)));
     return Wire{number, node_link.index, pod_link.index, std::move(pod)};
 }
 

@@ -56,7 +56,8 @@ struct Wire {
 };
 
 // Makes namespace and interfaces. What an earlier attempt left under this number is removed first;
-// after a failure nothing is left. The pod's namespace lets anybody use ports below 1024.
+// after a failure nothing is left. When it returns both ends pass packets. The pod's namespace lets
+// anybody use ports below 1024.
 [[nodiscard]] Result<Wire> lay_wire(const WireSettings& settings, std::uint32_t number);
 // One that is there. not_found when any part of it is missing.
 [[nodiscard]] Result<Wire> find_wire(const WireSettings& settings, std::uint32_t number);

@@ -89,6 +89,26 @@ TEST(Wire, PodsAndTheirNodeReachEachOther) {
     });
 }
 
+// Nobody says again what was lost on the way: a name server's answer, say.
+TEST(Wire, TheFirstPacketArrives) {
+    SKIFF_NEEDS_ROOT();
+    TestFolder folder;
+    as_a_node([&] {
+        const WireSettings settings = settings_in(folder);
+        give_node(ip("192.0.2.1"));
+        for (std::uint32_t number = 1; number <= 50; ++number) {
+            const auto pod = make_pod(settings, number, {ip("10.1.2.7")});
+            const os::Fd hearing = listen_in(pod, IpFamily::v4, 53, SOCK_DGRAM);
+            const os::Fd node = make_socket(IpFamily::v4, SOCK_DGRAM);
+            auto address = socket_address(ip("10.1.2.7"), 53);
+            EXPECT_EQ(::sendto(node.get(), "x", 1, 0, address.get(), address.size), 1);
+            char byte = 0;
+            EXPECT_EQ(::recv(hearing.get(), &byte, 1, MSG_DONTWAIT), 1) << number;
+            EXPECT_TRUE(remove_wire(settings, number));
+        }
+    });
+}
+
 TEST(Wire, AnybodyInThePodMayHavePortsBelow1024) {
     SKIFF_NEEDS_ROOT();
     TestFolder folder;
