@@ -397,6 +397,11 @@ void write_guests(const ContainersSample& sample, MetricsText& text) {
                 [&](GuestPage::Labels labels, const wire::PageView& its) {
                     text.sample(MetricsText::Labels(labels), number(its.lines_lost));
                 });
+    page.family("skiff_log_wait_seconds_total", Type::counter,
+                "How long the container waited because it wrote more than containerLogMaxPerSecond",
+                [&](GuestPage::Labels labels, const wire::PageView& its) {
+                    text.sample(MetricsText::Labels(labels), number(its.log_wait_us) / 1e6);
+                });
 }
 
 }  // namespace

@@ -125,6 +125,7 @@ runtime::RuntimeSettings runtime_settings(const config::Settings& settings,
     its.cgroup_root = settings.cgroup_root;
     its.logs.files = static_cast<std::size_t>(settings.container_log_max_files);
     its.logs.file_max = settings.container_log_max_size;
+    its.logs.per_second_max = settings.container_log_max_per_second;
     its.lifetime = lifetime;
     its.compile_time_max = settings.compile_timeout;
     its.compile_memory_max = settings.compile_memory;

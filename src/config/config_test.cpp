@@ -189,6 +189,21 @@ TEST(Config, PodRoutesAreOneOfFour) {
               "podRoutes: \"wireguard\" is not known; allowed: auto, vxlan, host-gw, none");
 }
 
+TEST(Config, ALogsPaceIsNoneOrOneThatPodsCanLiveWith) {
+    Settings s;
+    s.node_name = "n";
+    EXPECT_EQ(s.container_log_max_per_second, 32_MiB);
+    for (const Bytes good : {Bytes{}, 4_KiB, 1_GiB}) {
+        s.container_log_max_per_second = good;
+        EXPECT_TRUE(resolve(s)) << good.value;
+    }
+    s.container_log_max_per_second = 1_KiB;
+    auto refused = resolve(s);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message,
+              "containerLogMaxPerSecond: 1.0 KiB is less than 4Ki; 0 means no limit");
+}
+
 TEST(Config, CertificatesRotateUnlessTheFileSaysOtherwise) {
     EXPECT_TRUE(Settings().rotate_certificates);
     EXPECT_FALSE(Settings().server_tls_bootstrap);

@@ -208,6 +208,10 @@ static std::vector<Field> make_skiff_fields() {
         field(kSkiff, "containerLogDir", "container-log-dir", &S::container_log_dir,
               "Links to the logs; default: /var/log/containers, or `containers` beside a podLogDir "
               "that is given."),
+        field(kSkiff, "containerLogMaxPerSecond", "container-log-max-per-second",
+              &S::container_log_max_per_second,
+              "What a container may write into its log in a second; who writes more waits, as at a "
+              "slow disk. 0: no limit."),
         field(kSkiff, "certDir", "cert-dir", &S::cert_dir,
               "The node's own keys and certificates; default: `pki` in rootDir."),
         field(kSkiff, "kubeconfig", "kubeconfig", &S::kubeconfig,

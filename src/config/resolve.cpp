@@ -209,6 +209,12 @@ Result<void> resolve(Settings& settings) {
         return fail(Code::invalid, "containerLogMaxSize: {} is less than 4Ki",
                     settings.container_log_max_size);
     }
+    if (settings.container_log_max_per_second > Bytes{} &&
+        settings.container_log_max_per_second < 4_KiB) {
+        return fail(Code::invalid,
+                    "containerLogMaxPerSecond: {} is less than 4Ki; 0 means no limit",
+                    settings.container_log_max_per_second);
+    }
     if (settings.shutdown_grace_period_critical_pods > settings.shutdown_grace_period) {
         return fail(Code::invalid,
                     "shutdownGracePeriodCriticalPods: is longer than shutdownGracePeriod");

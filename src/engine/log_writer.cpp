@@ -136,6 +136,7 @@ std::size_t LogWriter::write_out(std::string_view text) {
         done += static_cast<std::size_t>(n);
     }
     slot_bytes_ += done;
+    bytes_written_ += done;
     if (done == text.size()) {
         return done;
     }

@@ -33,6 +33,8 @@ public:
     void write(int stream, std::string_view bytes) override;
     // Writes unfinished lines as partial ones. Call it once, after the guest's end.
     void finish();
+    // To the files so far.
+    [[nodiscard]] std::uint64_t bytes_written() const { return bytes_written_; }
 
 private:
     enum class Tag : char { full = 'F', partial = 'P' };
@@ -56,6 +58,7 @@ private:
     wire::RunnerPage& page_;
     const Clock& clock_;
     std::uint64_t slot_bytes_ = 0;
+    std::uint64_t bytes_written_ = 0;
     std::uint64_t lines_ = 0;
     std::uint64_t lines_lost_ = 0;         // in all
     std::uint64_t lines_lost_unsaid_ = 0;  // since the last marker

@@ -13,10 +13,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <thread>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/fresh.h"
+#include "engine/log_pace.h"
 #include "engine/log_writer.h"
 #include "engine/runner_policy.h"
 #include "os/file.h"
@@ -144,9 +146,14 @@ private:
             : runner_(runner),
               copies_{runner.fd_of(runner.grant_.log.stdout_fd),
                       runner.fd_of(runner.grant_.log.stderr_fd)},
-              audience_(runner.fd_of(runner.grant_.log.audience_fd)) {}
+              audience_(runner.fd_of(runner.grant_.log.audience_fd)),
+              pace_(runner.grant_.log.bytes_per_second_max) {}
         void write(int stream, std::string_view bytes) override {
-            runner_.log_->write(stream, bytes);
+            keep_pace();
+            LogWriter& log = *runner_.log_;
+            const std::uint64_t before = log.bytes_written();
+            log.write(stream, bytes);
+            pace_.spend(log.bytes_written() - before, runner_.clock_.steady_now());
             int& copy = copies_[stream == 2 ? 1 : 0];
             if (copy < 0 || write_patiently(copy, bytes, audience_)) {
                 return;
@@ -158,9 +165,25 @@ private:
         }
 
     private:
+        // What was written before is at everybody's by now.
+        void keep_pace() {
+            const Duration wait = pace_.wait(runner_.clock_.steady_now());
+            if (wait == Duration::zero()) {
+                return;
+            }
+            // tidy: allow banned: it is the guest that waits, on its own thread
+            std::this_thread::sleep_for(wait);
+            waited_ += wait;
+            std::atomic_ref(runner_.page_->log_wait_us)
+                .store(static_cast<std::uint64_t>(waited_ / std::chrono::microseconds(1)),
+                       std::memory_order_release);
+        }
+
         Runner& runner_;
         std::array<int, 2> copies_;
         int audience_;
+        LogPace pace_;
+        Duration waited_{};
     };
 
     const RunnerParts& parts_;

@@ -301,6 +301,7 @@ Result<wire::Grant> grant_for(const pods::ContainerSpec& spec, const StoredConta
         grant.log.slot_fds.push_back(next_fd++);
     }
     grant.log.slot_bytes_max = context.logs.file_max.value;
+    grant.log.bytes_per_second_max = context.logs.per_second_max.value;
     if (spec.stdin_fd >= 0) {
         grant.stdin_fd = next_fd;
         if (spec.tty) {

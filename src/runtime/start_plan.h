@@ -22,6 +22,7 @@ namespace skiff::runtime {
 struct LogSettings {
     std::size_t files = 5;  // 1 to wire::kLogSlotsMax
     Bytes file_max = 10_MiB;
+    Bytes per_second_max;  // who writes more waits; 0: nobody does
 };
 
 // Everything about a start that the specification does not say.

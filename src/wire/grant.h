@@ -259,6 +259,7 @@ struct HttpServer {
 struct LogGrant {
     std::vector<std::int32_t> slot_fds;  // O_WRONLY | O_APPEND, regular files; empty: no log
     std::uint64_t slot_bytes_max = 10U << 20;
+    std::uint64_t bytes_per_second_max = 0;  // who writes more waits; 0: nobody does
     // Where the guest's output goes besides the log, unchanged: a terminal or pipe of `skiff run`,
     // or what clients attach to.
     std::int32_t stdout_fd = -1;
@@ -270,7 +271,8 @@ struct LogGrant {
     friend bool operator==(const LogGrant&, const LogGrant&) = default;
     template <typename A, typename S>
     static void fields(A& a, S& s) {
-        a(s.slot_fds, s.slot_bytes_max, s.stdout_fd, s.stderr_fd, s.audience_fd);
+        a(s.slot_fds, s.slot_bytes_max, s.bytes_per_second_max, s.stdout_fd, s.stderr_fd,
+          s.audience_fd);
     }
 };
 

@@ -41,6 +41,7 @@ Result<PageView> parse_page(std::string_view bytes) {
     view.slot_bytes_max = page.log_slot_bytes_max;
     view.lines = page.log_lines;
     view.lines_lost = page.log_lines_lost;
+    view.log_wait_us = page.log_wait_us;
     view.slots.assign(page.slots.begin(), page.slots.begin() + page.log_slots);
     view.settled = page.log_sequence % 2 == 0;
     view.ordered_monotonic_ns = page.ordered_monotonic_ns;

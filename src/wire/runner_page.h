@@ -102,6 +102,7 @@ struct RunnerPage {
     // Written by the agent, and read by the engine at every growth: the cap on the guest's memory
     // that holds now. 0: that of the grant; UINT64_MAX: none.
     std::uint64_t memory_bytes_now;
+    std::uint64_t log_wait_us;  // the guest waited for its log's pace so far
 };
 static_assert(sizeof(RunnerPage) <= 4096);
 static_assert(sizeof(LogSlot) == 40 && alignof(RunnerPage) == 8);
@@ -118,6 +119,7 @@ struct PageView {
     std::uint64_t slot_bytes_max = 0;
     std::uint64_t lines = 0;
     std::uint64_t lines_lost = 0;
+    std::uint64_t log_wait_us = 0;
     std::vector<LogSlot> slots;
     bool settled = true;  // false: read in the midst of a change, read again
     std::int64_t ordered_monotonic_ns = 0;

@@ -1,5 +1,6 @@
 """kubectl logs with its options, the files behind it, and who may ask port 10250."""
 
+import datetime
 import re
 import ssl
 import urllib.error
@@ -116,6 +117,24 @@ def small_logs(cluster, node):
                  "--container-log-max-files", "3")
     yield "skiff-small-logs"
     cluster.node("down", "skiff-small-logs")
+
+
+def test_who_fills_a_log_faster_than_the_node_allows_waits_and_loses_nothing(kube, cluster, node):
+    name = "skiff-paced-logs"
+    cluster.node("up", name, "--", "--container-log-max-per-second", "256Ki")
+    try:
+        # 1,430,000 bytes with stamps, of which the first second's come at once.
+        kube.apply(pod("flood", cluster.push("actor"), "flood", "10000", "100",
+                       nodeSelector={"kubernetes.io/hostname": name}))
+        its = kube.wait_phase("flood", "Succeeded", seconds=60)
+        lines = kube.logs("flood", "--timestamps").splitlines()
+        stamps = [line.split(" ", 1)[0] for line in (lines[0], lines[-1])]
+        assert numbers_of([line.split(" ", 1)[1] for line in lines]) == list(range(10000))
+        first, last = (datetime.datetime.fromisoformat(stamp[:26] + "+00:00") for stamp in stamps)
+        assert (last - first).total_seconds() > 4, (stamps, its["status"])
+    finally:
+        kube("delete", "pod", "flood", "--timeout=20s")
+        cluster.node("down", name)
 
 
 def test_files_and_links_are_where_log_collectors_look(kube, cluster, node):
