@@ -192,7 +192,7 @@ TEST(Config, PodRoutesAreOneOfFour) {
 TEST(Config, ALogsPaceIsNoneOrOneThatPodsCanLiveWith) {
     Settings s;
     s.node_name = "n";
-    EXPECT_EQ(s.container_log_max_per_second, 32_MiB);
+    EXPECT_EQ(s.container_log_max_per_second, 8_MiB);
     for (const Bytes good : {Bytes{}, 4_KiB, 1_GiB}) {
         s.container_log_max_per_second = good;
         EXPECT_TRUE(resolve(s)) << good.value;

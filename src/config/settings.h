@@ -124,7 +124,7 @@ struct Settings {
     Duration file_check_frequency = std::chrono::seconds(20);
     Bytes container_log_max_size = 10_MiB;
     std::int64_t container_log_max_files = 5;
-    Bytes container_log_max_per_second = 32_MiB;  // 0: no limit
+    Bytes container_log_max_per_second = 8_MiB;  // 0: no limit
     Duration shutdown_grace_period{};
     Duration shutdown_grace_period_critical_pods{};
     std::vector<ShutdownSetting> shutdown_by_priority;
