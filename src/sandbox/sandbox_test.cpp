@@ -20,9 +20,7 @@
 #include <algorithm>
 #include <fstream>
 #include <functional>
-#include <set>
 
-#include "base/text.h"
 #include "os/file.h"
 #include "os/mount.h"
 #include "os/process.h"
@@ -432,31 +430,28 @@ TEST_F(Cage, HasNoPowerAndItsOwnNamespaces) {
     ::waitpid(pid, nullptr, 0);
 }
 
-// The numbers of the namespace's mounts.
-std::set<std::string> mounts() {
-    const std::string info = *os::read_kernel_file("/proc/self/mountinfo");
-    std::set<std::string> numbers;
-    for (const std::string_view line : split(info, '\n')) {
-        numbers.emplace(line.substr(0, line.find(' ')));
-    }
-    return numbers;
+// The folder itself may be a mount, and stays one.
+bool detach_all_below(const fs::path& folder) {
+    auto found = os::mounts_below(folder);
+    return found && std::ranges::all_of(*found, [&](const fs::path& mount) {
+               return mount == folder || os::unmount(mount);
+           });
 }
 
 // In a mount namespace where nobody else mounts; what the cage would leave there it would have to
-// propagate, so everything is shared. Others may take away: a folder that somebody removes takes
-// the mount on it along, in every namespace.
+// propagate, so everything is shared. Mounts of other tests are taken out before: when their
+// folders are removed, they go in every namespace.
 TEST_F(Cage, LeavesNoMountBehind) {
     const pid_t pid = ::fork();
     if (pid == 0) {
         const bool alone = ::unshare(CLONE_NEWNS) == 0 &&
                            ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                           detach_all_below(fs::temp_directory_path()) &&
                            ::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr) == 0;
-        const auto before = mounts();
+        const auto before = *os::read_kernel_file("/proc/self/mountinfo");
         const Ending ending = run(*plain().build(), [] { return 7; });
-        ::_exit(!alone                                    ? 1
-                : ending.code != 7                        ? 2
-                : std::ranges::includes(before, mounts()) ? 0
-                                                          : 3);
+        const bool same = *os::read_kernel_file("/proc/self/mountinfo") == before;
+        ::_exit(!alone ? 1 : ending.code != 7 ? 2 : same ? 0 : 3);
     }
     int status = 0;
     ::waitpid(pid, &status, 0);
