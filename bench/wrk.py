@@ -1,6 +1,7 @@
 """wrk, and `wasmtime serve` beside which servers are measured."""
 
 import dataclasses
+import math
 import re
 import subprocess
 
@@ -16,9 +17,9 @@ wrk.path = "/echo"
 wrk.body = string.rep("x", {ECHO_BYTES})
 """,
 }
-# Each connection waits between its requests so that all together send `rate` a second.
+# Each connection waits between its requests so that all together send about `rate` a second; wrk waits whole milliseconds.
 LUA_PACE = """
-function delay() return {delay_ms} end
+function delay() return {whole_ms} + (math.random() < {rest_ms} and 1 or 0) end
 """
 LUA_DONE = r"""
 function done(summary, latency, requests)
@@ -42,8 +43,9 @@ class Figures:
 def load(url, work, concurrency, seconds, folder, rate=None, command=()):
     """Runs wrk behind the words of `command`: Figures, or what it printed instead of them."""
     script = LUA[work] + LUA_DONE
-    if rate:
-        script += LUA_PACE.format(delay_ms=max(1, round(1000 * concurrency / rate)))
+    if rate:  # half of the peak: one connection alone spends half of its time with its request, many nearly none of theirs
+        rest_ms, whole_ms = math.modf(1000 * (concurrency - 0.5) / rate)
+        script += LUA_PACE.format(whole_ms=int(whole_ms), rest_ms=rest_ms)
     file = folder / "wrk.lua"
     file.write_text(script)
     done = subprocess.run([*command, "wrk", "-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "10s", "-s", file, url],

@@ -185,7 +185,15 @@ impl Inspection {
         let named = &missing[..missing.len().min(MISSING_NAMED_MAX)];
         let kind = if self.kind == Kind::Core { "module" } else { "component" };
         let text = format!("the {kind} needs imports that nobody provides: {}", named.join(", "));
-        Err(Failure::new(Code::Unsupported, text + &more))
+        // As those of WasmEdge, which has its own in WASI's module.
+        let is_socket = |import: &Import| {
+            import.name.as_ref().is_some_and(|name| name.starts_with("sock_")) && !provided(import)
+        };
+        let remedy = match self.imports.iter().any(is_socket) {
+            true => "; core modules have no sockets: build it as a component",
+            false => "",
+        };
+        Err(Failure::new(Code::Unsupported, text + &more + remedy))
     }
 }
 

@@ -135,6 +135,24 @@ fn memories_and_tables_are_added_up() {
     assert_eq!((report.kind, report.exit_code), (OUT_OF_MEMORY, 7), "{report:?}");
 }
 
+/// A list of which nothing can be collected.
+#[test]
+fn the_heap_of_collected_objects_counts_too() {
+    let body = r#"(type $cell (struct (field (ref null $cell))))
+      (global $list (mut (ref null $cell)) (ref.null $cell))
+      (func (export "_start")
+        (loop $on
+          (global.set $list (struct.new $cell (global.get $list)))
+          (br $on)))"#;
+    const LIMIT: u64 = 4 << 20;
+    for runtime in [WASMTIME, PULLEY] {
+        let grant = Grant { memory_bytes_max: LIMIT, ..Grant::default() };
+        let report = run_on(runtime, &module("", body), &grant);
+        assert_eq!(report.kind, OUT_OF_MEMORY, "{report:?}");
+        assert!(report.bytes_peak <= LIMIT && report.bytes_peak > LIMIT / 4, "{report:?}");
+    }
+}
+
 #[test]
 fn first_memory_above_the_limit_is_out_of_memory() {
     let wat = r#"(module (memory 100) (func (export "_start")))"#;
@@ -392,6 +410,22 @@ fn missing_imports_are_named_before_compiling() {
     let text = "the module needs imports that nobody provides: \
                 env emscripten_notify, wasi_snapshot_preview1 thread_spawn, env memory";
     assert_eq!(failed, Err((UNSUPPORTED, text.to_owned())));
+}
+
+/// WASI 0.1's own four calls take a socket that somebody opened; standard libraries import them unused.
+#[test]
+fn what_makes_sockets_is_missing_with_a_remedy() {
+    let import = |name: &str| {
+        let wat = format!(
+            r#"(module (import "wasi_snapshot_preview1" "{name}" (func (param i32 i32) (result i32)))
+              (func (export "_start")))"#
+        );
+        Engine::new().compile(&wat::parse_str(&wat).expect("valid text")).map(|_| ())
+    };
+    let text = "the module needs imports that nobody provides: wasi_snapshot_preview1 sock_open; \
+                core modules have no sockets: build it as a component";
+    assert_eq!(import("sock_open"), Err((UNSUPPORTED, text.to_owned())));
+    assert_eq!(import("sock_shutdown"), Ok(()));
 }
 
 #[test]

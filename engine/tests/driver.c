@@ -7,8 +7,8 @@
  *   driver run [-r ROOT] [-m MEMORY_BYTES] [-f FUNCTION] FILE [ARG...]   ends as the guest ends
  *   driver inspect FILE
  *   driver selftest                     the interface as C sees it, in short; 0 when all is well
- *   driver bench COUNT FILE [ARG...]    COUNT runners at once that stay asleep: start time and
- * private memory
+ *   driver bench [-w] COUNT FILE [ARG...]   COUNT runners at once that stay asleep (-w: that wait
+ *                                       in their first output): start time and private memory
  *   driver serve [-p PORT] [-n REUSE] [-j CONCURRENT] [-t REQUEST_MS] FILE [ARG...]
  *                                       a server until SIGTERM, then its counters
  */
@@ -48,6 +48,7 @@ struct shared {
     double forked_ms, loaded_ms;
     _Atomic(double) first_output_ms;
     _Atomic(int) outputs;
+    int holds; /* at its first output a guest goes no further */
 };
 
 static ssize_t write_through(void* context, int stream, const uint8_t* bytes, size_t size) {
@@ -55,6 +56,9 @@ static ssize_t write_through(void* context, int stream, const uint8_t* bytes, si
     if (shared) {
         atomic_store(&shared->first_output_ms, now_ms());
         atomic_fetch_add(&shared->outputs, 1);
+        while (shared->holds) {
+            pause();
+        }
         return (ssize_t)size;
     }
     return write(stream, bytes, size);
@@ -204,8 +208,10 @@ static int by_size(const void* a, const void* b) {
     return (x > y) - (x < y);
 }
 
-/* The guest has to write something first and then to sleep for longer than this takes. */
-static int bench(const skiff_engine* engine, int artifact, skiff_grant* grant, int count) {
+/* The guest has to write something first and, unless it is held there, to sleep then for longer than
+ * this takes. */
+static int bench(const skiff_engine* engine, int artifact, skiff_grant* grant, int count,
+                 int holds) {
     struct shared* shared = mmap(NULL, (size_t)count * sizeof *shared, PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t* pids = calloc((size_t)count, sizeof *pids);
@@ -214,6 +220,7 @@ static int bench(const skiff_engine* engine, int artifact, skiff_grant* grant, i
     double* loaded = calloc((size_t)count, sizeof *loaded);
     for (int i = 0; i < count; i++) {
         grant->write_context = &shared[i];
+        shared[i].holds = holds;
         double begin = now_ms();
         pids[i] = fork();
         if (pids[i] == 0) {
@@ -391,10 +398,10 @@ int main(int argc, char** argv) {
     const char* env[] = {"GREETING=hello from the driver", "PWD=/"};
     grant.env = env;
     grant.env_count = 2;
-    int count = 0, option;
+    int count = 0, holds = 0, option;
     const char* verb = argc > 1 ? argv[1] : "";
     optind = 2;
-    while ((option = getopt(argc, argv, "+r:m:f:e:p:n:j:t:")) != -1) {
+    while ((option = getopt(argc, argv, "+r:m:f:e:p:n:j:t:w")) != -1) {
         switch (option) {
             case 'r':
                 grant.root = optarg;
@@ -419,6 +426,9 @@ int main(int argc, char** argv) {
                 break;
             case 't':
                 server.request_ms_max = strtoull(optarg, NULL, 10);
+                break;
+            case 'w':
+                holds = 1;
                 break;
             default:
                 return 125;
@@ -455,7 +465,7 @@ int main(int argc, char** argv) {
         return serve(artifact, &grant, config, server, port);
     }
     if (count > 0) {
-        return bench(engine, artifact, &grant, count);
+        return bench(engine, artifact, &grant, count, holds);
     }
     fflush(stdout);
     pid_t child = fork();

@@ -239,7 +239,7 @@ public:
         if (auto error = faults.take("compile")) {
             co_return fail(std::move(*error));
         }
-        Artifact artifact;
+        Artifact artifact = module;
         artifact.key = request.module.digest;
         if (compiled.insert(request.module.digest).second) {
             compiling();
@@ -450,6 +450,7 @@ public:
     std::map<PodUid, PodSandbox> shares;  // as they were given last
     std::vector<std::pair<std::string, ContainerLimits>> resized;
     std::map<ContainerId, ContainerUsage> usages;
+    Artifact module;  // what every module is
     std::set<std::string> compiled;
     Image image;  // of every container, as its commands see it
     std::vector<ExecSpec> commands;

@@ -237,8 +237,10 @@ struct Artifact {
     Duration compile_time{};  // zero when it was cached
     enum class Source { cached, compiled } source = Source::cached;
     bool opens_sockets = false;  // imports something that can open a socket
-    bool handles_stop = false;   // imports the lifecycle interface
-    bool serves_http = false;    // a server, and no command
+    // A core module that imports WASI 0.1's calls for sockets, which nobody can give it one for.
+    bool wants_sockets = false;
+    bool handles_stop = false;  // imports the lifecycle interface
+    bool serves_http = false;   // a server, and no command
     bool is_component = false;
 };
 

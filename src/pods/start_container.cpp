@@ -329,6 +329,24 @@ Task<Result<void>> prepare(Starting& starting) {
     co_return Result<void>();
 }
 
+// A core module cannot listen or connect, whatever its pod or its imports expect.
+void tell_of_sockets(const Starting& starting) {
+    const Artifact& artifact = starting.spec.artifact;
+    const auto& ports = starting.container.ports;
+    if (artifact.is_component || (ports.empty() && !artifact.wants_sockets)) {
+        return;
+    }
+    // Standard libraries import the calls whether they are used or not: no reason for a warning.
+    EventType type = ports.empty() ? EventType::normal : EventType::warning;
+    std::string what = ports.empty()
+                           ? std::string("the module's calls for sockets fail")
+                           : fmt::format("nothing listens on port {}", ports.front().containerPort);
+    starting.ports.events.emit(
+        *starting.request.pod, starting.container.name, type, "WithoutEffect",
+        fmt::format("{} is a core module, and WASI 0.1 has no sockets: {}; build it as a component",
+                    starting.command.argv.front(), what));
+}
+
 Task<Result<ContainerId>> launch(Starting& starting) {
     auto id = co_await starting.ports.runtime.start(starting.spec);
     if (!id) {
@@ -338,6 +356,7 @@ Task<Result<ContainerId>> launch(Starting& starting) {
     EventSink& events = starting.ports.events;
     events.emit(pod, starting.container.name, EventType::normal, "Created", "Container created");
     events.emit(pod, starting.container.name, EventType::normal, "Started", "Container started");
+    tell_of_sockets(starting);
     if (starting.spec.artifact.serves_http) {
         const Serving& serving = starting.spec.serving;
         const std::string host = serving.address.find(':') == std::string::npos

@@ -20,6 +20,34 @@ TEST_F(PodWorker, StartsAPodAndTellsItOnce) {
     }
 }
 
+// The issue of all who moved a server from Linux: its port is declared, and nobody listens.
+TEST_F(PodWorker, TellsThatCoreModulesHaveNoSockets) {
+    node.guests.module.wants_sockets = true;
+    run_pod(make_pod("imports"));
+    auto told = [this] {
+        auto& seen = node.events.seen;
+        auto last = std::find_if(seen.rbegin(), seen.rend(),
+                                 [](const auto& event) { return event.reason == "WithoutEffect"; });
+        return last == seen.rend() ? fakes::SeenEvent{} : *last;
+    };
+    ASSERT_EQ(node.events.count("WithoutEffect"), 1U);
+    EXPECT_EQ(told().type, EventType::normal);
+    EXPECT_EQ(told().message,
+              "hello.wasm is a core module, and WASI 0.1 has no sockets: the module's calls for "
+              "sockets fail; build it as a component");
+    kube::Pod pod = make_pod("declares", "uid-2");
+    pod.spec.containers[0].ports.emplace_back().containerPort = 8080;
+    run_pod(pod);
+    ASSERT_EQ(node.events.count("WithoutEffect"), 2U);
+    EXPECT_EQ(told().type, EventType::warning);
+    EXPECT_NE(told().message.find("nothing listens on port 8080"), std::string::npos);
+    node.guests.module.is_component = true;
+    pod.metadata.name = "component";
+    pod.metadata.uid = "uid-3";
+    run_pod(pod);
+    EXPECT_EQ(node.events.count("WithoutEffect"), 2U);
+}
+
 TEST_F(PodWorker, TellsTheRuntimeWhereATerminationMessageComesFrom) {
     kube::Pod pod = make_pod("web");
     pod.spec.containers.push_back(pod.spec.containers[0]);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 
@@ -62,7 +63,22 @@ Result<StoredFacts> load_facts(const state::Paths& paths, const std::string& key
     return facts;
 }
 
+bool imports_sockets(const std::vector<std::string>& imports) {
+    return std::ranges::any_of(imports, [](const std::string& line) {
+        return line.starts_with("wasi_snapshot_preview1 sock_");
+    });
+}
+
 }  // namespace
+
+std::string artifact_key(const pods::CompileRequest& request, std::string_view engine) {
+    std::string modules = request.module.digest;
+    for (const auto& plug : request.plugs) {
+        modules += " " + plug.digest;
+    }
+    return sha256_hex(
+        fmt::format("skiff artifact 4\n{}\n{}\n{}", modules, request.handler, engine));
+}
 
 Result<std::shared_ptr<OpenArtifact>> load_artifact(const state::Paths& paths,
                                                     const std::string& mac_key,
@@ -75,6 +91,7 @@ Result<std::shared_ptr<OpenArtifact>> load_artifact(const state::Paths& paths,
         opened->artifact.key = key;
         opened->artifact.module_size = Bytes{facts.module_bytes};
         opened->artifact.opens_sockets = facts.facts.uses_sockets;
+        opened->artifact.wants_sockets = imports_sockets(facts.facts.imports);
         opened->artifact.handles_stop = facts.facts.handles_stop;
         opened->artifact.serves_http = facts.facts.purpose == wire::Purpose::server;
         opened->artifact.is_component = facts.facts.kind == wire::ModuleKind::component;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "os/fd.h"
@@ -27,6 +28,11 @@ struct StoredFacts {
         a(s.key, s.module_bytes, s.facts, s.mac, s.engine, s.modules);
     }
 };
+
+// Under which name the cache has what an engine makes of a request: hexadecimal digits that depend
+// on the digests in their order, the handler and the engine (StoredFacts::engine).
+[[nodiscard]] std::string artifact_key(const pods::CompileRequest& request,
+                                       std::string_view engine);
 
 // Opens what the cache has. not_found: nothing; corrupt: it failed its check and was quarantined.
 // The MAC, of code and facts, is computed unless the run-dir says that these very ones were checked

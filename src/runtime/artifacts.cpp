@@ -177,15 +177,6 @@ void Artifacts::set_engine(std::string build, std::string compatibility_key) {
     engine_ = fmt::format("{}\n{}\n{}", build, compatibility_key, os::cpu_features());
 }
 
-std::string Artifacts::key_of(const pods::CompileRequest& request) const {
-    std::string modules = request.module.digest;
-    for (const auto& plug : request.plugs) {
-        modules += " " + plug.digest;
-    }
-    return sha256_hex(
-        fmt::format("skiff artifact 4\n{}\n{}\n{}", modules, request.handler, engine_));
-}
-
 // What the node's settings say of an artifact that was made.
 Result<pods::Artifact> Artifacts::accept(const OpenArtifact& opened) const {
     constexpr std::uint8_t kLevel03 = 3;
@@ -203,7 +194,7 @@ Task<Result<pods::Artifact>> Artifacts::compile(pods::CompileRequest request,
         co_return fail_because(Code::unsupported, kRejected,
                                "runtime handler \"{}\" is not offered here", request.handler);
     }
-    std::string key = key_of(request);
+    std::string key = artifact_key(request, engine_);
     if (auto opened = open_.find(key); opened != open_.end()) {
         co_return accept(*opened->second);
     }

@@ -116,7 +116,6 @@ private:
     class Waiting;
 
     using Opened = std::shared_ptr<const OpenArtifact>;
-    [[nodiscard]] std::string key_of(const pods::CompileRequest& request) const;
     [[nodiscard]] async::Task<void> run(std::shared_ptr<Job> job, pods::CompileRequest request,
                                         std::string key);
     [[nodiscard]] async::Task<Result<Opened>> produce(std::shared_ptr<Job> job,

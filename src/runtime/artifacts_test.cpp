@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <set>
 
 #include "base/digest.h"
 #include "base/text.h"
 #include "os/file.h"
 #include "os/machine.h"
 #include "runtime/artifact_store.h"
+#include "state/checkpoint.h"
 
 namespace skiff::runtime {
 namespace {
@@ -63,10 +65,9 @@ public:
         ::chmod((folder_ / "compiler").c_str(), 0700);
     }
     void make(unsigned at_once) {
-        CompileSettings settings;
-        settings.engine_program = folder_ / "compiler";
-        settings.at_once = at_once;
-        artifacts_ = std::make_unique<Artifacts>(settings, paths_, cgroups_, reactor_.executor(),
+        settings_.engine_program = folder_ / "compiler";
+        settings_.at_once = at_once;
+        artifacts_ = std::make_unique<Artifacts>(settings_, paths_, cgroups_, reactor_.executor(),
                                                  pool_, random_);
         EXPECT_TRUE(artifacts_->open());
         artifacts_->set_engine("build", "compatibility");
@@ -99,10 +100,17 @@ public:
         }
         return pods::ModuleFile{path, "sha256:" + sha256_hex(bytes), Bytes{bytes.size()}};
     }
-    Task<Error> compile(std::string name) {
+    Task<Result<pods::Artifact>> ask(std::string name) {
         std::function<void()> announce = [this] { ++announced_; };
         pods::CompileRequest request{module(name), {}, "wasmtime"};
-        auto artifact = co_await artifacts_->compile(std::move(request), std::move(announce));
+        co_return co_await artifacts_->compile(std::move(request), std::move(announce));
+    }
+    Task<bool> is_cached(std::string name) {
+        auto artifact = co_await ask(std::move(name));
+        co_return artifact.has_value();
+    }
+    Task<Error> compile(std::string name) {
+        auto artifact = co_await ask(std::move(name));
         EXPECT_FALSE(artifact);
         co_return artifact ? Error() : artifact.error();
     }
@@ -135,6 +143,7 @@ public:
     fs::path folder_;
     state::Paths paths_;
     NoCgroups cgroups_;
+    CompileSettings settings_;
     std::unique_ptr<Artifacts> artifacts_;
     int announced_ = 0;
 };
@@ -207,17 +216,74 @@ TEST_F(ArtifactsTest, NoMoreCompilersRunThanAllowedAndAllAreIdle) {
 
 // Into the cache, as if a compiler had made it.
 void put(const state::Paths& paths, const std::string& key, const std::string& engine,
-         std::vector<SourceModule> modules) {
+         std::vector<SourceModule> modules, std::uint8_t wasi = 0) {
     std::ofstream(paths.compiled() / "out") << key;
     StoredFacts facts;
     facts.key = key;
     facts.engine = engine;
     facts.modules = std::move(modules);
-    ASSERT_TRUE(store_artifact(paths, "secret", paths.compiled() / "out", facts));
+    facts.facts.wasi = wasi;
+    auto mac_key = state::load_checkpoint(paths.artifact_key(), "artifact-key");
+    ASSERT_TRUE(mac_key);
+    ASSERT_TRUE(store_artifact(paths, *mac_key, paths.compiled() / "out", facts));
+}
+
+std::string engine_of(const std::string& build) {
+    return fmt::format("{}\ncompatibility\n{}", build, os::cpu_features());
+}
+
+TEST(ArtifactKey, DependsOnTheModulesInTheirOrderTheHandlerAndTheEngine) {
+    const pods::ModuleFile a{"a", "sha256:a", 1_KiB};
+    const pods::ModuleFile b{"b", "sha256:b", 1_KiB};
+    const pods::ModuleFile c{"c", "sha256:c", 1_KiB};
+    const pods::ModuleFile elsewhere{"copy", "sha256:a", 2_KiB};
+    std::set<std::string> keys = {
+        artifact_key({a, {}, "wasmtime"}, "e"),     artifact_key({a, {b}, "wasmtime"}, "e"),
+        artifact_key({a, {b, c}, "wasmtime"}, "e"), artifact_key({a, {c, b}, "wasmtime"}, "e"),
+        artifact_key({b, {a, c}, "wasmtime"}, "e"), artifact_key({a, {}, "pulley"}, "e"),
+        artifact_key({a, {}, "wasmtime"}, "f")};
+    EXPECT_EQ(keys.size(), 7U);
+    EXPECT_EQ(artifact_key({elsewhere, {}, "wasmtime"}, "e"),
+              artifact_key({a, {}, "wasmtime"}, "e"));
+}
+
+// The upgraded one compiles what is asked for, when it is asked for.
+TEST_F(ArtifactsTest, AnotherEngineCompilesAgainWhatItIsAskedFor) {
+    open_gate();
+    for (const char* name : {"a", "b"}) {
+        put(paths_, artifact_key({module(name), {}, "wasmtime"}, engine_of("build")),
+            engine_of("build"), {});
+    }
+    run([](ArtifactsTest* t) -> Task<void> {
+        EXPECT_TRUE(co_await t->is_cached("a"));
+        EXPECT_TRUE(t->compiled().empty());
+        t->artifacts_->set_engine("build of tomorrow", "compatibility");
+        (void)co_await t->compile("a");
+        EXPECT_EQ(t->compiled(), std::vector<std::string>{"a"});
+    }(this));
+}
+
+TEST_F(ArtifactsTest, RefusesWhatUsesWasi03WhereItIsOff) {
+    settings_.wasi03 = false;
+    make(1);
+    auto put_one = [this](const char* name, std::uint8_t wasi) {
+        put(paths_, artifact_key({module(name), {}, "wasmtime"}, engine_of("build")),
+            engine_of("build"), {}, wasi);
+    };
+    put_one("two", 2);
+    put_one("three", 3);
+    run([](ArtifactsTest* t) -> Task<void> {
+        EXPECT_TRUE(co_await t->is_cached("two"));
+        auto error = co_await t->compile("three");
+        EXPECT_EQ(error.code, Code::unsupported);
+        EXPECT_EQ(error.reason, "CreateContainerError");
+        EXPECT_NE(error.message.find("WASI 0.3, which this node does not offer"),
+                  std::string::npos);
+    }(this));
 }
 
 TEST_F(ArtifactsTest, CodeOfOtherEnginesGoesUnlessItRuns) {
-    auto engine = fmt::format("build\ncompatibility\n{}", os::cpu_features());
+    auto engine = engine_of("build");
     put(paths_, "present", engine, {{"sha256:1", 1}});
     put(paths_, "old", "older", {{"sha256:1", 1}});
     put(paths_, "runs", "older", {{"sha256:1", 1}});

@@ -327,16 +327,27 @@ TEST_F(Parts, ArtifactsOfAnotherKeyOrAnotherNameAreNotTaken) {
     StoredFacts facts;
     facts.key = "k1";
     facts.facts.uses_sockets = true;
+    facts.facts.imports = {"env sock_x", "wasi_snapshot_preview1 fd_write"};
     ASSERT_TRUE(store_artifact(paths_, "secret", paths_.compiled() / "out", facts));
     auto loaded = load_artifact(paths_, "secret", "k1");
     ASSERT_TRUE(loaded);
     EXPECT_TRUE((*loaded)->artifact.opens_sockets);
+    EXPECT_FALSE((*loaded)->artifact.wants_sockets);
     EXPECT_EQ(load_artifact(paths_, "secret", "k2").error().code, Code::not_found);
     // Another boot: nothing is marked as checked.
     fs::remove(paths_.checked_artifacts() / "k1");
     EXPECT_EQ(load_artifact(paths_, "another", "k1").error().code, Code::corrupt);
     EXPECT_EQ(load_artifact(paths_, "secret", "k1").error().code, Code::not_found);
     EXPECT_EQ(os::list_folder(paths_.quarantine())->size(), 2U);
+}
+
+TEST_F(Parts, AnArtifactSaysThatItsModuleWantsSockets) {
+    std::ofstream(paths_.compiled() / "out") << "native code";
+    StoredFacts facts;
+    facts.key = "k1";
+    facts.facts.imports = {"env x", "wasi_snapshot_preview1 sock_accept"};
+    ASSERT_TRUE(store_artifact(paths_, "secret", paths_.compiled() / "out", facts));
+    EXPECT_TRUE((*load_artifact(paths_, "secret", "k1"))->artifact.wants_sockets);
 }
 
 TEST_F(Parts, FactsOfAnArtifactAreCheckedLikeItsCode) {
