@@ -159,7 +159,7 @@ public:
         module.digest = "sha256:" + state::hash_file(fd->get())->hex;
         module.size = Bytes{fs::file_size(module.path)};
         std::function<void()> compiling = [this] { ++compiles_; };
-        pods::CompileRequest request{module, {}, "wasmtime"};
+        pods::CompileRequest request{module, {}, spec_.runtime_handler};
         co_return co_await runtime_->compile(std::move(request), std::move(compiling));
     }
 

@@ -108,6 +108,37 @@ TEST_F(Live, StopEndsAGuestThatCannotHandleIt) {
     }(this));
 }
 
+// What else a runner may not do, sandbox_test asks one call at a time.
+TEST_F(Live, OnlyRunnersOfWasmtimeMayMapCode) {
+    run([](Live* t) -> Task<void> {
+        co_await t->boot();
+        for (const char* handler : {"wasmtime", "pulley", "wasmi"}) {
+            t->spec_.runtime_handler = handler;
+            auto id = co_await t->start_actor("print up ; hold");
+            CO_REQUIRE_OK(id);
+            co_await t->wrote(*id, "up");
+            auto process = fmt::format("/proc/{}", t->record(*id)->pid);
+            auto status = os::read_kernel_file(process + "/status");
+            CO_REQUIRE_OK(status);
+            const bool is_native = handler == std::string_view("wasmtime");
+            // The guest's filter, and before it the one that forbids executable memory.
+            EXPECT_THAT(*status, testing::HasSubstr(is_native ? "Seccomp_filters:\t1\n"
+                                                              : "Seccomp_filters:\t2\n"))
+                << handler;
+            auto maps = os::read_kernel_file(process + "/maps");
+            CO_REQUIRE_OK(maps);
+            std::size_t of_artifacts = 0;
+            for (std::string_view line : split(*maps, '\n')) {
+                of_artifacts +=
+                    line.find("r-xp") != line.npos && line.find("/compiled/") != line.npos;
+            }
+            EXPECT_EQ(of_artifacts, is_native ? 1U : 0U) << handler << ":\n" << *maps;
+            auto stopped = co_await t->runtime_->stop(*id, seconds(30));
+            CO_REQUIRE_OK(stopped);
+        }
+    }(this));
+}
+
 TEST_F(Live, AShorterStopOvertakesALongerOne) {
     run([](Live* t) -> Task<void> {
         co_await t->boot();
