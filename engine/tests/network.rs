@@ -14,7 +14,8 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use support::*;
 
-const SOCKETS: [&str; 2] = ["sockets", "sockets-03"];
+const SOCKETS: [(u32, &str); 4] =
+    [(WASMTIME, "sockets"), (WASMTIME, "sockets-03"), (PULLEY, "sockets"), (PULLEY, "sockets-03")];
 
 fn args(args: &[&dyn ToString]) -> Vec<String> {
     args.iter().map(|arg| arg.to_string()).collect()
@@ -59,7 +60,7 @@ fn udp_echo() -> u16 {
 #[test]
 fn sockets_reach_what_the_rules_say() {
     let (tcp, udp) = (tcp_echo(), udp_echo());
-    for guest in SOCKETS {
+    for (runtime, guest) in SOCKETS {
         for (kind, port) in [("tcp", tcp), ("udp", udp)] {
             let call = |host: &str| args(&[&kind, &host, &port, &"a message"]);
             let allowed = [
@@ -71,8 +72,8 @@ fn sockets_reach_what_the_rules_say() {
                 ("localhost", egress(LISTED, &[("localhost", port)])),
             ];
             for (host, grant) in allowed {
-                let what = format!("{guest} {kind} {host} {:?}", grant.network.rules);
-                let report = run_guest(guest, &call(host), grant);
+                let what = format!("{runtime} {guest} {kind} {host} {:?}", grant.network.rules);
+                let report = run_guest_on(runtime, guest, &call(host), grant);
                 assert_eq!(report.stdout, "a message\n", "{what}: {report:?}");
                 assert_eq!((report.kind, report.exit_code), (EXITED, 0), "{what}: {report:?}");
                 assert_eq!(report.denied, 0, "{what}");
@@ -89,30 +90,39 @@ fn sockets_reach_what_the_rules_say() {
                 ("localhost", granted(Network::default(), MAY_LISTEN)),
             ];
             for (host, grant) in denied {
-                let what = format!("{guest} {kind} {host} {:?}", grant.network.rules);
-                let report = run_guest(guest, &call(host), grant);
+                let what = format!("{runtime} {guest} {kind} {host} {:?}", grant.network.rules);
+                let report = run_guest_on(runtime, guest, &call(host), grant);
                 assert_eq!((report.kind, report.exit_code), (EXITED, 1), "{what}: {report:?}");
                 assert!(report.stderr.ends_with(": access-denied\n"), "{what}: {report:?}");
                 assert!(report.denied >= 1, "{what}: {report:?}");
             }
             // Without egress and listening there are no sockets at all.
-            let report = run_guest(guest, &call("127.0.0.1"), Grant::default());
-            assert!(report.stderr.ends_with(": access-denied\n"), "{guest} {kind}: {report:?}");
+            let report = run_guest_on(runtime, guest, &call("127.0.0.1"), Grant::default());
+            assert!(
+                report.stderr.ends_with(": access-denied\n"),
+                "{runtime} {guest} {kind}: {report:?}"
+            );
         }
     }
 }
 
 #[test]
 fn look_ups_need_a_rule() {
-    for guest in SOCKETS {
-        let report = run_guest(guest, &args(&[&"lookup", &"localhost"]), egress(EVERYTHING, &[]));
-        assert!(report.stdout.contains("127.0.0.1\n"), "{guest}: {report:?}");
+    for (runtime, guest) in SOCKETS {
+        let report = run_guest_on(
+            runtime,
+            guest,
+            &args(&[&"lookup", &"localhost"]),
+            egress(EVERYTHING, &[]),
+        );
+        assert!(report.stdout.contains("127.0.0.1\n"), "{runtime} {guest}: {report:?}");
         let listed = egress(LISTED, &[("*.example.com", 0)]);
-        let report = run_guest(guest, &args(&[&"lookup", &"localhost"]), listed);
-        assert_eq!(report.stderr, "lookup: access-denied\n", "{guest}: {report:?}");
+        let report = run_guest_on(runtime, guest, &args(&[&"lookup", &"localhost"]), listed);
+        assert_eq!(report.stderr, "lookup: access-denied\n", "{runtime} {guest}: {report:?}");
         assert_eq!(report.denied, 1);
-        let report = run_guest(guest, &args(&[&"lookup", &"localhost"]), Grant::default());
-        assert_eq!(report.stderr, "lookup: access-denied\n", "{guest}: {report:?}");
+        let report =
+            run_guest_on(runtime, guest, &args(&[&"lookup", &"localhost"]), Grant::default());
+        assert_eq!(report.stderr, "lookup: access-denied\n", "{runtime} {guest}: {report:?}");
     }
 }
 
@@ -138,22 +148,26 @@ fn greet(kind: &'static str) -> Box<dyn Fn(&str)> {
 
 #[test]
 fn listening_is_a_right() {
-    for guest in SOCKETS {
+    for (runtime, guest) in SOCKETS {
         for (kind, port) in [("tcp-listen", 0), ("tcp-listen", 4242), ("udp-listen", 4242)] {
             // Also for a guest that may reach everything.
             let call = args(&[&kind, &port, &1]);
-            let report = run_guest(guest, &call, egress(EVERYTHING, &[]));
+            let report = run_guest_on(runtime, guest, &call, egress(EVERYTHING, &[]));
             let refused = report.stderr.ends_with(": access-denied\n");
-            assert!(refused && report.denied == 1, "{guest} {kind} {port}: {report:?}");
+            assert!(refused && report.denied == 1, "{runtime} {guest} {kind} {port}: {report:?}");
         }
         // A datagram's sender has to be reached as well, a connection's has not.
         for (kind, reach) in [("tcp-listen", NOTHING), ("udp-listen", EVERYTHING)] {
             let network = Network { egress: reach, ..Network::default() };
             let mut grant = granted(network, MAY_LISTEN);
             grant.heard = Some(greet(kind));
-            let report = run_guest(guest, &args(&[&kind, &0, &1]), grant);
-            assert_eq!((report.kind, report.exit_code), (EXITED, 0), "{guest}: {report:?}");
-            assert!(report.stdout.ends_with("echoed 5 bytes\n"), "{guest}: {report:?}");
+            let report = run_guest_on(runtime, guest, &args(&[&kind, &0, &1]), grant);
+            assert_eq!(
+                (report.kind, report.exit_code),
+                (EXITED, 0),
+                "{runtime} {guest}: {report:?}"
+            );
+            assert!(report.stdout.ends_with("echoed 5 bytes\n"), "{runtime} {guest}: {report:?}");
             assert_eq!(report.denied, 0);
         }
     }
@@ -257,39 +271,49 @@ fn core_modules_see_what_went_wrong() {
     assert_eq!(report.stderr, "req: error 13\n");
 }
 
-/// Wasmi calls the same functions.
+/// Other engines call the same functions.
 #[test]
-fn core_modules_fetch_in_wasmi() {
+fn core_modules_fetch_in_interpreters() {
     let server = Server::plain();
     let url = format!("http://127.0.0.1:{}/hello", server.port);
-    let all = krustlets(EVERYTHING, &[], EVERYTHING);
-    let report = run_guest_on(WASMI, "core-http", &args(&[&url]), all);
-    assert!(report.stdout.ends_with("\nhello"), "{report:?}");
-    let none = krustlets(NOTHING, &[], EVERYTHING);
-    let report = run_guest_on(WASMI, "core-http", &args(&[&url]), none);
-    assert_eq!((report.stderr.as_str(), report.denied), ("req: error 7\n", 1), "{report:?}");
+    for runtime in [PULLEY, WASMI] {
+        let all = krustlets(EVERYTHING, &[], EVERYTHING);
+        let report = run_guest_on(runtime, "core-http", &args(&[&url]), all);
+        assert!(report.stdout.ends_with("\nhello"), "{report:?}");
+        let none = krustlets(NOTHING, &[], EVERYTHING);
+        let report = run_guest_on(runtime, "core-http", &args(&[&url]), none);
+        assert_eq!((report.stderr.as_str(), report.denied), ("req: error 7\n", 1), "{report:?}");
+    }
 }
 
 #[test]
 fn servers_fetch() {
     let peer = Server::plain();
     let fetch = |path: &str| format!("/fetch?url=http://127.0.0.1:{}{path}", peer.port);
-    for guest in ["http-hello", "http-hello-03"] {
-        let open = Serving::start(guest, Options { egress: EVERYTHING, ..Options::default() });
+    let guests = ["http-hello", "http-hello-03"];
+    for (runtime, guest) in [WASMTIME, PULLEY].map(|r| guests.map(|guest| (r, guest))).concat() {
+        let open = Options { runtime, egress: EVERYTHING, ..Options::default() };
+        let open = Serving::start(guest, open);
         let reply = open.get(&fetch("/hello"));
-        assert_eq!((reply.status, reply.text()), (200, "hello"), "{guest}: {reply:?}");
+        assert_eq!((reply.status, reply.text()), (200, "hello"), "{runtime} {guest}: {reply:?}");
         let reply = open.connect().post(&fetch("/echo"), &[b'x'; 200_000]);
-        assert_eq!((reply.status, reply.body.len()), (200, 200_000), "{guest}");
+        assert_eq!((reply.status, reply.body.len()), (200, 200_000), "{runtime} {guest}");
         assert_eq!(open.count(|counters| &counters.outgoing), 2);
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let reply = open.get(&format!("/fetch?url=http://{closed}/"));
-        assert_eq!(reply.status, 502, "{guest}");
-        assert!(reply.text().to_lowercase().contains("connection-refused"), "{guest}: {reply:?}");
+        assert_eq!(reply.status, 502, "{runtime} {guest}");
+        assert!(
+            reply.text().to_lowercase().contains("connection-refused"),
+            "{runtime} {guest}: {reply:?}"
+        );
         let before = peer.connections();
-        let shut = Serving::start(guest, Options::default());
+        let shut = Serving::start(guest, Options { runtime, ..Options::default() });
         let reply = shut.get(&fetch("/hello"));
-        assert_eq!(reply.status, 502, "{guest}");
-        assert!(reply.text().to_lowercase().contains("request-denied"), "{guest}: {reply:?}");
+        assert_eq!(reply.status, 502, "{runtime} {guest}");
+        assert!(
+            reply.text().to_lowercase().contains("request-denied"),
+            "{runtime} {guest}: {reply:?}"
+        );
         assert_eq!(shut.count(|counters| &counters.denied), 1);
         assert_eq!(peer.connections(), before);
     }
