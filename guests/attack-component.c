@@ -13,15 +13,21 @@ static void attack_handles(void) {
 }
 
 static void attack_sockets(void) {
+    enum { kGivenBack = 1 << 16 };
+    static wasi_sockets_tcp_create_socket_own_tcp_socket_t sockets[kGivenBack];
     unsigned long made = 0;
     wasi_sockets_tcp_create_socket_own_tcp_socket_t socket;
     wasi_sockets_tcp_create_socket_error_code_t error;
     while (wasi_sockets_tcp_create_socket_create_tcp_socket(0, &socket, &error)) {
+        sockets[made % kGivenBack] = socket;
         made++;
         progress("sockets", made);
     }
     printf("sockets: error %u\n", error);
     report("sockets", made, "sockets");
+    for (unsigned long i = 0; i < made && i < kGivenBack; i++) {
+        wasi_sockets_tcp_tcp_socket_drop_own(sockets[i]);
+    }
 }
 
 // The host has to make a list of that length before it can be refused room for it.
@@ -31,6 +37,7 @@ static void attack_random(void) {
     attack_list_u8_t bytes;
     wasi_random_random_get_random_bytes(4095ull * MIB, &bytes);
     printf("random-huge: got %zu MiB\n", bytes.len / MIB);
+    attack_list_u8_free(&bytes);
 }
 
 // One call with a list of a million handles, all lent.
@@ -51,6 +58,9 @@ static void attack_poll(void) {
     fflush(stdout);
     wasi_io_poll_poll(&all, &ready);
     printf("poll: %zu ready\n", ready.len);
+    attack_list_u32_free(&ready);
+    free(list);
+    wasi_io_poll_pollable_drop_own(timer);
 }
 
 // Header fields, each with a value of 64 KiB, until they are refused.
@@ -69,6 +79,7 @@ static void attack_fields(void) {
         progress("fields", made);
     }
     report("fields", made, "values");
+    wasi_http_types_fields_drop_own(fields);
 }
 
 int main(int argc, char** argv) {

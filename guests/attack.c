@@ -3,16 +3,16 @@
 
 #include "attacker.h"
 
-// One call that has to fill all memory that there is; for ever.
+// One call that has to fill all memory that there is, several times.
 static void attack_random(void) {
     for (size_t step = 1024; step > 0; step /= 2) {
         while (__builtin_wasm_memory_grow(0, step) != (size_t)-1) {
         }
     }
     size_t end = __builtin_wasm_memory_size(0) * WASM_PAGE_BYTES;
-    unsigned char* from = malloc(1);
+    unsigned char* own = malloc(1);
     // What is below is the guest's own; from there on everything is fresh.
-    from = (unsigned char*)(((size_t)from + MIB) & ~(size_t)(MIB - 1));
+    unsigned char* from = (unsigned char*)(((size_t)own + MIB) & ~(size_t)(MIB - 1));
     for (int round = 0; round < 16; round++) {
         __wasi_errno_t error = __wasi_random_get(from, end - (size_t)from);
         if (error != 0) {
@@ -23,6 +23,7 @@ static void attack_random(void) {
         printf("random-huge: %zu MiB in one call\n", (end - (size_t)from) / MIB);
         fflush(stdout);
     }
+    free(own);
 }
 
 // Calls whose arguments the host might copy: lists of very many entries, and a path of megabytes.
@@ -49,6 +50,11 @@ static void attack_hostcall(void) {
     printf("fd_write: error %u\n", __wasi_fd_write(2, pieces, kEntries, &count));
     __wasi_filestat_t stat;
     printf("path_filestat_get: error %u\n", __wasi_path_filestat_get(3, 0, path, &stat));
+    fflush(stdout);
+    free(path);
+    free(pieces);
+    free(events);
+    free(waits);
 }
 
 int main(int argc, char** argv) {

@@ -1,17 +1,23 @@
 /* What guests that attack limits share. Each verb takes all that it can get; when it is refused
- * more, it says what it had by then, and the guest ends with 0. What kills the guest says nothing
- * here.
+ * more, it says what it had by then, gives it back, and the guest ends with 0. What kills the guest
+ * says nothing here. `VERB again MS` never ends: MS milliseconds after each refusal it takes all
+ * again. Memory and tables cannot be given back, so there it asks for more and touches what it has.
  */
 #pragma once
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define WASM_PAGE_BYTES 65536
 #define MIB (1 << 20)
+
+// Set by `again`: then a verb that nothing refuses has to end as well, for its next round.
+static bool in_rounds;
 
 static void report(const char* what, unsigned long reached, const char* unit) {
     printf("%s: refused after %lu %s\n", what, reached, unit);
@@ -26,8 +32,13 @@ static void progress(const char* what, unsigned long reached) {
     }
 }
 
-// Memory page by page, each one touched.
+// Memory page by page, each one touched. None can be given back: a later round touches all that
+// there are.
 static void attack_memory(void) {
+    for (size_t page = 1; page < __builtin_wasm_memory_size(0); page++) {
+        volatile char* first = (volatile char*)(page * WASM_PAGE_BYTES);
+        *first = *first;
+    }
     unsigned long pages = 0;
     for (;;) {
         size_t before = __builtin_wasm_memory_grow(0, 1);
@@ -40,20 +51,29 @@ static void attack_memory(void) {
     report("memory", pages / 16, "MiB");
 }
 
-// Folders, opened and never closed.
+// Folders, none of which is closed before one is refused.
 static void attack_fds(void) {
     unsigned long opened = 0;
-    while (open("/", O_RDONLY | O_DIRECTORY) >= 0) {
+    int last = -1, fd;
+    while ((fd = open("/", O_RDONLY | O_DIRECTORY)) >= 0) {
         opened++;
+        last = fd > last ? fd : last;
         progress("fds", opened);
     }
     printf("fds: %s\n", strerror(errno));
     report("fds", opened, "files");
+    // Ours are the highest; numbers between them may be free.
+    for (; opened > 0 && last > 0; last--) {
+        opened -= close(last) == 0;
+    }
 }
 
 static __externref_t references[0];
 
+// Like memory: later rounds touch what earlier ones have got.
 static void attack_tables(void) {
+    __builtin_wasm_table_fill(references, 0, __builtin_wasm_ref_null_extern(),
+                              __builtin_wasm_table_size(references));
     unsigned long elements = 0;
     // Large steps first: what is refused then may still be had in smaller ones.
     for (int step = 1 << 20; step > 0; step /= 2) {
@@ -96,8 +116,10 @@ static void attack_logs(void) {
 }
 
 static void attack_spin(void) {
-    for (volatile unsigned turns = 0;; turns++) {
+    for (volatile unsigned turns = 0; !in_rounds || turns < 1u << 26; turns++) {
     }
+    printf("spin: %u turns\n", 1u << 26);
+    fflush(stdout);
 }
 
 struct verb {
@@ -105,25 +127,35 @@ struct verb {
     void (*run)(void);
 };
 
-// Runs the verb of that name; fails when there is none.
+static const struct verb* find_verb(const struct verb* verbs, size_t count, const char* name) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(name, verbs[i].name) == 0) {
+            return &verbs[i];
+        }
+    }
+    return NULL;
+}
+
+// Runs the verb of that name, again and again if that is asked for; fails when there is none.
 static int run_attack(const struct verb* verbs, size_t count, int argc, char** argv) {
     static const struct verb kShared[] = {
         {"memory", attack_memory}, {"tables", attack_tables}, {"fds", attack_fds},
         {"stack", attack_stack},   {"logs", attack_logs},     {"spin", attack_spin},
     };
     const char* name = argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < sizeof kShared / sizeof kShared[0]; i++) {
-        if (strcmp(name, kShared[i].name) == 0) {
-            kShared[i].run();
-            return 0;
-        }
+    const struct verb* verb = find_verb(kShared, sizeof kShared / sizeof kShared[0], name);
+    if (verb == NULL) {
+        verb = find_verb(verbs, count, name);
     }
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(name, verbs[i].name) == 0) {
-            verbs[i].run();
-            return 0;
-        }
+    if (verb == NULL) {
+        fprintf(stderr, "unknown attack: %s\n", name);
+        return 2;
     }
-    fprintf(stderr, "unknown attack: %s\n", name);
-    return 2;
+    in_rounds = argc == 4 && strcmp(argv[2], "again") == 0;
+    verb->run();
+    while (in_rounds) {
+        usleep((useconds_t)atoi(argv[3]) * 1000);
+        verb->run();
+    }
+    return 0;
 }

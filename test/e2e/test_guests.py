@@ -2,6 +2,7 @@
 
 import http.client
 import http.server
+import itertools
 import re
 import socket
 import subprocess
@@ -250,11 +251,13 @@ def test_command_03_prints_sleeps_and_exits(peer):
     assert "unreachable" in command(peer, "command-03", "trap", flags=["-S", "p3"])[2]
 
 
-def attack(peer, guest, verb, *flags):
+def flags_of(guest):
     # The peer refuses to offer wasi:http to core modules.
-    if guest == "attack-component":
-        flags = ("-S", "http", *flags)
-    return command(peer, guest, verb, flags=flags)
+    return ["-S", "http"] if guest == "attack-component" else []
+
+
+def attack(peer, guest, verb, *flags):
+    return command(peer, guest, verb, flags=[*flags_of(guest), *flags])
 
 
 OPEN = ["-S", "inherit-network,allow-ip-name-lookup,p3"]
@@ -302,6 +305,27 @@ def test_core_http_imports_what_krustlet_gave():
 def test_attack_guest_says_what_it_reached(peer, guest, verb, told):
     limits = f"max-memory-size={4 << 20},max-table-elements=5000"
     assert attack(peer, guest, verb, "-W", limits)[:2] == (0, told)
+
+
+@pytest.mark.parametrize("guest, verb, first, later", [
+    ("attack", "memory", "memory: refused after 3 MiB", "memory: refused after 0 MiB"),
+    ("attack", "tables", "tables: refused after 5000 elements",
+     "tables: refused after 0 elements"),
+    ("attack", "fds", r"fds: refused after (\d\d) files", None),
+    ("attack", "spin", "spin: 67108864 turns", None),
+    ("attack-component", "sockets", r"sockets: refused after (\d\d) sockets", None),
+])
+def test_attack_guest_goes_on(peer, guest, verb, first, later):
+    """What can be given back is taken anew in each round; of what cannot, there is no more."""
+    limits = f"max-memory-size={4 << 20},max-table-elements=5000"
+    flags = [*flags_of(guest), "-S", "inherit-network", "-W", limits, "--dir", "/"]
+    with subprocess.Popen(["prlimit", "--nofile=64", peer, "run", *flags, GUESTS / f"{guest}.wasm",
+                           verb, "again", "10"],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        ends = (line.rstrip() for line in process.stdout if re.search("refused|turns", line))
+        told = list(itertools.islice(ends, 4))
+        process.kill()
+    assert re.fullmatch(first, told[0]) and told[1:] == 3 * [later or told[0]]
 
 
 @pytest.mark.parametrize("guest, verb, told", [
