@@ -108,8 +108,43 @@ def test_an_unknown_handler_is_tried_again(kube, cluster):
         kube.apply(pod("stranger", cluster.push("hello"), runtimeClassName=kube.namespace))
         told = kube.wait_event("stranger", "FailedCreatePodSandBox")
         assert "wasmer" in told["message"] and "wasmi" in told["message"], told
+        # A handler cannot be changed: the class goes and comes back with another.
+        kube("delete", "runtimeclass", kube.namespace)
+        kube.apply({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass",
+                    "metadata": {"name": kube.namespace}, "handler": "wasmtime",
+                    "scheduling": kube.get("runtimeclass", "wasmtime")["scheduling"]})
+        assert terminated_of(kube.wait_pod("stranger", terminated_of, 60))["exitCode"] == 0
     finally:
         kube("delete", "runtimeclass", kube.namespace)
+
+
+def test_a_core_module_has_no_sockets_and_its_pod_says_so(kube, cluster, files):
+    kube.apply(pod("server", cluster.push("hello"), ports=[{"containerPort": 8080}]))
+    told = kube.wait_event("server", "WithoutEffect")
+    assert told["type"] == "Warning" and "nothing listens on port 8080" in told["message"], told
+    # WASI 0.1 has calls for a socket that somebody opened, and others made more of their own for opening one.
+    for name, call in (("takes", b"sock_accept"), ("opens", b"sock_open")):
+        module = b"wasi_snapshot_preview1"
+        types = b"\x01\x0b\x02\x60\x03\x7f\x7f\x7f\x01\x7f\x60\x00\x00"
+        imported = b"\x01" + bytes([len(module)]) + module + bytes([len(call)]) + call + b"\x00\x00"
+        start = b"\x03\x02\x01\x01\x07\x0a\x01\x06_start\x00\x01\x0a\x04\x01\x02\x00\x0b"
+        (files / name).write_bytes(b"\0asm\1\0\0\0" + types + b"\x02" + bytes([len(imported)]) + imported + start)
+        reference = f"{cluster.registry}/{name}-sockets:1"
+        run([sys.executable, ROOT / "tools/push", files / name, reference])
+        kube.apply(pod(name, reference))
+    told = kube.wait_event("takes", "WithoutEffect")
+    assert told["type"] == "Normal" and "has no sockets" in told["message"], told
+    assert terminated_of(kube.wait_pod("takes", terminated_of, 60))["exitCode"] == 0
+    waiting = kube.wait_waiting("opens", "CreateContainerError", seconds=60)
+    assert "sock_open; core modules have no sockets: build it as a component" in waiting["message"], waiting
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_exec_runs_the_toolbox_of_every_engine(kube, cluster, engine):
+    kube.apply(pod("web", cluster.push("sleeper"), runtimeClassName=engine))
+    kube.wait_ready("web", 60)
+    script = 'for n in 1 2; do echo "$n $(echo of $WHO)"; done | wc -l'
+    assert kube("exec", "web", "--", "sh", "-c", script).stdout.split() == ["2"]
 
 
 def test_missing_imports_are_named_with_their_version(kube, cluster, files):

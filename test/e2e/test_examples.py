@@ -3,6 +3,7 @@ the cluster."""
 
 import http.client
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from conftest import ROOT
 from kube import run, terminated_of, wait_until, waiting_of
+from layouts import layered_layout
 from test_guests import Service, peer  # noqa: F401 (a fixture)
 
 EXAMPLES = ROOT / "examples"
@@ -115,6 +117,21 @@ def test_linked_components_run_in_the_cluster(kube, cluster):
     kube.apply(manifest(cluster, "link", DIGEST=digest))
     assert terminated_of(kube.wait_pod("link", terminated_of, 60))["exitCode"] == 0
     assert kube.logs("link") == "oar 19.50\nrope 3.20\ntotal 22.70\n"
+
+
+def test_a_plug_may_be_a_file_of_the_image(tmp_path):
+    app, provider = build("link")
+    files = {"/app.wasm": app, "/plugs/prices.wasm": provider}
+    layout = layered_layout(tmp_path / "image", {path: pathlib.Path(file).read_bytes() for path, file in files.items()},
+                            Entrypoint=["/app.wasm"])
+
+    def linked(file):
+        return run([os.environ["SKIFF_BIN"], "run", "-q", "--root-dir", tmp_path / "root", "--annotation",
+                    f"skiff/link={file}", layout, "oar", "rope"], check=False)
+
+    assert linked("/plugs/prices.wasm").stdout == "oar 19.50\nrope 3.20\ntotal 22.70\n"
+    missing = linked("/plugs/none.wasm")
+    assert missing.returncode != 0 and "/plugs/none.wasm" in missing.stderr, missing
 
 
 def test_a_plug_that_does_not_fit_is_a_clear_event(kube, cluster):
