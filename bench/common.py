@@ -97,16 +97,16 @@ def cpu_seconds(pid):
 
 
 class Registry:
-    """Debian's docker-registry on a free loopback port."""
+    """Debian's docker-registry on a free loopback port; `command`: the words in front of it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, command=()):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         config = folder / "registry.yml"
         config.write_text(f"version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem:\n"
                           f"    rootdirectory: {folder}/registry\nhttp:\n  addr: 127.0.0.1:{self.port}\n")
-        self.process = subprocess.Popen(["docker-registry", "serve", config],
+        self.process = subprocess.Popen([*command, "docker-registry", "serve", config],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self.answers, 20, "docker-registry answers")
 
