@@ -27,15 +27,24 @@ def ask(its, path, port=8080, method="GET", body=None, timeout=20):
     return answer.status, dict(answer.getheaders()), text
 
 
-def serve(kube, cluster, guest, name, port, runtime="wasmtime", annotations=None, finalizers=(),
-          **spec):
-    """A pod that serves HTTP on `port`, ready."""
-    kube.apply(pod(name, cluster.push(guest), ports=[{"containerPort": port}],
-                   runtimeClassName=runtime, metadata={"annotations": annotations or {},
-                                                       "finalizers": list(finalizers)}, **spec))
+def server(cluster, guest, name, port, runtime="wasmtime", annotations=None, finalizers=(), **spec):
+    """A pod that serves HTTP on `port`, and that goes at once when it is deleted."""
+    return pod(name, cluster.push(guest), ports=[{"containerPort": port}], runtimeClassName=runtime,
+               metadata={"annotations": {"skiff/drain-delay": "0s", **(annotations or {})},
+                         "finalizers": list(finalizers)}, **spec)
+
+
+def wait_answers(kube, name, port):
+    """The pod, once it answers."""
     its = kube.wait_ready(name, 60)
     wait_until(lambda: answers(its, port), 20, f"{name} answers on {port}")
     return its
+
+
+def serve(kube, cluster, guest, name, port, *args, **options):
+    """A `server` that runs and answers."""
+    kube.apply(server(cluster, guest, name, port, *args, **options))
+    return wait_answers(kube, name, port)
 
 
 def answers(its, port):
@@ -243,28 +252,30 @@ def listener(cluster):
     its.close()
 
 
+@pytest.mark.parametrize("engine", COMPONENT_ENGINES)
 @pytest.mark.parametrize("guest", ["http-hello", "http-hello-03"])
-def test_outgoing_http_obeys_egress(kube, cluster, port, listener, guest):
+def test_outgoing_http_obeys_egress(kube, cluster, port, listener, engine, guest):
     url = f"http://{listener.address}:{listener.port}/"
-    its = serve(kube, cluster, guest, "open", port)
-    assert b"hello" in ask(its, f"/fetch?url={url}", port)[2]
-    kube("delete", "pod", "open")
-    for name, egress, allowed in [("none", "none", False),
-                                  ("listed", f"{listener.address}/32:{listener.port}", True),
-                                  ("other", f"{listener.address}:1", False)]:
-        its = serve(kube, cluster, guest, name, port, annotations={"skiff/egress": egress})
-        status, _, text = ask(its, f"/fetch?url={url}", port)
-        assert (b"hello" in text) == allowed, text
-        assert allowed or re.search(rb"denied|prohibited", text, re.I), text
-        kube("delete", "pod", name)
+    listed = f"{listener.address}/32:{listener.port}"
+    annotations = {"open": {}, "none": {"skiff/egress": "none"}, "listed": {"skiff/egress": listed},
+                   "other": {"skiff/egress": f"{listener.address}:1"}}
+    kube.apply(*[server(cluster, guest, name, port, engine, its) for name, its in annotations.items()])
+    for name in annotations:
+        status, _, text = ask(wait_answers(kube, name, port), f"/fetch?url={url}", port)
+        if name in ("open", "listed"):
+            assert (status, text) == (200, b"hello"), (name, text)
+        else:
+            assert status == 502 and re.search(rb"denied|prohibited", text, re.I), (name, text)
 
 
+@pytest.mark.parametrize("engine", COMPONENT_ENGINES)
 @pytest.mark.parametrize("guest", ["sockets", "sockets-03"])
-def test_sockets_obey_egress(kube, cluster, listener, guest):
+def test_sockets_obey_egress(kube, cluster, listener, engine, guest):
     words = ["tcp", listener.address, str(listener.port), "GET / HTTP/1.0\r\n\r\n"]
     image = cluster.push(guest)
-    kube.apply(pod("open", image, *words),
-               pod("none", image, *words, metadata={"annotations": {"skiff/egress": "none"}}))
+    kube.apply(pod("open", image, *words, runtimeClassName=engine),
+               pod("none", image, *words, runtimeClassName=engine,
+                   metadata={"annotations": {"skiff/egress": "none"}}))
     assert terminated_of(kube.wait_pod("open", terminated_of, 60))["exitCode"] == 0
     assert "200 OK" in kube.logs("open")
     assert terminated_of(kube.wait_pod("none", terminated_of, 60))["exitCode"] == 1
