@@ -17,10 +17,10 @@ COMPONENT_ENGINES = ("wasmtime", "pulley")
 ENGINES = (*COMPONENT_ENGINES, "wasmi")
 
 
-def ask(its, path, port=8080, method="GET", body=None, timeout=20):
+def ask(its, path, port=8080, method="GET", body=None, timeout=20, headers={}):
     """One request to the pod; status, headers, body."""
     connection = http.client.HTTPConnection(its["status"]["podIP"], port, timeout=timeout)
-    connection.request(method, path, body=body)
+    connection.request(method, path, body, headers)
     answer = connection.getresponse()
     text = answer.read()
     connection.close()
@@ -192,6 +192,44 @@ def test_instances_are_reused_as_often_as_the_annotation_says(kube, cluster, por
     its = serve(kube, cluster, "http-hello", "web", port, annotations={"skiff/http-reuse": "4"})
     counts = [int(ask(its, "/count", port)[2]) for _ in range(16)]
     assert max(counts) <= 4 and counts.count(4) >= 3, counts
+
+
+@pytest.mark.parametrize("guest", ["http-hello", "http-hello-03"])
+def test_a_server_answers_within_the_limits_of_its_annotation(kube, cluster, port, guest):
+    its = serve(kube, cluster, guest, "web", port,
+                annotations={"skiff/http-limits": "requests=2,time=1500ms,body=1000"})
+    assert ask(its, "/echo", port, "POST", b"x" * 1000)[::2] == (200, b"x" * 1000)
+    assert ask(its, "/echo", port, "POST", b"x" * 1001)[::2] == (413, b"the request's body is too large\n")
+    # Of what says no length the guest sees no more; what it makes of that is its own affair.
+    pieces = [b"x" * 500] * 3
+    try:
+        seen = ask(its, "/echo", port, "POST", iter(pieces))[2]
+    except http.client.IncompleteRead as cut:
+        seen = cut.partial
+    assert len(seen) <= 1000
+    # The head has a limit of its own, which no annotation moves: 64 KiB.
+    assert ask(its, "/", port, headers={"x-long": "x" * (63 << 10)})[0] == 200
+    assert ask(its, "/", port, headers={"x-long": "x" * (65 << 10)})[0] == 431
+    begun = time.monotonic()
+    assert ask(its, "/sleep/30000", port)[::2] == (504, b"no answer in time\n")
+    assert 1.4 < time.monotonic() - begun < 10
+    # Once its head is there, a response may take as long as it wants.
+    streams = [http.client.HTTPConnection(its["status"]["podIP"], port, timeout=30) for _ in range(2)]
+    for stream in streams:
+        stream.request("GET", "/drip/20/100")
+    answers = [stream.getresponse() for stream in streams]
+    status, headers, _ = ask(its, "/", port)
+    assert status == 503 and {k.lower(): v for k, v in headers.items()}["retry-after"] == "1", headers
+    lines = b"".join(b"%d\n" % number for number in range(20))
+    assert [(answer.status, answer.read()) for answer in answers] == [(200, lines)] * 2
+    wait_until(lambda: ask(its, "/", port)[0] == 200, 5, "the places are free again")
+
+
+def test_http_limits_that_are_none_keep_the_container_waiting(kube, cluster):
+    kube.apply(pod("web", cluster.push("http-hello"),
+                   metadata={"annotations": {"skiff/http-limits": "body=some"}}))
+    waiting = kube.wait_waiting("web", "CreateContainerConfigError")
+    assert "skiff/http-limits" in waiting["message"] and "body=some" in waiting["message"], waiting
 
 
 def test_a_server_drains_and_exits_with_zero(kube, cluster, port):
