@@ -388,11 +388,23 @@ def test_of_many_requests_exactly_those_that_trap_fail(kube, cluster, port, anno
     assert container_of(kube.pod("web"))["restartCount"] == 0
 
 
-def test_a_trap_after_the_head_cuts_that_response_only(kube, cluster, port):
-    its = serve(kube, cluster, "http-hello", "web", port)
-    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-        ask(its, "/trap-after", port)
+@pytest.mark.parametrize("annotations", [{}, {"skiff/http-reuse": "128"}], ids=["fresh", "reused"])
+def test_a_trap_after_the_head_cuts_that_response_only(kube, cluster, port, annotations):
+    its = serve(kube, cluster, "http-hello", "web", port, annotations=annotations)
+    # Lines for one and a half seconds, and traps between them.
+    streaming = http.client.HTTPConnection(its["status"]["podIP"], port, timeout=30)
+    streaming.request("GET", "/drip/30/50")
+    answer = streaming.getresponse()
+    lines = [answer.readline()]
+    while len(lines) < 20:
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            ask(its, "/trap-after", port)
+        lines.append(answer.readline())
+    lines += answer.read().splitlines(keepends=True)
+    streaming.close()
+    assert lines == [b"%d\n" % number for number in range(30)]
     assert ask(its, "/", port)[0] == 200
+    assert container_of(kube.pod("web"))["restartCount"] == 0
 
 
 @pytest.mark.parametrize("guest, verb, limits", [
