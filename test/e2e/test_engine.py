@@ -154,6 +154,9 @@ def test_exec_runs_the_toolbox_of_every_engine(kube, cluster, engine):
     kube.wait_ready("web", 60)
     script = 'for n in 1 2; do echo "$n $(echo of $WHO)"; done | wc -l'
     assert kube("exec", "web", "--", "sh", "-c", script).stdout.split() == ["2"]
+    done = kube("exec", "-i", "web", "--", "sh", "-c", 'read crew; echo "aye $crew"; echo oops >&2; exit 42',
+                stdin="ahoy\n", check=False)
+    assert (done.returncode, done.stdout) == (42, "aye ahoy\n") and done.stderr.startswith("oops\n"), done
 
 
 def test_missing_imports_are_named_with_their_version(kube, cluster, files):
