@@ -187,6 +187,8 @@ def test_a_handler_component_is_a_server(kube, cluster, port, engine, guest):
     status, _, _ = ask(its, "/trap", port)
     assert status == 500
     wait_until(lambda: "unreachable" in kube.logs("web"), 10, "the trap is logged")
+    # With the functions that it went through, by their names.
+    assert re.search(rf"^ *\d+: {guest}\.wasm!exports_wasi_http_\w*handler_handle @", kube.logs("web"), re.M), kube.logs("web")
     assert ask(its, "/", port)[0] == 200
     assert container_of(kube.pod("web"))["restartCount"] == 0
 

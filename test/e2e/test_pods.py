@@ -1,6 +1,7 @@
 """Pods on a real cluster: they run, end, restart and are deleted as on any node."""
 
 import json
+import re
 import time
 
 import pytest
@@ -32,12 +33,18 @@ def test_exit_codes_are_the_guests(kube, cluster):
         assert terminated_of(its)["reason"] == "Error"
 
 
-def test_a_trap_shows_its_reason_and_backtrace(kube, cluster):
-    kube.apply(pod("trap", cluster.push("actor"), "trap"))
+@pytest.mark.parametrize("engine", ["wasmtime", "pulley"])
+def test_a_trap_shows_its_reason_and_backtrace(kube, cluster, engine):
+    kube.apply(pod("trap", cluster.push("actor"), "trap", runtimeClassName=engine))
     its = kube.wait_phase("trap", "Failed")
     assert terminated_of(its)["exitCode"] == 134
     assert "unreachable" in terminated_of(its)["message"]
-    assert "unreachable" in kube.describe("trap")
+    # Who called whom, by the names that the guest's functions have in its source; the innermost first.
+    frames = re.findall(r"^ *\d+: actor\.wasm!(\S+) @ 0x", terminated_of(its)["message"], re.M)
+    own = ["verb_trap", "run_script", "main", "_start"]
+    assert [name for name in frames if name in own] == own, terminated_of(its)
+    for text in ("unreachable", *own):
+        assert text in kube.describe("trap")
 
 
 def test_a_memory_limit_is_oomkilled(kube, cluster):
