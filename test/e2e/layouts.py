@@ -1,9 +1,13 @@
-"""OCI layout folders made by hand: images without a registry."""
+"""OCI layout folders made by hand: images without a registry, or for one."""
 
 import hashlib
+import importlib.machinery
+import importlib.util
 import io
 import json
 import tarfile
+
+from conftest import ROOT
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -48,3 +52,17 @@ def layered_layout(folder, files, **config):
                 "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}
     return its.finish(its.blob(json.dumps(document).encode(), "application/vnd.oci.image.config.v1+json"),
                       [layer])
+
+
+def publish(layout, reference):
+    """Sends the image of a layout folder to a registry; returns the reference."""
+    loader = importlib.machinery.SourceFileLoader("push", str(ROOT / "tools/push"))
+    push = importlib.util.module_from_spec(importlib.util.spec_from_loader("push", loader))
+    loader.exec_module(push)
+    registry = push.Registry(reference)
+    for blob in (layout / "blobs/sha256").iterdir():
+        registry.publish_blob(blob.read_bytes())
+    entry, = json.loads((layout / "index.json").read_text())["manifests"]
+    manifest = json.loads((layout / "blobs" / entry["digest"].replace(":", "/")).read_text())
+    registry.publish_manifest(manifest, registry.tag)
+    return reference

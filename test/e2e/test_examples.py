@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from conftest import ROOT
-from kube import run, terminated_of, wait_until, waiting_of
-from layouts import layered_layout
+from kube import pod, run, terminated_of, wait_until, waiting_of
+from layouts import layered_layout, publish
 from test_guests import Service, peer  # noqa: F401 (a fixture)
 
 EXAMPLES = ROOT / "examples"
@@ -119,7 +119,7 @@ def test_linked_components_run_in_the_cluster(kube, cluster):
     assert kube.logs("link") == "oar 19.50\nrope 3.20\ntotal 22.70\n"
 
 
-def test_a_plug_may_be_a_file_of_the_image(tmp_path):
+def test_a_plug_may_be_a_file_of_the_image(kube, cluster, tmp_path):
     app, provider = build("link")
     files = {"/app.wasm": app, "/plugs/prices.wasm": provider}
     layout = layered_layout(tmp_path / "image", {path: pathlib.Path(file).read_bytes() for path, file in files.items()},
@@ -132,6 +132,18 @@ def test_a_plug_may_be_a_file_of_the_image(tmp_path):
     assert linked("/plugs/prices.wasm").stdout == "oar 19.50\nrope 3.20\ntotal 22.70\n"
     missing = linked("/plugs/none.wasm")
     assert missing.returncode != 0 and "/plugs/none.wasm" in missing.stderr, missing
+
+    image = publish(layout, f"{cluster.registry}/link-layered:1")
+    for name, file, engine in (("linked", "/plugs/prices.wasm", "wasmtime"), ("pulley", "/plugs/prices.wasm", "pulley"),
+                               ("missing", "/plugs/none.wasm", "wasmtime"), ("unlinked", None, "wasmtime")):
+        kube.apply(pod(name, image, "oar", "rope", runtimeClassName=engine,
+                       metadata={"annotations": {"skiff/link": file} if file else {}}))
+    for name in ("linked", "pulley"):
+        assert terminated_of(kube.wait_pod(name, terminated_of, 60))["exitCode"] == 0
+        assert kube.logs(name) == "oar 19.50\nrope 3.20\ntotal 22.70\n"
+    for name, told in (("missing", "/plugs/none.wasm"), ("unlinked", "example:link/prices@1.0.0")):
+        assert told in kube.wait_waiting(name, "CreateContainerError", seconds=60)["message"]
+        assert kube.wait_event(name, "Failed", told)["type"] == "Warning"
 
 
 def test_a_plug_that_does_not_fit_is_a_clear_event(kube, cluster):
