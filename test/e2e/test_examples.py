@@ -161,6 +161,7 @@ def test_a_plug_that_does_not_fit_is_a_clear_event(kube, cluster):
     ("c-http", "/hello/sailor", b"sailor"),
     pytest.param("python-http", "/%C3%B6l", b"DIAERESIS", marks=pytest.mark.long),
     pytest.param("js-http", "/sloop", b'"crew":4', marks=pytest.mark.long),
+    pytest.param("rust", "/sum?1&2&3", b"6\n", marks=pytest.mark.long),
 ])
 def test_http_services_answer_in_the_cluster(kube, cluster, name, path, answer):
     push(cluster, build(name)[0], f"{name}:1")
@@ -181,3 +182,10 @@ def test_http_services_answer_in_the_cluster(kube, cluster, name, path, answer):
 
     status, body = wait_until(ask, 20, "it listens")
     assert status == 200 and answer in body
+
+
+def test_the_job_in_go_counts_what_its_configmap_holds_in_the_cluster(kube, cluster):
+    push(cluster, build("go")[0], "go:1")
+    kube("apply", "-f", "-", stdin=manifest(cluster, "go"))
+    kube("wait", "--for=condition=Complete", "job/go", "--timeout=60s", timeout=70)
+    assert kube("logs", "job/go").stdout == "3 row\n"
