@@ -20,7 +20,7 @@ class Outcome:
         self.seconds = seconds      # of wall time
         self.rss = seen.rss         # peak, bytes, as far as it was looked at
         self.threads = seen.threads
-        self.policy = seen.policy   # of the scheduler, at the last look
+        self.policy = seen.policy   # of the scheduler, at its end
         self.artifact = artifact    # bytes
 
     def __repr__(self):
@@ -37,9 +37,13 @@ class Watched:
         self.policy = None
 
     def ended_within(self, seconds):
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            if select.select([self.pidfd], [], [], min(left, 0.05))[0]:
+        begun = time.monotonic()
+        while (left := begun + seconds - time.monotonic()) > 0:
+            # Often at first: what ends at once is seen, too.
+            pause = 0.002 if seconds - left < 0.2 else 0.05
+            if select.select([self.pidfd], [], [], min(left, pause))[0]:
+                # Nobody has waited for it yet, so the kernel still knows it.
+                self.policy = os.sched_getscheduler(self.pid)
                 return True
             self.look()
         return False

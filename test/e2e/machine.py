@@ -76,6 +76,18 @@ def rss_of(pid):
     return int(re.search(r"^VmRSS:\s+(\d+) kB$", status, re.M)[1]) * 1024
 
 
+def forget_peak_of(pid):
+    """From here on `peak_rss_of` tells the most that it has had since. Bytes that it has now."""
+    (PROC / str(pid) / "clear_refs").write_text("5")
+    return peak_rss_of(pid)
+
+
+def peak_rss_of(pid):
+    """The most bytes of memory that it has had at once, as the kernel has kept count."""
+    status = (PROC / str(pid) / "status").read_text()
+    return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.M)[1]) * 1024
+
+
 def cpu_seconds_of(pid):
     """User and system time that a process has used."""
     fields = stat_of(pid)
