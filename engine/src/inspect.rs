@@ -43,6 +43,15 @@ struct Import {
     providable: bool,
 }
 
+impl Import {
+    fn line(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{} {}", one_line(&self.module), one_line(name)),
+            None => one_line(&self.module),
+        }
+    }
+}
+
 /// The contents of `skiff_inspection`.
 #[derive(Debug)]
 pub struct Inspection {
@@ -79,11 +88,7 @@ impl Inspection {
 
     /// The text of `skiff_inspection.imports`.
     pub fn import_lines(&self) -> String {
-        let line = |import: &Import| match &import.name {
-            Some(name) => format!("{} {}", one_line(&import.module), one_line(name)),
-            None => one_line(&import.module),
-        };
-        let lines: Vec<String> = self.imports.iter().take(NAMES_MAX).map(line).collect();
+        let lines: Vec<String> = self.imports.iter().take(NAMES_MAX).map(Import::line).collect();
         lines.join("\n")
     }
 
@@ -166,15 +171,8 @@ impl Inspection {
             Some(name) => core_wasi::provides(&import.module, name),
             None => component_wasi::provides(&import.module),
         };
-        let missing: Vec<String> = self
-            .imports
-            .iter()
-            .filter(|import| !import.providable || !provided(import))
-            .map(|import| match &import.name {
-                Some(name) => format!("{} {}", one_line(&import.module), one_line(name)),
-                None => one_line(&import.module),
-            })
-            .collect();
+        let missing: Vec<&Import> =
+            self.imports.iter().filter(|import| !import.providable || !provided(import)).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -182,14 +180,14 @@ impl Inspection {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let named = &missing[..missing.len().min(MISSING_NAMED_MAX)];
+        let named: Vec<String> =
+            missing.iter().take(MISSING_NAMED_MAX).map(|import| import.line()).collect();
         let kind = if self.kind == Kind::Core { "module" } else { "component" };
         let text = format!("the {kind} needs imports that nobody provides: {}", named.join(", "));
         // As those of WasmEdge, which has its own in WASI's module.
-        let is_socket = |import: &Import| {
-            import.name.as_ref().is_some_and(|name| name.starts_with("sock_")) && !provided(import)
-        };
-        let remedy = match self.imports.iter().any(is_socket) {
+        let is_socket =
+            |import: &&Import| import.name.as_ref().is_some_and(|name| name.starts_with("sock_"));
+        let remedy = match missing.iter().any(is_socket) {
             true => "; core modules have no sockets: build it as a component",
             false => "",
         };

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "base/digest.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "os/file.h"

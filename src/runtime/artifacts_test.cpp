@@ -247,13 +247,17 @@ TEST(ArtifactKey, DependsOnTheModulesInTheirOrderTheHandlerAndTheEngine) {
               artifact_key({a, {}, "wasmtime"}, "e"));
 }
 
+// As what the engine that the fixture sets made of `module`.
+void put(const state::Paths& paths, const pods::ModuleFile& module, std::uint8_t wasi) {
+    const std::string engine = engine_of("build");
+    put(paths, artifact_key({module, {}, "wasmtime"}, engine), engine, {}, wasi);
+}
+
 // The upgraded one compiles what is asked for, when it is asked for.
 TEST_F(ArtifactsTest, AnotherEngineCompilesAgainWhatItIsAskedFor) {
     open_gate();
-    for (const char* name : {"a", "b"}) {
-        put(paths_, artifact_key({module(name), {}, "wasmtime"}, engine_of("build")),
-            engine_of("build"), {});
-    }
+    put(paths_, module("a"), 1);
+    put(paths_, module("b"), 1);
     run([](ArtifactsTest* t) -> Task<void> {
         EXPECT_TRUE(co_await t->is_cached("a"));
         EXPECT_TRUE(t->compiled().empty());
@@ -266,12 +270,8 @@ TEST_F(ArtifactsTest, AnotherEngineCompilesAgainWhatItIsAskedFor) {
 TEST_F(ArtifactsTest, RefusesWhatUsesWasi03WhereItIsOff) {
     settings_.wasi03 = false;
     make(1);
-    auto put_one = [this](const char* name, std::uint8_t wasi) {
-        put(paths_, artifact_key({module(name), {}, "wasmtime"}, engine_of("build")),
-            engine_of("build"), {}, wasi);
-    };
-    put_one("two", 2);
-    put_one("three", 3);
+    put(paths_, module("two"), 2);
+    put(paths_, module("three"), 3);
     run([](ArtifactsTest* t) -> Task<void> {
         EXPECT_TRUE(co_await t->is_cached("two"));
         auto error = co_await t->compile("three");

@@ -5,6 +5,8 @@ what a test takes of the machine itself carries `own_number`. Each test gets a n
 deleted and that is awaited: a pod that cannot be deleted fails the test that made it.
 """
 
+import importlib.machinery
+import importlib.util
 import os
 import pathlib
 import sys
@@ -197,6 +199,15 @@ def screen(kube):
     yield make
     for its in screens:
         its.close()
+
+
+@pytest.fixture(scope="session")
+def push_tool():
+    """tools/push as a module."""
+    loader = importlib.machinery.SourceFileLoader("push", str(ROOT / "tools/push"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("push", loader))
+    loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,9 @@
 """OCI layout folders made by hand: images without a registry, or for one."""
 
 import hashlib
-import importlib.machinery
-import importlib.util
 import io
 import json
 import tarfile
-
-from conftest import ROOT
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -54,11 +50,8 @@ def layered_layout(folder, files, **config):
                       [layer])
 
 
-def publish(layout, reference):
-    """Sends the image of a layout folder to a registry; returns the reference."""
-    loader = importlib.machinery.SourceFileLoader("push", str(ROOT / "tools/push"))
-    push = importlib.util.module_from_spec(importlib.util.spec_from_loader("push", loader))
-    loader.exec_module(push)
+def publish(push, layout, reference):
+    """Sends the image of a layout folder to a registry by tools/push (the fixture); returns the reference."""
     registry = push.Registry(reference)
     for blob in (layout / "blobs/sha256").iterdir():
         registry.publish_blob(blob.read_bytes())

@@ -8,7 +8,6 @@ import re
 from kube import container_of, wait_until
 
 PROC = pathlib.Path("/proc")
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def own_number():
@@ -70,10 +69,14 @@ def runner_of(its, name=None):
     return pid, start
 
 
+def _status_bytes(pid, field):
+    status = (PROC / str(pid) / "status").read_text()
+    return int(re.search(rf"^{field}:\s+(\d+) kB$", status, re.M)[1]) * 1024
+
+
 def rss_of(pid):
     """Bytes of its memory that are there."""
-    status = (PROC / str(pid) / "status").read_text()
-    return int(re.search(r"^VmRSS:\s+(\d+) kB$", status, re.M)[1]) * 1024
+    return _status_bytes(pid, "VmRSS")
 
 
 def forget_peak_of(pid):
@@ -84,14 +87,18 @@ def forget_peak_of(pid):
 
 def peak_rss_of(pid):
     """The most bytes of memory that it has had at once, as the kernel has kept count."""
-    status = (PROC / str(pid) / "status").read_text()
-    return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.M)[1]) * 1024
+    return _status_bytes(pid, "VmHWM")
 
 
-def cpu_seconds_of(pid):
-    """User and system time that a process has used."""
-    fields = stat_of(pid)
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+def cgroup_of(pid, controller):
+    """The folder of a process's cgroup in one hierarchy (of version 2: the only one)."""
+    for line in (PROC / str(pid) / "cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        if controller in names.split(","):
+            return pathlib.Path("/sys/fs/cgroup") / controller / path.lstrip("/")
+        if names == "" and pathlib.Path("/sys/fs/cgroup/cgroup.controllers").exists():
+            return pathlib.Path("/sys/fs/cgroup") / path.lstrip("/")
+    raise AssertionError(f"process {pid} is in no cgroup of {controller}")
 
 
 def is_skiff(pid):

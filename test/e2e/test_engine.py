@@ -47,6 +47,14 @@ def serve(kube, cluster, guest, name, port, *args, **options):
     return wait_answers(kube, name, port)
 
 
+def pushed(cluster, folder, name, wasm):
+    """The image of a module made by hand."""
+    file, reference = folder / f"{name}.wasm", f"{cluster.registry}/{name}:1"
+    file.write_bytes(wasm)
+    run([sys.executable, ROOT / "tools/push", file, reference])
+    return reference
+
+
 def answers(its, port):
     try:
         return ask(its, "/", port, timeout=2)[0] == 200
@@ -137,10 +145,8 @@ def test_a_core_module_has_no_sockets_and_its_pod_says_so(kube, cluster, files):
         types = b"\x01\x0b\x02\x60\x03\x7f\x7f\x7f\x01\x7f\x60\x00\x00"
         imported = b"\x01" + bytes([len(module)]) + module + bytes([len(call)]) + call + b"\x00\x00"
         start = b"\x03\x02\x01\x01\x07\x0a\x01\x06_start\x00\x01\x0a\x04\x01\x02\x00\x0b"
-        (files / name).write_bytes(b"\0asm\1\0\0\0" + types + b"\x02" + bytes([len(imported)]) + imported + start)
-        reference = f"{cluster.registry}/{name}-sockets:1"
-        run([sys.executable, ROOT / "tools/push", files / name, reference])
-        kube.apply(pod(name, reference))
+        wasm = b"\0asm\1\0\0\0" + types + b"\x02" + bytes([len(imported)]) + imported + start
+        kube.apply(pod(name, pushed(cluster, files, f"{name}-sockets", wasm)))
     told = kube.wait_event("takes", "WithoutEffect")
     assert told["type"] == "Normal" and "has no sockets" in told["message"], told
     assert terminated_of(kube.wait_pod("takes", terminated_of, 60))["exitCode"] == 0
@@ -164,10 +170,7 @@ def test_missing_imports_are_named_with_their_version(kube, cluster, files):
     name = b"wasi:keyvalue/store@0.2.0"
     body = b"\x01\x00" + bytes([len(name)]) + name + b"\x05\x00"
     component = b"\0asm\x0d\0\1\0\x07\x03\x01\x42\x00\x0a" + bytes([len(body)]) + body
-    (files / "x.wasm").write_bytes(component)
-    reference = f"{cluster.registry}/missing-imports:1"
-    run([sys.executable, ROOT / "tools/push", files / "x.wasm", reference])
-    kube.apply(pod("missing", reference))
+    kube.apply(pod("missing", pushed(cluster, files, "missing-imports", component)))
     waiting = kube.wait_waiting("missing", "CreateContainerError", seconds=60)
     assert "wasi:keyvalue/store@0.2.0" in waiting["message"], waiting
 
@@ -460,10 +463,8 @@ def test_a_guest_that_takes_all_is_refused_and_ends(kube, cluster, engine, guest
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_guest_that_calls_itself_for_ever_traps(kube, cluster, files, engine):
     # The stack of `attack stack` is in its memory; here it is the engine's: a function that does nothing but call itself.
-    (files / "x.wasm").write_bytes(b"\0asm\1\0\0\0" b"\x01\x04\x01\x60\0\0" b"\x03\x02\x01\0"
-                                   b"\x07\x0a\x01\x06_start\0\0" b"\x0a\x06\x01\x04\0\x10\0\x0b")
-    reference = f"{cluster.registry}/recursion:1"
-    run([sys.executable, ROOT / "tools/push", files / "x.wasm", reference])
-    kube.apply(pod("attack", reference, runtimeClassName=engine))
+    wasm = (b"\0asm\1\0\0\0" b"\x01\x04\x01\x60\0\0" b"\x03\x02\x01\0"
+            b"\x07\x0a\x01\x06_start\0\0" b"\x0a\x06\x01\x04\0\x10\0\x0b")
+    kube.apply(pod("attack", pushed(cluster, files, "recursion", wasm), runtimeClassName=engine))
     ended = terminated_of(kube.wait_pod("attack", terminated_of, 60))
     assert ended["exitCode"] == 134 and "call stack exhausted" in ended["message"], ended

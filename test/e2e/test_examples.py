@@ -119,7 +119,7 @@ def test_linked_components_run_in_the_cluster(kube, cluster):
     assert kube.logs("link") == "oar 19.50\nrope 3.20\ntotal 22.70\n"
 
 
-def test_a_plug_may_be_a_file_of_the_image(kube, cluster, tmp_path):
+def test_a_plug_may_be_a_file_of_the_image(kube, cluster, tmp_path, push_tool):
     app, provider = build("link")
     files = {"/app.wasm": app, "/plugs/prices.wasm": provider}
     layout = layered_layout(tmp_path / "image", {path: pathlib.Path(file).read_bytes() for path, file in files.items()},
@@ -133,7 +133,7 @@ def test_a_plug_may_be_a_file_of_the_image(kube, cluster, tmp_path):
     missing = linked("/plugs/none.wasm")
     assert missing.returncode != 0 and "/plugs/none.wasm" in missing.stderr, missing
 
-    image = publish(layout, f"{cluster.registry}/link-layered:1")
+    image = publish(push_tool, layout, f"{cluster.registry}/link-layered:1")
     for name, file, engine in (("linked", "/plugs/prices.wasm", "wasmtime"), ("pulley", "/plugs/prices.wasm", "pulley"),
                                ("missing", "/plugs/none.wasm", "wasmtime"), ("unlinked", None, "wasmtime")):
         kube.apply(pod(name, image, "oar", "rope", runtimeClassName=engine,

@@ -6,8 +6,7 @@ import time
 import pytest
 
 from kube import pod, terminated_of
-from machine import runner_of
-from test_resources import cgroup_of
+from machine import cgroup_of, runner_of
 
 
 class CpuUse:
@@ -38,14 +37,14 @@ def test_a_cpu_limit_throttles(kube, cluster, seconds):
     kube.apply(pod("limited", image, "spin", resources={"limits": {"cpu": "100m"}}),
                pod("free", image, "spin"))
     limited, free = CpuUse(kube, "limited"), CpuUse(kube, "free")
-    time.sleep(seconds)
+    time.sleep(seconds)  # what is measured is a share of time
     used, periods, throttled = limited.look()
     # At the most a tenth of a core and 5 %: the kernel holds that, whatever else the machine does.
     assert used <= 0.105, (used, periods, throttled)
     # Where others want the cores it may get less than it may have; but it had its whole share of each period in which
     # it was throttled.
     assert periods >= 9 * seconds and throttled >= periods / 5, (used, periods, throttled)
-    assert used >= 0.095 * throttled / periods, (used, periods, throttled)
+    assert used >= max(0.02, 0.095 * throttled / periods), (used, periods, throttled)
     assert free.look()[0] >= 2 * used
     kube("delete", "pods", "--all", "--timeout=20s")
 

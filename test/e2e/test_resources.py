@@ -1,25 +1,13 @@
 """Rows 13, 14, 18, 52, 56, 65 and 66 of the contract: what pods ask of the node, and what they get."""
 
 import json
-import pathlib
 import re
 
 import pytest
 
 from kube import condition_of, container_of, find_condition, pod, terminated_of, wait_until
-from machine import runner_of
+from machine import cgroup_of, runner_of
 from test_walk import deployment
-
-
-def cgroup_of(pid, controller):
-    """The folder of a process's cgroup in one hierarchy (of version 2: the only one)."""
-    for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
-        _, names, path = line.split(":", 2)
-        if controller in names.split(","):
-            return pathlib.Path("/sys/fs/cgroup") / controller / path.lstrip("/")
-        if names == "" and pathlib.Path("/sys/fs/cgroup/cgroup.controllers").exists():
-            return pathlib.Path("/sys/fs/cgroup") / path.lstrip("/")
-    raise AssertionError(f"process {pid} is in no cgroup of {controller}")
 
 
 def memory_limit_of(folder):

@@ -1,18 +1,15 @@
 """Volumes that the pod does not make itself: claims, images, and files of variables (contract rows 61, 67, 68)."""
 
-import importlib.util
 import io
 import json
 import os
 import pathlib
 import tarfile
-from importlib.machinery import SourceFileLoader
 
 import pytest
 
 from kube import pod, wait_until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOON = 15
 
 
@@ -130,15 +127,6 @@ def test_a_local_volume_is_given_to_fsgroup(kube, cluster, node, storage, files)
     assert 3000 in user["supplementalGroups"]
 
 
-@pytest.fixture(scope="session")
-def push():
-    """tools/push as a module."""
-    loader = SourceFileLoader("push", str(ROOT / "tools/push"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("push", loader))
-    loader.exec_module(module)
-    return module
-
-
 def tar_of(files):
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -184,12 +172,12 @@ def with_image(name, image, reference, *script, policy=None, mount=None, **spec)
                volumes=[{"name": "v", "image": source}], **spec)
 
 
-def test_an_image_is_a_volume(kube, cluster, push):
+def test_an_image_is_a_volume(kube, cluster, push_tool):
     """Row 67: layers over each other, read-only, subPath, and artifacts."""
     actor = cluster.push("actor")
-    kitten = push_image(push, f"{cluster.registry}/kitten:1",
+    kitten = push_image(push_tool, f"{cluster.registry}/kitten:1",
                         {"data.json": b"old", "etc/os-release": b"NAME=kitten"}, {"data.json": b'{"purr": true}'})
-    model = push_artifact(push, f"{cluster.registry}/model:1", weights=b"0.5", vocabulary__en=b"boat")
+    model = push_artifact(push_tool, f"{cluster.registry}/model:1", weights=b"0.5", vocabulary__en=b"boat")
     kube.apply(with_image("whole", actor, kitten, "read", "/v/data.json", ";", "read", "/v/etc/os-release", ";",
                           "write", "/v/x", "no", policy="Always"),
                with_image("part", actor, kitten, "read", "/v/os-release", mount={"subPath": "etc"}),
@@ -206,10 +194,10 @@ def test_an_image_is_a_volume(kube, cluster, push):
     kube("delete", "pod", "whole", "part", "files", "module", "--timeout=20s")
 
 
-def test_pull_errors_of_an_image_volume_are_the_containers(kube, cluster, push):
+def test_pull_errors_of_an_image_volume_are_the_containers(kube, cluster, push_tool):
     """Row 67: ErrImagePull, then ImagePullBackOff; ErrImageNeverPull; a missing subPath."""
     actor = cluster.push("actor")
-    kitten = push_image(push, f"{cluster.registry}/kitten:2", {"data.json": b"1"})
+    kitten = push_image(push_tool, f"{cluster.registry}/kitten:2", {"data.json": b"1"})
     kube.apply(with_image("absent", actor, f"{cluster.registry}/nothing:1", "hold"),
                with_image("never", actor, f"{cluster.registry}/nothing:1", "hold", policy="Never"),
                with_image("nowhere", actor, kitten, "hold", mount={"subPath": "none"}))
