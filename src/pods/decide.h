@@ -70,6 +70,8 @@ struct ContainerMemory {
     HookMemory pre_stop;
     // Says the CrashLoopBackOff of which run was told by an event.
     std::optional<std::uint32_t> told_back_off;
+    // The run that began under this worker, until an event told that its guest could not start.
+    std::optional<std::uint32_t> begun;
 };
 
 struct Admission {

@@ -188,11 +188,27 @@ void Worker::tell_back_offs(const Decision& decision) {
     }
 }
 
+// A runner has begun before its guest turns out not to be startable.
+void Worker::tell_start_errors(const std::vector<ContainerRecord>& records) {
+    for (const ContainerRecord& record : records) {
+        if (!record.exit || record.exit->kind != ExitKind::start_failed) {
+            continue;
+        }
+        auto memory = memory_.containers.find(record.name);
+        if (memory != memory_.containers.end() && memory->second.begun == record.attempt) {
+            memory->second.begun.reset();
+            ports_.events.emit(*pod_, record.name, EventType::warning, "Failed",
+                               "Error: " + record.exit->message);
+        }
+    }
+}
+
 Worker::Turn Worker::turn() {
     bool held = is_taken();
     judge_admission();
     judge_resize();
     auto records = ports_.runtime.containers(uid_);
+    tell_start_errors(records);
     cut_hooks_of_ended(records);
     auto results = probe(records);
     const ProbeResults* probes = results ? &*results : nullptr;

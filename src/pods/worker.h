@@ -116,6 +116,7 @@ private:
     void tell_resize(const kube::PodStatus& before);
     void tell_once();
     void tell_back_offs(const Decision& decision);
+    void tell_start_errors(const std::vector<ContainerRecord>& records);
     void publish();
     [[nodiscard]] bool may_hold() const;
     [[nodiscard]] SteadyTime deadline() const;

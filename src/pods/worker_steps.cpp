@@ -128,6 +128,7 @@ Task<void> Worker::start(StartRequest request, CrashBackOff back_off) {
         memory.after_stop = ContainerMemory::AfterStop::policy;
     }
     if (started) {
+        memory.begun = attempt;
         memory.start = Step{};
         wake_.set();
         co_return;

@@ -523,6 +523,21 @@ TEST_F(PodWorker, AStartErrorOfTheRuntimeIsShown) {
     EXPECT_EQ(published().containerStatuses[0].state.waiting->message, "not a WebAssembly module");
 }
 
+TEST_F(PodWorker, AGuestThatCannotStartIsToldOnceForEachRun) {
+    run_pod(make_pod("web"));
+    ASSERT_EQ(node.events.count("Failed"), 0U);
+    node.guests.end(node.guests.running("main"), 128, ExitKind::start_failed);
+    settle();
+    EXPECT_EQ(node.events.count("Failed"), 1U);
+    node.guests.end(node.guests.running("main"), 1);
+    settle();
+    EXPECT_EQ(node.events.count("Failed"), 1U);
+    advance(seconds(60));
+    node.guests.end(node.guests.running("main"), 128, ExitKind::start_failed);
+    settle();
+    EXPECT_EQ(node.events.count("Failed"), 2U);
+}
+
 TEST_F(PodWorker, LogsPointToTheRightRun) {
     run_pod(make_pod("web"));
     auto snapshot = pods->find(PodName{"default", "web"});

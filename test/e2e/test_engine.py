@@ -468,3 +468,14 @@ def test_a_guest_that_calls_itself_for_ever_traps(kube, cluster, files, engine):
     kube.apply(pod("attack", pushed(cluster, files, "recursion", wasm), runtimeClassName=engine))
     ended = terminated_of(kube.wait_pod("attack", terminated_of, 60))
     assert ended["exitCode"] == 134 and "call stack exhausted" in ended["message"], ended
+
+
+def test_what_cannot_start_is_told_by_an_event(kube, cluster, files):
+    (files / "x.wasm").write_bytes(b"\0asm\1\0\0\0")
+    reference = f"{cluster.registry}/nothing-to-start:1"
+    run([sys.executable, ROOT / "tools/push", files / "x.wasm", reference])
+    kube.apply(pod("empty", reference))
+    ended = terminated_of(kube.wait_pod("empty", terminated_of, 60))
+    assert (ended["exitCode"], ended["reason"]) == (128, "StartError"), ended
+    told = kube.wait_event("empty", "Failed", "exports no function `_start`")
+    assert told["type"] == "Warning", told
