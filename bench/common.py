@@ -1,7 +1,6 @@
 """What the benchmarks share: tables, statistics, a standalone node, the API of a test cluster."""
 
 import base64
-import bisect
 import http.client
 import json
 import os
@@ -25,14 +24,6 @@ def percentile(values, share):
     """The value below which `share` of the values lie (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
-
-
-def rounded_percentile(values, share, step):
-    """The same of values that were rounded to whole steps: those of one step count as spread over it evenly."""
-    ordered = sorted(round(value / step) for value in values)
-    middle = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-    below, same = bisect.bisect_left(ordered, middle), ordered.count(middle)
-    return step * (middle - 0.5 + (share * len(ordered) - below) / same)
 
 
 def table(header, rows):

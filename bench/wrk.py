@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import signal
 import subprocess
 
 from common import ROOT
@@ -40,19 +41,28 @@ class Figures:
     p99_ms: float
 
 
-def load(url, work, concurrency, seconds, folder, rate=None, command=()):
-    """Runs wrk behind the words of `command`: Figures, or what it printed instead of them."""
+def load(url, work, concurrency, seconds, folder, rate=None, peak=math.inf, command=(), until=None):
+    """Runs wrk behind the words of `command`, for so long or until `until` returns: Figures, or what it printed instead. With
+    `rate`, requests a second: connections wait, but for the share of the time that a server which can do `peak` needs."""
     script = LUA[work] + LUA_DONE
-    if rate:  # half of the peak: one connection alone spends half of its time with its request, many nearly none of theirs
-        rest_ms, whole_ms = math.modf(1000 * (concurrency - 0.5) / rate)
+    if rate:
+        rest_ms, whole_ms = math.modf(1000 * (concurrency - rate / peak) / rate)
         script += LUA_PACE.format(whole_ms=int(whole_ms), rest_ms=rest_ms)
     file = folder / "wrk.lua"
     file.write_text(script)
-    done = subprocess.run([*command, "wrk", "-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "10s", "-s", file, url],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\S+) (\S+)", done.stdout)
+    words = [*command, "wrk", "-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "10s", "-s", file, url]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True) as its:
+        try:
+            if until:
+                until()
+                its.send_signal(signal.SIGINT)
+            output, _ = its.communicate()
+        finally:
+            its.kill()
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\S+) (\S+)", output)
     if not found:
-        return done.stdout + done.stderr
+        return output
     requests, microseconds, errors = (int(found[i]) for i in (1, 2, 3))
     return Figures(requests, errors, requests / (microseconds / 1e6), float(found[4]) / 1e3, float(found[5]) / 1e3)
 

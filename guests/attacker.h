@@ -1,7 +1,7 @@
 /* What guests that attack limits share. Each verb takes all that it can get; when it is refused
  * more, it says what it had by then, gives it back, and the guest ends with 0. What kills the guest
- * says nothing here. `VERB again MS` never ends: MS milliseconds after each refusal it takes all
- * again. Memory and tables cannot be given back, so there it asks for more and touches what it has.
+ * says nothing here. `VERB again MS` never ends: it keeps what it has, touches it, and MS
+ * milliseconds after each refusal asks for more.
  */
 #pragma once
 
@@ -32,8 +32,7 @@ static void progress(const char* what, unsigned long reached) {
     }
 }
 
-// Memory page by page, each one touched. None can be given back: a later round touches all that
-// there are.
+// Memory page by page, each one touched. A later round touches all that there are.
 static void attack_memory(void) {
     for (size_t page = 1; page < __builtin_wasm_memory_size(0); page++) {
         volatile char* first = (volatile char*)(page * WASM_PAGE_BYTES);
@@ -51,29 +50,25 @@ static void attack_memory(void) {
     report("memory", pages / 16, "MiB");
 }
 
-// Folders, none of which is closed before one is refused.
+// Folders, none of which is ever closed.
 static void attack_fds(void) {
     unsigned long opened = 0;
-    int last = -1, fd;
-    while ((fd = open("/", O_RDONLY | O_DIRECTORY)) >= 0) {
+    while (open("/", O_RDONLY | O_DIRECTORY) >= 0) {
         opened++;
-        last = fd > last ? fd : last;
         progress("fds", opened);
     }
     printf("fds: %s\n", strerror(errno));
     report("fds", opened, "files");
-    // Ours are the highest; numbers between them may be free.
-    for (; opened > 0 && last > 0; last--) {
-        opened -= close(last) == 0;
-    }
 }
 
 static __externref_t references[0];
 
-// Like memory: later rounds touch what earlier ones have got.
+// Like memory: a later round touches one element of each of the machine's pages.
 static void attack_tables(void) {
-    __builtin_wasm_table_fill(references, 0, __builtin_wasm_ref_null_extern(),
-                              __builtin_wasm_table_size(references));
+    const unsigned page_elements = 512;
+    for (unsigned at = 0; at < __builtin_wasm_table_size(references); at += page_elements) {
+        __builtin_wasm_table_set(references, at, __builtin_wasm_ref_null_extern());
+    }
     unsigned long elements = 0;
     // Large steps first: what is refused then may still be had in smaller ones.
     for (int step = 1 << 20; step > 0; step /= 2) {
@@ -115,11 +110,22 @@ static void attack_logs(void) {
     fprintf(stderr, "logs: refused after %lu MiB\n", pieces / 16);
 }
 
-static void attack_spin(void) {
-    for (volatile unsigned turns = 0; !in_rounds || turns < 1u << 26; turns++) {
+static void spin(unsigned turns_max) {
+    for (volatile unsigned turns = 0; turns < turns_max; turns++) {
     }
-    printf("spin: %u turns\n", 1u << 26);
+    printf("spin: %u turns\n", turns_max);
     fflush(stdout);
+}
+
+static void attack_spin(void) {
+    do {
+        spin(1u << 26);
+    } while (!in_rounds);
+}
+
+// Nothing but some milliseconds of a core: as much as another verb needs to be refused.
+static void attack_burst(void) {
+    spin(1u << 22);
 }
 
 struct verb {
@@ -141,6 +147,7 @@ static int run_attack(const struct verb* verbs, size_t count, int argc, char** a
     static const struct verb kShared[] = {
         {"memory", attack_memory}, {"tables", attack_tables}, {"fds", attack_fds},
         {"stack", attack_stack},   {"logs", attack_logs},     {"spin", attack_spin},
+        {"burst", attack_burst},
     };
     const char* name = argc > 1 ? argv[1] : "";
     const struct verb* verb = find_verb(kShared, sizeof kShared / sizeof kShared[0], name);

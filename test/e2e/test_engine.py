@@ -12,6 +12,7 @@ import pytest
 
 from conftest import ROOT
 from kube import container_of, pod, run, terminated_of, wait_until
+from web import https_server, make_certificate
 
 COMPONENT_ENGINES = ("wasmtime", "pulley")
 ENGINES = (*COMPONENT_ENGINES, "wasmi")
@@ -314,6 +315,28 @@ def test_outgoing_http_obeys_egress(kube, cluster, port, listener, engine, guest
             assert status == 502 and re.search(rb"denied|prohibited", text, re.I), (name, text)
 
 
+@pytest.mark.parametrize("guest", ["http-hello", "http-hello-03"])
+def test_outgoing_https_trusts_the_pods_bundle(kube, cluster, port, tmp_path, guest):
+    """As OpenSSL's and Go's programs: what SSL_CERT_FILE names, here a file of a ConfigMap."""
+    make_certificate(tmp_path, "boatyard")
+    make_certificate(tmp_path, "leaf", "-CA", tmp_path / "boatyard.pem", "-CAkey", tmp_path / "boatyard.key",
+                     "-addext", f"subjectAltName=IP:{cluster.machine}", "-addext", "basicConstraints=critical,CA:FALSE")
+    kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "trust"},
+                "data": {"ca.pem": (tmp_path / "boatyard.pem").read_text()}})
+    bundle = {"volumes": [{"name": "trust", "configMap": {"name": "trust"}}],
+              "volumeMounts": [{"name": "trust", "mountPath": "/trust"}]}
+    kube.apply(server(cluster, guest, "trusts", port, **bundle, env=[{"name": "SSL_CERT_FILE", "value": "/trust/ca.pem"}]),
+               server(cluster, guest, "strict", port, **bundle),
+               server(cluster, guest, "lost", port, env=[{"name": "SSL_CERT_FILE", "value": "/none.pem"}]))
+    with https_server(cluster.machine, tmp_path, "leaf") as (at, seen):
+        got = {name: ask(wait_answers(kube, name, port), f"/fetch?url=https://{cluster.machine}:{at}/", port)
+               for name in ("trusts", "strict", "lost")}
+    assert got["trusts"][0] == 200 and got["trusts"][2] == b"hello", got
+    assert len(seen) == 1
+    for name in ("strict", "lost"):
+        assert got[name][0] == 502 and b"certificate" in got[name][2].lower(), got
+
+
 @pytest.mark.parametrize("engine", COMPONENT_ENGINES)
 @pytest.mark.parametrize("guest", ["sockets", "sockets-03"])
 def test_sockets_obey_egress(kube, cluster, listener, engine, guest):
@@ -431,6 +454,8 @@ ATTACKS = [
     ("attack-component", "fields", 64, 134, "total size of fields exceeds limit"),
     ("attack-component", "sockets", 64, 0, r"^sockets: refused after 10\d\d sockets$"),
     ("attack-component", "random-huge", 64, 134, "requested len 4293918720 exceeds limit 67108864"),
+    ("attack-03", "subtasks", 64, 134, "cannot allocate another handle: store handle limit exceeded"),
+    ("attack-03", "streams", 64, 134, "cannot allocate another handle: store handle limit exceeded"),
 ]
 # It moves its memory to grow, and has it twice for that time.
 WASMI = {"memory": (137, "more memory than its limit of 32 MiB")}

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kube import pod, terminated_of
+from kube import pod, terminated_of, wait_until
 from machine import cgroup_of, runner_of
 
 
@@ -64,3 +64,25 @@ def test_a_memory_limit_refuses_growth_and_names_limit_and_demand(kube, cluster)
         assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled"), ended
         told = re.search(r"limit of 16777216 bytes .* asked for (\d+) bytes", ended["message"])
         assert told and int(told[1]) > 16 << 20, ended
+
+
+def test_calls_that_block_hold_few_threads(kube, cluster):
+    """Thousands of look-ups at a time, whose name server never answers (192.0.2.0/24 is nobody's)."""
+    silent = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.1"],
+                                                 "options": [{"name": "timeout", "value": "30"}]}}
+    kube.apply(pod("attack", cluster.push("attack-03"), "threads", "nobody.example", **silent))
+    pid, _ = runner_of(kube.wait_ready("attack"))
+    wait_until(lambda: "4096 look-ups at a time" in kube.logs("attack"), 60, "it asks")
+    pids = cgroup_of(pid, "pids")
+    assert (pids / "pids.max").read_text() == "128\n"
+
+    def threads():
+        return int((pids / "pids.current").read_text())
+
+    wait_until(lambda: threads() > 4, 20, "look-ups hold threads")
+    for _ in range(20):
+        assert threads() <= 8, "one for the guest, four that block, what the runner itself has"
+        time.sleep(0.1)
+    kube.apply(pod("beside", cluster.push("sockets"), "lookup", "localhost"))
+    kube.wait_phase("beside", "Succeeded")
+    kube("delete", "pods", "--all", "--timeout=20s")

@@ -1,14 +1,10 @@
 """Probes and lifecycle hooks (contract rows 19, 36–38, 40, 55): what kubectl sees of them."""
 
-import contextlib
 import datetime
-import http.server
 import json
 import pathlib
 import socket
-import ssl
 import subprocess
-import threading
 import time
 
 import pytest
@@ -17,6 +13,7 @@ from conftest import OWN_NODE
 from kube import condition_of, container_of, find_condition, pod, run, terminated_of, waiting_of, wait_until
 from machine import runner_of, runners_of
 from testcluster import binaries, net
+from web import https_server, make_certificate, plain_server
 
 NODE = OWN_NODE
 MOUNT = {"volumeMounts": [{"name": "f", "mountPath": "/f"}]}
@@ -227,45 +224,10 @@ def test_a_probes_own_grace(kube, cluster):
     kube("delete", "pod", "stays", "--grace-period=1", "--timeout=30s")
 
 
-@contextlib.contextmanager
-def https_server(address, folder):
-    """An HTTPS server on this machine with a certificate that nobody trusts; gives (port, requests)."""
-    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "key.pem",
-         "-out", folder / "cert.pem", "-subj", "/CN=nobody", "-days", "2"])
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    with plain_server(address, context) as its:
-        yield its
-
-
-@contextlib.contextmanager
-def plain_server(address, context=None):
-    seen = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            seen.append((self.path, dict(self.headers)))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer((address, 0), Handler)
-    if context:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1], seen
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def test_https_probes_verify_nothing_and_say_who_they_are(kube, cluster, tmp_path):
     """row 36: scheme HTTPS with any certificate, another host, headers; User-Agent kube-probe/1.37"""
-    with https_server(cluster.machine, tmp_path) as (port, seen):
+    make_certificate(tmp_path, "nobody")
+    with https_server(cluster.machine, tmp_path, "nobody") as (port, seen):
         get = {"scheme": "HTTPS", "host": cluster.machine, "port": port, "path": "/z?q=1",
                "httpHeaders": [{"name": "X-Boat", "value": "skiff"}]}
         kube.apply(pod("tls", cluster.push("sleeper"), readinessProbe=every_second(httpGet=get)))
