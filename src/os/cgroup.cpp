@@ -293,6 +293,15 @@ void write_limit(const std::filesystem::path& path, std::string_view value) {
     }
 }
 
+bool write_idle(const std::filesystem::path& group, const CgroupLimits& limits) {
+    const auto file = group / "cpu.idle";
+    if (limits.turn != CgroupLimits::Turn::idle || ::access(file.c_str(), W_OK) != 0) {
+        return false;
+    }
+    write_limit(file, "1");
+    return true;
+}
+
 void LimitWriter::write(const std::filesystem::path& path, std::string_view value) {
     auto written = write_kernel_file(path, value);
     if (!written && !refused_) {

@@ -27,6 +27,9 @@ struct CgroupLimits {
     std::optional<std::int64_t> cpu_limit_millis;    // quota of CPU time, 1000 is one core
     std::optional<std::int64_t> cpu_request_millis;  // share under contention; absent: the least
     std::optional<std::uint32_t> pids;
+    // idle: it runs where no other group wants the core, whatever its request. A process of the
+    // class SCHED_IDLE gives way to those of its own group only; it is the group that others see.
+    enum class Turn { by_request, idle } turn = Turn::by_request;
 };
 
 struct CgroupUsage {

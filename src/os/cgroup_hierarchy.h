@@ -71,8 +71,11 @@ private:
                                                       std::string_view key);
 // Writes a limit; a refusal is logged, not returned.
 void write_limit(const std::filesystem::path& path, std::string_view value);
+// Makes a group idle, where the limits ask for that; false where they do not, or the kernel
+// (before 5.15) has no idle groups.
+[[nodiscard]] bool write_idle(const std::filesystem::path& group, const CgroupLimits& limits);
 
-// The same for limits that change: the first refusal is kept.
+// As write_limit(), for limits that change: the first refusal is kept.
 class LimitWriter {
 public:
     void write(const std::filesystem::path& path, std::string_view value);

@@ -121,6 +121,20 @@ TEST_F(FakeV2, WithoutLimitsOnlyTheShareIsSet) {
     EXPECT_EQ(text_of(pod / "cpu.weight"), "1");
 }
 
+TEST_F(FakeV2, AnIdleGroupHasNoShareButTheLeastWhereTheKernelKnowsNoIdleOnes) {
+    auto tree = open_delegated();
+    auto pod = group("compile");
+    CgroupLimits limits;
+    limits.turn = CgroupLimits::Turn::idle;
+    ASSERT_TRUE(tree->create("compile", limits));
+    EXPECT_EQ(text_of(pod / "cpu.weight"), "1");
+    put(pod / "cpu.weight", "");
+    put(pod / "cpu.idle", "0");
+    ASSERT_TRUE(tree->create("compile", limits));
+    EXPECT_EQ(text_of(pod / "cpu.idle"), "1");
+    EXPECT_EQ(text_of(pod / "cpu.weight"), "") << "the kernel refuses it then";
+}
+
 TEST_F(FakeV2, AQuotaIsNeverLessThanTheKernelTakes) {
     auto tree = open_delegated();
     auto pod = group("pod1");

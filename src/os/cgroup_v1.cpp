@@ -148,8 +148,10 @@ private:
             }
         }
         if (auto group = folder("cpu", name)) {
-            write_limit(*group / "cpu.shares",
-                        fmt::format("{}", cpu_shares(limits.cpu_request_millis)));
+            if (!write_idle(*group, limits)) {
+                write_limit(*group / "cpu.shares",
+                            fmt::format("{}", cpu_shares(limits.cpu_request_millis)));
+            }
             if (limits.cpu_limit_millis) {
                 write_limit(*group / "cpu.cfs_quota_us", quota_of(*limits.cpu_limit_millis));
             }

@@ -79,7 +79,9 @@ public:
             set("memory.max", fmt::format("{}", limits.memory->value));
             set("memory.swap.max", "0");
         }
-        set("cpu.weight", fmt::format("{}", cpu_weight(limits.cpu_request_millis)));
+        if (!write_idle(*group, limits)) {
+            set("cpu.weight", fmt::format("{}", cpu_weight(limits.cpu_request_millis)));
+        }
         if (limits.cpu_limit_millis) {
             set("cpu.max", fmt::format("{} {}", quota_of(*limits.cpu_limit_millis), kPeriodMicros));
         }

@@ -363,7 +363,9 @@ Task<Result<Artifacts::Opened>> Artifacts::build(pods::CompileRequest request, s
     SKIFF_CO_TRY(os::Fd output_fd, os::open(output.path(), O_RDWR | O_CREAT | O_EXCL, 0600));
     SKIFF_CO_TRY(os::Fd report_fd, os::make_memfd("report"));
     os::SpawnSpec spec = compiler_of(request, inputs, output_fd.get(), report_fd.get());
-    if (auto place = cgroups_.create("compile", os::CgroupLimits{})) {
+    os::CgroupLimits limits;
+    limits.turn = os::CgroupLimits::Turn::idle;
+    if (auto place = cgroups_.create("compile", limits)) {
         spec.cgroup_folders = place->folders;
     }
     SKIFF_CO_TRY(os::Spawned child, os::spawn(spec));
