@@ -7,6 +7,7 @@ mod support;
 use serving::*;
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use support::*;
 
 const HELLO: &str = "http-hello";
@@ -32,6 +33,24 @@ fn answers_on_one_connection_with_an_instance_for_each_request() {
         assert!(server.count(|counters| &counters.instances) >= 5);
         let report = server.end();
         assert_eq!((report.kind, report.exit_code, report.stderr.as_str()), (EXITED, 0, ""));
+    }
+}
+
+#[test]
+fn an_instance_is_ready_before_the_next_request() {
+    for guest in [HELLO, HELLO_03] {
+        let server = Serving::start(guest, Options::default());
+        let mut client = server.connect();
+        let instances = || server.count(|counters| &counters.instances);
+        for answered in 1..=3 {
+            assert_eq!(client.get("/count").text(), "1\n", "{guest}");
+            // Those that answered, and one that was made since: the request took the one before.
+            let give_up = Instant::now() + Duration::from_secs(10);
+            while instances() <= answered && Instant::now() < give_up {
+                std::thread::yield_now();
+            }
+            assert_eq!(instances(), answered + 1, "{guest}");
+        }
     }
 }
 
