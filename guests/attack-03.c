@@ -13,16 +13,16 @@
 
 #define HOUR (3600ull * 1000000000)
 
-static void print_count(const char* text, unsigned long count, const char* unit) {
+static void print_count(unsigned long count, const char* unit) {
     char line[80];
-    int length = snprintf(line, sizeof line, "%s%lu %s\n", text, count, unit);
+    int length = snprintf(line, sizeof line, "%lu %s\n", count, unit);
     write_bytes(&out, (const uint8_t*)line, (size_t)length);
 }
 
 // Says at every doubling how far it is.
 static void progress(unsigned long made, const char* unit) {
     if (made >= 1024 && (made & (made - 1)) == 0) {
-        print_count("", made, unit);
+        print_count(made, unit);
     }
 }
 
@@ -55,7 +55,7 @@ static void attack_threads(command3_string_t name) {
             asked++;
         }
     }
-    print_count("", asked, "look-ups at a time");
+    print_count(asked, "look-ups at a time");
     while (asked > 0) {
         command3_event_t event;
         command3_waitable_set_wait(waiting, &event);
@@ -66,7 +66,7 @@ static void attack_threads(command3_string_t name) {
     for (int i = 0; i < kLookups; i++) {
         found += !results[i].is_err;
     }
-    print_count("", found, "found");
+    print_count(found, "found");
 }
 
 bool exports_wasi_cli_run_run(void) {

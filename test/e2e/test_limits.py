@@ -82,7 +82,7 @@ def test_calls_that_block_hold_few_threads(kube, cluster):
     wait_until(lambda: threads() > 4, 20, "look-ups hold threads")
     for _ in range(20):
         assert threads() <= 8, "one for the guest, four that block, what the runner itself has"
-        time.sleep(0.1)
+        time.sleep(0.1)  # Two seconds in all: a thread too many would have begun by then.
     kube.apply(pod("beside", cluster.push("sockets"), "lookup", "localhost"))
     kube.wait_phase("beside", "Succeeded")
     kube("delete", "pods", "--all", "--timeout=20s")
