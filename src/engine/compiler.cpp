@@ -1,7 +1,6 @@
 #include "engine/compiler.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -18,6 +17,7 @@
 #include "base/limits.h"
 #include "base/sanitizer.h"
 #include "base/text.h"
+#include "engine/courtesy.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "sandbox/confinement.h"
@@ -209,6 +209,7 @@ Result<std::uint64_t> compile_locked(const CompileSettings& settings, wasm::Insp
     SKIFF_TRY(key, wasm::compatibility_key());
     prepare_last_words(settings);
     SKIFF_CHECK(lock_up(settings));
+    offer_core_often();
     std::optional<wasm::Artifact> linked;
     if (!plugs.empty()) {
         SKIFF_TRY(auto made, wasm::link(module, plugs));
@@ -239,8 +240,7 @@ Result<int> compile(const CompileSettings& settings) {
     const std::int64_t began_ms = begin.tv_sec * 1000 + begin.tv_nsec / 1'000'000;
     // The first to go when memory ends: it is started again.
     (void)os::write_kernel_file("/proc/self/oom_score_adj", "1000");
-    const sched_param idle{};
-    (void)::sched_setscheduler(0, SCHED_IDLE, &idle);
+    be_courteous();
     wasm::Inspection inspection;
     wire::CompileReport report;
     const auto size = compile_locked(settings, inspection, report.compatibility_key);

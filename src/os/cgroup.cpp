@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "os/cgroup_hierarchy.h"
 #include "os/file.h"
+#include "os/machine.h"
 
 namespace skiff::os {
 
@@ -300,6 +301,12 @@ bool write_idle(const std::filesystem::path& group, const CgroupLimits& limits) 
     }
     write_limit(file, "1");
     return true;
+}
+
+void weigh_base(const std::filesystem::path& file, std::uint64_t per_core, std::uint64_t most) {
+    if (::access(file.c_str(), W_OK) == 0) {
+        write_limit(file, fmt::format("{}", std::min(per_core * cpu_count(), most)));
+    }
 }
 
 void LimitWriter::write(const std::filesystem::path& path, std::string_view value) {

@@ -4,7 +4,8 @@
 // A tree belongs to one instance of Skiff. It stands below a base in every hierarchy; groups have
 // names relative to it ("pod<uid>", "pod<uid>/<container>"). The tree holds no state but its paths,
 // so it can be opened again after a restart, and all calls may be made from any thread. Calls block
-// only for the kernel, except remove().
+// only for the kernel, except remove(). Under contention all groups of a tree together weigh as
+// much as one ordinary group beside the base does for each core of the machine.
 #pragma once
 
 #include <chrono>

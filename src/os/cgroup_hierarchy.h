@@ -75,6 +75,10 @@ void write_limit(const std::filesystem::path& path, std::string_view value);
 // (before 5.15) has no idle groups.
 [[nodiscard]] bool write_idle(const std::filesystem::path& group, const CgroupLimits& limits);
 
+// Gives the base the share of an ordinary group for each core, up to `most`, as kubelet gives its
+// pods: with one such share for all of them, each service of the machine would weigh as much.
+void weigh_base(const std::filesystem::path& file, std::uint64_t per_core, std::uint64_t most);
+
 // As write_limit(), for limits that change: the first refusal is kept.
 class LimitWriter {
 public:

@@ -12,6 +12,7 @@
 #include "os/cgroup.h"
 #include "os/cgroup_hierarchy.h"
 #include "os/file.h"
+#include "os/machine.h"
 #include "os/process.h"
 
 namespace skiff::os {
@@ -33,6 +34,11 @@ constexpr std::string_view kAllEnabled = "+pidsry";
 // Behind the room for that, what the kernel would answer.
 constexpr std::string_view kDelegated = "        cpu memory pids\n";
 
+std::string text_of(const fs::path& path) {
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
 class FakeV2 : public testing::Test {
 protected:
     FakeV2() {
@@ -45,10 +51,6 @@ protected:
     static void put(const fs::path& path, std::string_view text) {
         fs::create_directories(path.parent_path());
         std::ofstream(path) << text;
-    }
-    static std::string text_of(const fs::path& path) {
-        std::ifstream in(path);
-        return {std::istreambuf_iterator<char>(in), {}};
     }
     // What the kernel makes in every folder.
     fs::path group(const std::string& name) const {
@@ -119,6 +121,12 @@ TEST_F(FakeV2, WithoutLimitsOnlyTheShareIsSet) {
         EXPECT_EQ(text_of(pod / file), "") << file;
     }
     EXPECT_EQ(text_of(pod / "cpu.weight"), "1");
+}
+
+TEST_F(FakeV2, TheBaseHasAnOrdinaryShareForEachCore) {
+    group("");
+    (void)CgroupTree::reopen({"unified=" + base_.string()});
+    EXPECT_EQ(text_of(base_ / "cpu.weight"), std::to_string(std::min(100 * cpu_count(), 10'000U)));
 }
 
 TEST_F(FakeV2, AnIdleGroupHasNoShareButTheLeastWhereTheKernelKnowsNoIdleOnes) {
@@ -273,6 +281,13 @@ protected:
     std::vector<std::string> bases_;
     std::unique_ptr<CgroupTree> tree_;
 };
+
+TEST_F(FakeV1, TheBaseHasAnOrdinaryShareForEachCore) {
+    std::ofstream(in("cpu", "cpu.shares")) << "";
+    tree_ = CgroupTree::reopen(bases_);
+    EXPECT_EQ(text_of(in("cpu", "cpu.shares")),
+              std::to_string(std::min(1024 * cpu_count(), 262'144U)));
+}
 
 TEST_F(FakeV1, AParentHasAFolderOnlyWhereItHasALimit) {
     ASSERT_TRUE(tree_->create_parent("pod1", {}));

@@ -16,6 +16,8 @@ namespace {
 constexpr std::int64_t kPeriodMicros = 100'000;
 constexpr int kKillRoundsMax = 3;
 constexpr std::int64_t kQuotaMicrosMin = 1'000;  // the kernel refuses less
+constexpr std::uint64_t kSharesOfCore = 1024;
+constexpr std::uint64_t kSharesMax = 262144;
 
 class V1 final : public Folders {
 public:
@@ -25,6 +27,8 @@ public:
         }
         if (!map().contains("cpu")) {
             warn("CPU limits are not enforced: no cpu cgroup");
+        } else {
+            weigh_base(map().at("cpu") / "cpu.shares", kSharesOfCore, kSharesMax);
         }
         if (!map().contains("pids")) {
             warn("the number of threads is not limited by pod: no pids cgroup");

@@ -14,6 +14,8 @@ namespace {
 constexpr std::string_view kLeaf = "skiff-agent";
 constexpr std::int64_t kPeriodMicros = 100'000;
 constexpr std::int64_t kQuotaMicrosMin = 1'000;
+constexpr std::uint64_t kWeightOfCore = 100;
+constexpr std::uint64_t kWeightMax = 10'000;
 
 void enable(const std::filesystem::path& folder) {
     // One at a time: a missing controller must not keep the others out.
@@ -166,6 +168,7 @@ private:
             return {};
         }
         enable(base);
+        weigh_base(base / "cpu.weight", kWeightOfCore, kWeightMax);
         return {{std::string(kUnified), base}};
     }
 };

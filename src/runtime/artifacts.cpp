@@ -360,7 +360,10 @@ Task<Result<Artifacts::Opened>> Artifacts::build(pods::CompileRequest request, s
     SKIFF_CO_TRY(std::vector<os::Fd> inputs, co_await open_inputs(request));
     // A name that remove_stale_temporaries() knows.
     Temporary output(paths_.compiled() / fmt::format(".{}.tmp-{}", key, random_.hex(4)));
-    SKIFF_CO_TRY(os::Fd output_fd, os::open(output.path(), O_RDWR | O_CREAT | O_EXCL, 0600));
+    auto make_output = [path = output.path()] {
+        return os::open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    };
+    SKIFF_CO_TRY(os::Fd output_fd, co_await pool_.run(std::move(make_output)));
     SKIFF_CO_TRY(os::Fd report_fd, os::make_memfd("report"));
     os::SpawnSpec spec = compiler_of(request, inputs, output_fd.get(), report_fd.get());
     os::CgroupLimits limits;

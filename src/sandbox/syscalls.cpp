@@ -180,9 +180,9 @@ const Rule kSockets[] = {
 
 const Rule kCompiler[] = {
     // Rust looks for files when it prints a backtrace, and does without.
-    {"getcwd", ENOENT},     {"openat", EACCES},     {"readlink", EACCES},
-    {"readlinkat", EACCES}, {"newfstatat", EACCES}, {"statx", EACCES},
-    {"clone3", ENOSYS},     {"sched_getaffinity"},  {"getrusage"},
+    {"getcwd", ENOENT},     {"openat", EACCES}, {"readlink", EACCES}, {"readlinkat", EACCES},
+    {"newfstatat", EACCES}, {"statx", EACCES},  {"clone3", ENOSYS},   {"sched_getaffinity"},
+    {"getrusage"},          {"setitimer"},  // engine/courtesy.h
 };
 
 std::vector<Rule> rules_of(SyscallProfile profile) {

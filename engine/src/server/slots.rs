@@ -13,8 +13,6 @@ const SLOTS_MIN: u32 = 8;
 const CORE_INSTANCES_PER_SLOT: u32 = 32;
 const MEMORIES_PER_INSTANCE: u32 = 2;
 const TABLES_PER_SLOT: u32 = 2;
-/// A guest of WASI 0.3 may have several calls at once.
-const STACKS_PER_SLOT: u32 = 2;
 const TABLE_ELEMENTS_MAX: usize = 256 * 1024;
 const INSTANCE_BYTES_MAX: usize = 16 << 20;
 /// What of a memory and of a table is set to zero by hand instead of being given back to the kernel and faulted in
@@ -48,7 +46,9 @@ fn pool(slots: u32, settings: &Settings) -> PoolingAllocationConfig {
         .total_memories(slots)
         .total_gc_heaps(slots)
         .total_tables(slots.saturating_mul(TABLES_PER_SLOT))
-        .total_stacks(slots.saturating_mul(STACKS_PER_SLOT))
+        // Two for each instance, as a guest of WASI 0.3 may have several calls at once. Each costs a start one system
+        // call and the kernel two mappings, for its guard page.
+        .total_stacks(slots)
         .max_tables_per_module(16)
         .max_memories_per_module(16)
         .table_elements(TABLE_ELEMENTS_MAX)
