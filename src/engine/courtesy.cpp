@@ -26,7 +26,7 @@ struct SchedulingAttributes {
     __u32 size = sizeof(SchedulingAttributes);
     __u32 policy = SCHED_OTHER;
     __u64 flags = 0;
-    __s32 nice = 0;
+    __s32 nice = 19;  // as whoever started it has set
     __u32 priority = 0;
     __u64 runtime = kSliceNanos;
     __u64 deadline = 0;
