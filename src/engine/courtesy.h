@@ -8,8 +8,8 @@ namespace skiff::engine {
 void be_courteous();
 
 // Also offers its core again and again, from a handler of SIGALRM and the process's real timer,
-// which are its own from now on. It interrupts what waits (SA_RESTART). Called once, when the
-// process is about to compute and will not wait any more.
+// which are its own from now on. Calls that wait are begun again (SA_RESTART), but for those that
+// never are (signal(7)). Called once, when all that is left to do is to compute.
 //
 // The class (and the idle group around it) decides who comes first when a task wakes. When a core
 // becomes free Linux's EEVDF (6.6 and later) asks only whose turn it is: a server that something

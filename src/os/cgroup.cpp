@@ -13,7 +13,6 @@
 #include "base/text.h"
 #include "os/cgroup_hierarchy.h"
 #include "os/file.h"
-#include "os/machine.h"
 
 namespace skiff::os {
 
@@ -294,6 +293,12 @@ void write_limit(const std::filesystem::path& path, std::string_view value) {
     }
 }
 
+void write_limit_if_offered(const std::filesystem::path& path, std::string_view value) {
+    if (::access(path.c_str(), W_OK) == 0) {
+        write_limit(path, value);
+    }
+}
+
 bool write_idle(const std::filesystem::path& group, const CgroupLimits& limits) {
     const auto file = group / "cpu.idle";
     if (limits.turn != CgroupLimits::Turn::idle || ::access(file.c_str(), W_OK) != 0) {
@@ -301,12 +306,6 @@ bool write_idle(const std::filesystem::path& group, const CgroupLimits& limits) 
     }
     write_limit(file, "1");
     return true;
-}
-
-void weigh_base(const std::filesystem::path& file, std::uint64_t per_core, std::uint64_t most) {
-    if (::access(file.c_str(), W_OK) == 0) {
-        write_limit(file, fmt::format("{}", std::min(per_core * cpu_count(), most)));
-    }
 }
 
 void LimitWriter::write(const std::filesystem::path& path, std::string_view value) {

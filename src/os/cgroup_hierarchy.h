@@ -71,13 +71,11 @@ private:
                                                       std::string_view key);
 // Writes a limit; a refusal is logged, not returned.
 void write_limit(const std::filesystem::path& path, std::string_view value);
+// The same where the group has that file; nothing else.
+void write_limit_if_offered(const std::filesystem::path& path, std::string_view value);
 // Makes a group idle, where the limits ask for that; false where they do not, or the kernel
 // (before 5.15) has no idle groups.
 [[nodiscard]] bool write_idle(const std::filesystem::path& group, const CgroupLimits& limits);
-
-// Gives the base the share of an ordinary group for each core, up to `most`, as kubelet gives its
-// pods: with one such share for all of them, each service of the machine would weigh as much.
-void weigh_base(const std::filesystem::path& file, std::uint64_t per_core, std::uint64_t most);
 
 // As write_limit(), for limits that change: the first refusal is kept.
 class LimitWriter {

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "os/cgroup_hierarchy.h"
 #include "os/file.h"
+#include "os/machine.h"
 
 namespace skiff::os::cgroup {
 
@@ -16,8 +17,6 @@ namespace {
 constexpr std::int64_t kPeriodMicros = 100'000;
 constexpr int kKillRoundsMax = 3;
 constexpr std::int64_t kQuotaMicrosMin = 1'000;  // the kernel refuses less
-constexpr std::uint64_t kSharesOfCore = 1024;
-constexpr std::uint64_t kSharesMax = 262144;
 
 class V1 final : public Folders {
 public:
@@ -28,7 +27,10 @@ public:
         if (!map().contains("cpu")) {
             warn("CPU limits are not enforced: no cpu cgroup");
         } else {
-            weigh_base(map().at("cpu") / "cpu.shares", kSharesOfCore, kSharesMax);
+            // As if it had asked for all cores; kubelet does the same. With the kernel's one share
+            // each service of the machine would weigh as much as all pods together.
+            write_limit_if_offered(map().at("cpu") / "cpu.shares",
+                                   fmt::format("{}", cpu_shares(1000 * cpu_count())));
         }
         if (!map().contains("pids")) {
             warn("the number of threads is not limited by pod: no pids cgroup");
@@ -146,10 +148,7 @@ private:
             auto bytes = fmt::format("{}", limits.memory->value);
             write_limit(*group / "memory.limit_in_bytes", bytes);
             // Without this a guest over its limit would be swapped instead of refused.
-            auto with_swap = *group / "memory.memsw.limit_in_bytes";
-            if (::access(with_swap.c_str(), W_OK) == 0) {
-                write_limit(with_swap, bytes);
-            }
+            write_limit_if_offered(*group / "memory.memsw.limit_in_bytes", bytes);
         }
         if (auto group = folder("cpu", name)) {
             if (!write_idle(*group, limits)) {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "os/cgroup_hierarchy.h"
 #include "os/file.h"
+#include "os/machine.h"
 
 namespace skiff::os::cgroup {
 
@@ -14,8 +15,8 @@ namespace {
 constexpr std::string_view kLeaf = "skiff-agent";
 constexpr std::int64_t kPeriodMicros = 100'000;
 constexpr std::int64_t kQuotaMicrosMin = 1'000;
-constexpr std::uint64_t kWeightOfCore = 100;
-constexpr std::uint64_t kWeightMax = 10'000;
+constexpr unsigned kWeightOfOrdinary = 100;  // what the kernel gives a new group
+constexpr unsigned kWeightMax = 10'000;
 
 void enable(const std::filesystem::path& folder) {
     // One at a time: a missing controller must not keep the others out.
@@ -72,10 +73,7 @@ public:
             return place(name);
         }
         auto set = [&](std::string_view file, const std::string& value) {
-            auto path = *group / file;
-            if (::access(path.c_str(), W_OK) == 0) {
-                write_limit(path, value);
-            }
+            write_limit_if_offered(*group / file, value);
         };
         if (limits.memory) {
             set("memory.max", fmt::format("{}", limits.memory->value));
@@ -168,7 +166,11 @@ private:
             return {};
         }
         enable(base);
-        weigh_base(base / "cpu.weight", kWeightOfCore, kWeightMax);
+        // For each core as much as an ordinary group beside it. Not cpu_weight(): its scale has 39
+        // for a core, which counts among pods but not beside groups that have the kernel's weight.
+        write_limit_if_offered(
+            base / "cpu.weight",
+            fmt::format("{}", std::min(kWeightOfOrdinary * cpu_count(), kWeightMax)));
         return {{std::string(kUnified), base}};
     }
 };
