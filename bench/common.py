@@ -54,6 +54,26 @@ class InMemory:
         subprocess.run(["umount", "--lazy", self.folder], check=False, stderr=subprocess.DEVNULL)
 
 
+class JournaledDisk:
+    """A folder on an ext4 with a journal, as a node's disk is. The root of a virtual machine for tests may have none; then
+    each new file looks at the inodes of all that was deleted in the last minutes, for up to a millisecond."""
+
+    MIB = 2048
+
+    def __init__(self, folder):
+        self.folder, self.image = pathlib.Path(folder), pathlib.Path(f"{folder}.ext4")
+        subprocess.run(["fallocate", "-l", f"{self.MIB}M", self.image], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", self.image], check=True)
+        self.device = subprocess.run(["losetup", "--find", "--show", "--direct-io=on", self.image], check=True,
+                                     capture_output=True, text=True).stdout.strip()
+        subprocess.run(["mount", self.device, self.folder], check=True)
+
+    def close(self):
+        subprocess.run(["umount", "--lazy", self.folder], check=True)
+        subprocess.run(["losetup", "--detach", self.device], check=True)
+        self.image.unlink()
+
+
 def wait_until(condition, seconds, what, pause=0.05):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -112,10 +132,11 @@ class Registry:
 
 class StandaloneNode:
     """`skiff node --standalone` in a folder of its own; pods are files in `manifests`. `network` is its podNetwork, `command`
-    the words in front of the program."""
+    the words in front of the program, `disk` what its folder is on."""
 
-    def __init__(self, *flags, network="node", command=()):
+    def __init__(self, *flags, network="node", command=(), disk=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="skiff-bench-"))
+        self.disk = disk(self.folder) if disk else None
         self.manifests = self.folder / "manifests"
         self.manifests.mkdir()
         self.log = open(self.folder / "agent.log", "w")
@@ -148,6 +169,8 @@ class StandaloneNode:
         subprocess.run([*self.command, BIN / "skiff", "node", "reset", "--all", *self.places], check=True,
                        stdout=self.log, stderr=self.log)
         self.run_folder.close()
+        if self.disk:
+            self.disk.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

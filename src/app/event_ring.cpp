@@ -1,6 +1,6 @@
 #include "app/event_ring.h"
 
-#include <algorithm>
+#include <fmt/format.h>
 
 #include "base/log.h"
 
@@ -39,22 +39,22 @@ void log_event(const kube::Event& event) {
     }
 }
 
-static bool says_the_same(const kube::Event& a, const kube::Event& b) {
-    return a.reason == b.reason && a.message == b.message && a.type == b.type &&
-           a.involvedObject.uid == b.involvedObject.uid &&
-           a.involvedObject.fieldPath == b.involvedObject.fieldPath;
+std::string EventRing::saying(const kube::Event& event) {
+    // The message goes last: only it may have lines.
+    return fmt::format("{}\n{}\n{}\n{}\n{}", event.involvedObject.uid,
+                       event.involvedObject.fieldPath, event.type, event.reason, event.message);
 }
 
 std::int32_t EventRing::add(kube::Event event) {
-    auto same = std::ranges::find_if(
-        entries_, [&](const Entry& entry) { return says_the_same(entry.event, event); });
-    if (same != entries_.end()) {
-        event.firstTimestamp = same->event.firstTimestamp;
-        event.count += same->event.count;
-        entries_.erase(same);
+    auto place = by_saying_.try_emplace(saying(event), entries_.end()).first;
+    if (place->second != entries_.end()) {
+        event.firstTimestamp = place->second->event.firstTimestamp;
+        event.count += place->second->event.count;
+        entries_.erase(place->second);
     }
-    entries_.push_back(Entry{++place_, std::move(event)});
+    place->second = entries_.insert(entries_.end(), Entry{++place_, std::move(event)});
     if (entries_.size() > events_max_) {
+        by_saying_.erase(saying(entries_.front().event));
         entries_.pop_front();
     }
     for (async::Event* waiter : waiters_) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <list>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "async/event.h"
@@ -48,8 +49,12 @@ private:
         std::uint64_t place = 0;
         kube::Event event;
     };
+    // What makes events the same, in one string.
+    [[nodiscard]] static std::string saying(const kube::Event& event);
+
     std::size_t events_max_;
     std::list<Entry> entries_;  // the oldest first
+    std::unordered_map<std::string, std::list<Entry>::iterator> by_saying_;
     std::uint64_t place_ = 0;
     std::list<async::Event*> waiters_;
 };

@@ -56,6 +56,14 @@ TEST(EventRing, CountsWhatIsSaidAgain) {
     EXPECT_EQ(ring.after(0, {})[1].firstTimestamp, first.firstTimestamp);
 }
 
+TEST(EventRing, DoesNotCountWhatIsForgotten) {
+    EventRing ring(2);
+    for (std::string text : {"a", "b", "c", "a", "c"}) {
+        ring.add(about("p", text));
+    }
+    EXPECT_EQ(messages(ring.after(0, {})), (Messages{"a x1", "c x2"}));
+}
+
 TEST(EventRing, FiltersByNamespaceAndPod) {
     EventRing ring;
     ring.add(about("web", "1", "a"));

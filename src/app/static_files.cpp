@@ -1,6 +1,7 @@
 #include "app/static_files.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "kube/codec.h"
@@ -8,31 +9,44 @@
 
 namespace skiff::app {
 
-async::Task<void> StaticFiles::read_file(std::filesystem::path file) {
-    std::string name = file.string();
+bool StaticFiles::settled(const os::FileStamp& stamp) const {
+    std::chrono::nanoseconds written(std::max(stamp.changed_ns, stamp.modified_ns));
+    return ports_.clock.wall_now().time_since_epoch() > written + kStampSettles;
+}
+
+async::Task<void> StaticFiles::read_file(std::filesystem::path path) {
+    std::string name = path.string();
     ManifestSource source{ManifestSource::Kind::file, name};
-    StaticDocument& document =
-        files_.try_emplace(name, ports_, std::move(source), file.parent_path()).first->second;
-    auto content = os::read_file(file, Bytes{kube::kManifestBytesMax});
+    File& file = files_.try_emplace(name, File{{ports_, std::move(source), path.parent_path()}, {}})
+                     .first->second;
+    auto stamp = os::stamp_of(path);
+    if (stamp && file.read == *stamp && file.document.applied()) {
+        co_return;
+    }
+    file.read.reset();
+    auto content = os::read_file(path, Bytes{kube::kManifestBytesMax});
     Result<void> taken;
     if (content) {
-        taken = co_await document.take(std::move(*content));
+        taken = co_await file.document.take(std::move(*content));
     } else {
         taken = fail(std::move(content.error()));
     }
     if (!taken) {
         log::error("static pod file", log::kv("file", name),
                    log::kv("error", format_as(taken.error())));
+    } else if (stamp && settled(*stamp)) {
+        file.read = *stamp;
     }
 }
 
 bool StaticFiles::applied() const {
-    return listed_ &&
-           std::ranges::all_of(files_, [](const auto& entry) { return entry.second.applied(); });
+    return listed_ && std::ranges::all_of(files_, [](const auto& entry) {
+               return entry.second.document.applied();
+           });
 }
 
 async::Task<void> StaticFiles::scan() {
-    std::vector<std::filesystem::path> present;
+    std::set<std::string> present;
     std::error_code error;
     auto kind = std::filesystem::status(path_, error).type();
     if (kind == std::filesystem::file_type::none) {
@@ -52,18 +66,18 @@ async::Task<void> StaticFiles::scan() {
         }
         for (const std::string& name : *names) {
             if (!name.starts_with('.')) {
-                present.push_back(path_ / name);
+                present.insert((path_ / name).string());
             }
         }
     } else if (kind != std::filesystem::file_type::not_found) {
-        present.push_back(path_);
+        present.insert(path_.string());
     }
     for (const auto& file : present) {
         co_await read_file(file);
     }
     for (auto at = files_.begin(); at != files_.end();) {
-        if (std::ranges::find(present, std::filesystem::path(at->first)) == present.end()) {
-            at->second.end();
+        if (!present.contains(at->first)) {
+            at->second.document.end();
             at = files_.erase(at);
         } else {
             ++at;

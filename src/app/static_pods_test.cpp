@@ -2,6 +2,8 @@
 #include "app/static_pods.h"
 
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -65,7 +67,7 @@ protected:
 
     fs::path folder;
     fs::path manifests;
-    ManualClock clock{WallTime(std::chrono::seconds(1'800'000'000))};
+    ManualClock clock{SystemClock().wall_now()};  // as the files'
     SeededRandom random{7};
     async::Reactor reactor;
     async::BlockingPool pool{reactor, 1, 16};
@@ -85,6 +87,36 @@ TEST_F(StaticPodFiles, StartAtOnceAndEndWithTheirFile) {
     fs::remove(manifests / "boat.yaml");
     scan();
     EXPECT_EQ(node.guests.running_count(), 0U);
+}
+
+TEST_F(StaticPodFiles, AreReadAgainWhenTheyMayHaveChanged) {
+    fs::path boat = manifests / "boat.yaml";
+    write("boat.yaml", kManifest);
+    os::Fd watch(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+    ASSERT_GE(::inotify_add_watch(watch.get(), boat.c_str(), IN_OPEN), 0);
+    auto opens = [&] {
+        char events[4096];
+        return ::read(watch.get(), events, sizeof events) > 0;
+    };
+    auto is_opened = [&] {
+        opens();  // by whoever wrote it
+        scan();
+        return opens();
+    };
+    EXPECT_TRUE(is_opened());
+    EXPECT_TRUE(is_opened()) << "another write would have no other stamp";
+    clock.advance(2 * kStampSettles);
+    EXPECT_TRUE(is_opened());
+    EXPECT_FALSE(is_opened());
+    write("boat.yaml", kManifest);
+    EXPECT_TRUE(is_opened()) << "it was written";
+    EXPECT_EQ(node.guests.started.size(), 1U) << "the same content is no work";
+    std::string other(kManifest);
+    other.replace(other.find("boat"), 4, "ship");
+    write("boat.yaml", other);
+    scan();
+    ASSERT_EQ(node.guests.started.size(), 2U);
+    EXPECT_EQ(node.guests.started[1].pod_name.name, "ship-node-1");
 }
 
 TEST(StaticPodManifest, TolerateEveryTaintThatEvicts) {

@@ -392,14 +392,26 @@ Result<void> for_each_in(int folder, const std::function<Result<void>(int)>& eac
     return {};
 }
 
+static FileStamp stamp_of(const struct stat& found) {
+    auto ns = [](const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; };
+    return FileStamp{found.st_dev, found.st_ino, static_cast<std::uint64_t>(found.st_size),
+                     ns(found.st_mtim), ns(found.st_ctim)};
+}
+
 Result<FileStamp> stamp_of(int fd) {
     struct stat found{};
     if (::fstat(fd, &found) != 0) {
         return fail_errno(errno, "stat a file");
     }
-    auto ns = [](const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; };
-    return FileStamp{found.st_dev, found.st_ino, static_cast<std::uint64_t>(found.st_size),
-                     ns(found.st_mtim), ns(found.st_ctim)};
+    return stamp_of(found);
+}
+
+Result<FileStamp> stamp_of(const std::filesystem::path& path) {
+    struct stat found{};
+    if (::stat(path.c_str(), &found) != 0) {
+        return fail_errno(errno, fmt::format("stat {}", path.string()));
+    }
+    return stamp_of(found);
 }
 
 Result<DiskUsage> disk_usage(const std::filesystem::path& path) {

@@ -81,6 +81,8 @@ struct FileStamp {
     friend auto operator<=>(const FileStamp&, const FileStamp&) = default;
 };
 [[nodiscard]] Result<FileStamp> stamp_of(int fd);
+// Of what a path leads to.
+[[nodiscard]] Result<FileStamp> stamp_of(const std::filesystem::path& path);
 
 struct DiskUsage {
     Bytes total;

@@ -13,6 +13,10 @@ const SLOTS_MIN: u32 = 8;
 const CORE_INSTANCES_PER_SLOT: u32 = 32;
 const MEMORIES_PER_INSTANCE: u32 = 2;
 const TABLES_PER_SLOT: u32 = 2;
+/// A request holds one stack while its guest waits in the middle of a call, and an instance that is made ahead another. One
+/// for each so many instances is left for composed components of WASI 0.3, whose parts can wait so one for the other.
+/// Each costs a start one system call and the kernel two mappings, for its guard page.
+const STACKS_SPARE_SHARE: u32 = 4;
 const TABLE_ELEMENTS_MAX: usize = 256 * 1024;
 const INSTANCE_BYTES_MAX: usize = 16 << 20;
 /// What of a memory and of a table is set to zero by hand instead of being given back to the kernel and faulted in
@@ -40,15 +44,14 @@ fn pool(slots: u32, settings: &Settings) -> PoolingAllocationConfig {
         0 => MEMORY_BYTES_MAX,
         bytes => bytes.min(MEMORY_BYTES_MAX),
     };
+    let requests = settings.instances_max;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_SLOT))
         .total_memories(slots)
         .total_gc_heaps(slots)
         .total_tables(slots.saturating_mul(TABLES_PER_SLOT))
-        // Two for each instance, as a guest of WASI 0.3 may have several calls at once. Each costs a start one system
-        // call and the kernel two mappings, for its guard page.
-        .total_stacks(slots)
+        .total_stacks(slots.min(requests.saturating_add(requests / STACKS_SPARE_SHARE)))
         .max_tables_per_module(16)
         .max_memories_per_module(16)
         .table_elements(TABLE_ELEMENTS_MAX)
