@@ -250,9 +250,9 @@ fn refuses_requests_beyond_the_limit() {
 
 #[test]
 fn refuses_requests_when_instances_are_used_up() {
-    // Eight slots, two for each instance.
+    // Eight slots, two for each instance, and five stacks: one for each, and a quarter more.
     let server = Serving::start(HELLO, Options { instances_max: 4, ..Options::default() });
-    let mut held: Vec<Client> = (0..8).map(|_| begin_echo(&server)).collect();
+    let mut held: Vec<Client> = (0..5).map(|_| begin_echo(&server)).collect();
     let refused = server.get("/");
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     held.iter_mut().for_each(end_echo);
@@ -262,10 +262,10 @@ fn refuses_requests_when_instances_are_used_up() {
 #[test]
 fn a_request_waits_for_an_instance() {
     let server = Serving::start(HELLO, Options { instances_max: 4, ..Options::default() });
-    let mut held: Vec<Client> = (0..8).map(|_| begin_echo(&server)).collect();
+    let mut held: Vec<Client> = (0..5).map(|_| begin_echo(&server)).collect();
     let mut waiting = server.connect();
     waiting.send(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n");
-    while server.count(|counters| &counters.requests_active) < 9 {
+    while server.count(|counters| &counters.requests_active) < 6 {
         std::thread::yield_now();
     }
     held.iter_mut().for_each(end_echo);
